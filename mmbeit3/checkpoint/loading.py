@@ -1,0 +1,171 @@
+"""Loading a checkpoint into a model: find its layout, fit its sizes, say what happened."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmbeit3.checkpoint.layouts import detect_layout
+from mmbeit3.checkpoint.reading import read_state_dict
+from mmbeit3.checkpoint.resizing import resize_patch_kernel, resize_position_table
+from mmbeit3.errors import UserError
+
+__all__ = ["LoadReport", "load_checkpoint"]
+
+_ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
+"""How to tell a bare vision tower (or one inside a ViT-Adapter) by its names, and what stands for ``vision.`` in it."""
+
+
+@dataclass
+class LoadReport:
+    """What :func:`load_checkpoint` did; ``str()`` gives one line.
+
+    Attributes:
+        source: the file, or ``'state dict'``.
+        layout: the key layout found.
+        loaded: names in the model that were filled.
+        resized: of these, which were resized, with the old and new sizes.
+        missing: names in the model that the checkpoint lacks; they keep their values.
+        unused: names in the checkpoint that the model has no place for.
+    """
+
+    source: str
+    layout: str
+    loaded: list[str] = field(default_factory=list)
+    resized: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} tensors loaded from {self.source} ({self.layout} layout)"]
+        if self.resized:
+            parts.append("resized " + ", ".join(f"{name} {sizes}" for name, sizes in self.resized.items()))
+        parts.append("missing " + (_summary(self.missing) or "none"))
+        parts.append("unused " + (_summary(self.unused) or "none"))
+        return "; ".join(parts)
+
+
+def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> LoadReport:
+    """Fill a model from a checkpoint of any known layout, in place.
+
+    Official BEiT-3 files, timm's, our own, and official keys beside a reference ViT-Adapter's are understood; a backbone takes
+    the vision part of a full model, and the ``backbone.`` part of a detector or segmentor. Position tables and patch kernels
+    of other sizes are resized. Nothing is written into the model unless everything fits.
+
+    Args:
+        model: :class:`~mmbeit3.models.beit3.BEiT3`, a backbone, or any module whose names the checkpoint has.
+        source: path or URL of a file (read safely, see :func:`~mmbeit3.checkpoint.read_state_dict`), or a state dict.
+
+    Returns:
+        What was loaded, resized, missing and unused.
+
+    Raises:
+        UserError: if the file cannot be read, has nothing for this model, or has other sizes; the message names them.
+    """
+    name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
+    state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
+    state, dropped = _unwrap(state)
+    layout = detect_layout(state)
+    if layout is not None:
+        state = layout.to_ours(state)
+    state = _rename_root(state)
+    report = LoadReport(source=name, layout=layout.name if layout else "own")
+
+    target = model.state_dict(keep_vars=True)
+    canonical = _rename_root(target)
+    own_names = dict(zip(canonical, target, strict=True))
+    _check_depth(canonical, state, name)
+    fitted: dict[str, Tensor] = {}
+    for key, tensor in canonical.items():
+        own = own_names[key]
+        if key not in state:
+            report.missing.append(own)
+            continue
+        value = _fit(model, own, state[key], tensor)
+        if value.shape != tensor.shape:
+            raise UserError(
+                f"checkpoint {name} is of another architecture: {own} is {_shape(state[key])} there and {_shape(tensor)} "
+                "in the model; choose the arch that it was made with"
+            )
+        if value is not state[key]:
+            report.resized[own] = f"{_shape(state[key])} to {_shape(tensor)}"
+        fitted[own] = value
+    if not fitted:
+        raise UserError(
+            f"checkpoint {name} has nothing for {type(model).__name__}: "
+            f"its names start like {', '.join(list(state)[:3])}, the model's like {', '.join(list(target)[:3])}"
+        )
+    with torch.no_grad():
+        for own, value in fitted.items():
+            target[own].copy_(value)
+    report.loaded = list(fitted)
+    report.unused = [*(key for key in state if key not in canonical), *dropped]
+    return report
+
+
+def _unwrap(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Strip DDP's prefix and take the backbone out of a detector or segmentor; also returns the names left out."""
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    backbone = {name.removeprefix("backbone."): t for name, t in state.items() if name.startswith("backbone.")}
+    if not backbone:
+        return state, []
+    return backbone, [name for name in state if not name.startswith("backbone.")]
+
+
+def _rename_root(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give a bare vision tower the names it has in the full model."""
+    for mark, root in _ROOTS:
+        if any(name.startswith(mark) for name in state):
+            tower = re.compile(rf"^{re.escape(root)}(?=(?:embed|layers|norm)\.)")
+            return {tower.sub("vision.", name): tensor for name, tensor in state.items()}
+    return state
+
+
+def _fit(model: nn.Module, name: str, value: Tensor, target: Tensor) -> Tensor:
+    """Resize what depends on the image or patch size to the target's size; anything else is returned as it is."""
+    if value.shape == target.shape:
+        return value
+    if name.endswith("embed.positions") and value.ndim == 2 and value.shape[1] == target.shape[1]:
+        grid = getattr(model.get_submodule(name.rpartition(".")[0]), "grid", None)
+        if grid is not None:
+            return resize_position_table(value, grid, num_prefix=target.shape[0] - math.prod(grid))
+    if name.endswith("embed.proj.weight") and value.ndim == 4 and value.shape[:2] == target.shape[:2]:
+        return resize_patch_kernel(value, target.shape[2:])
+    return value
+
+
+def _check_depth(target: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str) -> None:
+    """A checkpoint of another depth would otherwise only show as missing or unused tensors."""
+    for tower in ("vision", "language"):
+        wanted, found = _size(target, tower), _size(state, tower)
+        if wanted is not None and found is not None and wanted != found:
+            raise UserError(
+                f"checkpoint {name} is of another architecture: its {tower} tower is {found[1]} wide with {found[0]} layers, "
+                f"the model's {wanted[1]} wide with {wanted[0]}; choose the arch that it was made with"
+            )
+
+
+def _size(state: Mapping[str, Tensor], tower: str) -> tuple[int, int] | None:
+    layers = {int(match[1]) for name in state if (match := re.match(rf"{tower}\.layers\.(\d+)\.", name))}
+    width = state.get(f"{tower}.layers.0.attn.out.weight")
+    return (len(layers), width.shape[0]) if layers and width is not None else None
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _summary(names: list[str]) -> str:
+    """Count names by their first two parts, or list them where they are few."""
+    if len(names) <= 3:
+        return ", ".join(names)
+    groups = Counter(".".join(name.split(".")[: 2 if name.startswith(("vit.", "encoder.")) else 1]) for name in names)
+    return f"{len(names)} (" + ", ".join(f"{group} {count}" for group, count in groups.items()) + ")"

@@ -1,0 +1,5 @@
+"""Models. Importing this package registers what OpenMMLab configs can name."""
+
+from mmbeit3.models import backbones
+
+__all__ = ["backbones"]

@@ -1,0 +1,6 @@
+"""Backbones for dense prediction: plain ViTs, and the adapter around them."""
+
+from mmbeit3.models.backbones.beit3_vision import BEiT3Vision
+from mmbeit3.models.backbones.plain_vit import PlainViT
+
+__all__ = ["BEiT3Vision", "PlainViT"]

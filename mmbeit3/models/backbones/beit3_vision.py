@@ -1,0 +1,101 @@
+"""BEiT-3's vision tower as a plain backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmbeit3.models.backbones.plain_vit import PlainViT
+from mmbeit3.models.beit3 import Tower, VisionEmbedding, attend, get_arch, init_beit3, run_layer, window_attention
+from mmbeit3.registry import MODELS
+
+__all__ = ["BEiT3Vision"]
+
+
+@MODELS.register_module()
+class BEiT3Vision(Tower, PlainViT):
+    """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
+
+    It is the same class as in the full model, without text weights and without the mask token, so the ``vision.`` part of a
+    full model's state dict is this backbone's.
+
+    Args:
+        arch: ``'tiny'``, ``'base'``, ``'large'``, ``'giant'`` or a dict of sizes, see :func:`mmbeit3.models.beit3.get_arch`.
+        image_size: side in pixels, or (height, width), whose patch grid the position table has; default the
+            architecture's. Images of other sizes get resized positions in each forward.
+        patch_size: side of a patch in pixels; default the architecture's. Checkpoints of another patch size are resized.
+        out_indices: blocks whose outputs are returned; default the last.
+        window_size: side in patches of the windows that blocks attend in; 0 for global attention everywhere.
+        global_indices: blocks that attend globally although ``window_size`` is set; negative ones count from the end.
+        drop_path_rate: stochastic depth at the last block, linear from 0 at the first.
+        with_cp: recompute each block in the backward pass to save memory.
+        frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
+        final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter work without.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
+
+    Raises:
+        ValueError: for sizes or indices that do not fit.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = "base",
+        image_size: int | Sequence[int] | None = None,
+        patch_size: int | None = None,
+        out_indices: Sequence[int] | None = None,
+        window_size: int = 0,
+        global_indices: Sequence[int] = (),
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        frozen_stages: int = -1,
+        final_norm: bool = False,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        sizes = get_arch(arch, patch_size=patch_size)
+        super().__init__(
+            sizes,
+            VisionEmbedding(sizes, mask_token=False, grid=_grid(image_size, sizes.patch_size)),
+            drop_path_rate=drop_path_rate,
+            with_cp=with_cp,
+            final_norm=final_norm,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+        )
+        self.embed_dims = sizes.embed_dims
+        self.num_layers = sizes.num_layers
+        self.patch_size = sizes.patch_size
+        self.num_prefix_tokens = 1
+        self.window_size = window_size
+        if out_of_range := [i for i in global_indices if not -self.num_layers <= i < self.num_layers]:
+            raise ValueError(f"global_indices {out_of_range} are not among the {self.num_layers} blocks")
+        self.global_indices = {i % self.num_layers for i in global_indices}
+        init_beit3(self)
+        self.freeze()
+
+    def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
+        """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
+        windowed = window_attention(grid, self.window_size, self.num_prefix_tokens) if self.window_size else attend
+        for index in range(first, last):
+            attention = attend if index in self.global_indices else windowed
+            (tokens,) = run_layer([self], [tokens], index, attention)
+        return tokens
+
+    def normalize(self, tokens: Tensor) -> Tensor:
+        """Apply the final norm, if it was built, to tokens (B, 1 + h * w, C)."""
+        return self.norm(tokens)
+
+    def stages(self) -> list[list[nn.Module | nn.Parameter]]:
+        """The embedding, then each block with its stochastic depth."""
+        return [[self.embed], *([layer, drop] for layer, drop in zip(self.layers, self.drop_paths, strict=True))]
+
+
+def _grid(image_size: int | Sequence[int] | None, patch_size: int) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(height, width) < patch_size:
+        raise ValueError(f"image_size {image_size} is smaller than a patch of {patch_size} pixels")
+    return height // patch_size, width // patch_size

@@ -1,0 +1,118 @@
+"""The contract between a plain ViT and whatever makes a feature pyramid of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmbeit3.models.backbones.pretrained import init_pretrained
+
+__all__ = ["PlainViT", "tokens_to_map"]
+
+
+def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_prefix: int) -> Tensor:
+    """Drop the prefix tokens of (B, P + h * w, C) and lay the patches out as (B, C, h, w)."""
+    patches = tokens[:, num_prefix:]
+    return patches.transpose(1, 2).reshape(patches.shape[0], patches.shape[2], *grid).contiguous()
+
+
+class PlainViT(BaseModule):
+    """A Vision Transformer of one resolution that can be run block by block.
+
+    Subclasses give:
+
+    * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
+    * ``embed(image) -> (tokens, grid)``: (B, 3, H, W) of any size to (B, P + h * w, C), prefix tokens (class, registers)
+      first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are padded right
+      and below;
+    * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
+    * ``normalize(tokens) -> tokens``: the final norm, or nothing where it was not built;
+    * ``stages()``: what ``frozen_stages`` counts.
+
+    A subclass calls :meth:`freeze` at the end of its constructor.
+
+    Args:
+        out_indices: blocks whose outputs :meth:`forward` returns, ascending; negative ones count from the end. Default: the
+            last.
+        frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, see :func:`mmbeit3.checkpoint.load_checkpoint`.
+    """
+
+    embed_dims: int
+    num_layers: int
+    patch_size: int
+    num_prefix_tokens: int
+    # An attribute and not a method here: a subclass may use a submodule.
+    embed: Callable[..., tuple[Tensor, tuple[int, int]]]
+
+    def __init__(
+        self,
+        out_indices: Sequence[int] | None = None,
+        frozen_stages: int = -1,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.out_indices = (-1,) if out_indices is None else tuple(out_indices)
+        self.frozen_stages = frozen_stages
+
+    def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
+        """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
+        raise NotImplementedError(f"{type(self).__name__} must say how its blocks are run")
+
+    def normalize(self, tokens: Tensor) -> Tensor:
+        """Apply the final norm to tokens (B, P + h * w, C)."""
+        raise NotImplementedError(f"{type(self).__name__} must give its final norm")
+
+    def stages(self) -> list[list[nn.Module | nn.Parameter]]:
+        """What makes up the embedding (index 0) and each block (index 1 and on)."""
+        raise NotImplementedError(f"{type(self).__name__} must name its stages")
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Compute feature maps (B, C, h, w) of an image (B, 3, H, W) at ``out_indices``."""
+        tokens, grid = self.embed(image)
+        maps, first = [], 0
+        for index in self._resolved_out_indices():
+            tokens = self.run(tokens, grid, first, index + 1)
+            maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens))
+            first = index + 1
+        return tuple(maps)
+
+    def _resolved_out_indices(self) -> list[int]:
+        return [index + self.num_layers if index < 0 else index for index in self.out_indices]
+
+    def freeze(self) -> None:
+        """Check the constructor's arguments against the finished network and freeze what ``frozen_stages`` says.
+
+        Raises:
+            ValueError: for indices or a number of stages that this network does not have.
+        """
+        indices = self._resolved_out_indices()
+        if indices != sorted(set(indices)) or not indices or indices[0] < 0 or indices[-1] >= self.num_layers:
+            raise ValueError(
+                f"out_indices {self.out_indices} must be ascending and within the {self.num_layers} blocks of this network"
+            )
+        if not -1 <= self.frozen_stages <= self.num_layers:
+            raise ValueError(f"frozen_stages must be between -1 and {self.num_layers}, got {self.frozen_stages}")
+        for part in self._frozen():
+            if isinstance(part, nn.Module):
+                part.requires_grad_(False).eval()
+            else:
+                part.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module | nn.Parameter]:
+        return [part for stage in self.stages()[: self.frozen_stages + 1] for part in stage]
+
+    def train(self, mode: bool = True) -> PlainViT:
+        """Set the training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen():
+            if isinstance(part, nn.Module):
+                part.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Load what ``init_cfg`` names. Called by MMEngine once the model is built."""
+        init_pretrained(self)

@@ -1,0 +1,28 @@
+"""The BEiT-3 network in plain PyTorch: towers that meet in attention. Imports nothing of OpenMMLab."""
+
+from mmbeit3.models.beit3.arch import ARCHS, Arch, get_arch
+from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, VisionEmbedding
+from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
+from mmbeit3.models.beit3.init import init_beit3
+from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
+from mmbeit3.models.beit3.tower import Tower, attend, run_layer
+from mmbeit3.models.beit3.windows import window_attention
+
+__all__ = [
+    "ARCHS",
+    "UNUSED_POSITIONS",
+    "Arch",
+    "AttentionProjections",
+    "BEiT3",
+    "BEiT3Output",
+    "Expert",
+    "FeedForward",
+    "TextEmbedding",
+    "Tower",
+    "VisionEmbedding",
+    "attend",
+    "get_arch",
+    "init_beit3",
+    "run_layer",
+    "window_attention",
+]

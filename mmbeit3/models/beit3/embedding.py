@@ -1,0 +1,111 @@
+"""From pixels and token ids to the residual stream."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.models.beit3.arch import Arch
+
+__all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
+
+UNUSED_POSITIONS = 2
+"""Rows at the start of both position tables that are never read: positions count from 2 in the released models."""
+
+
+class VisionEmbedding(nn.Module):
+    """Patches, class token, mask token and positions of an image.
+
+    ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
+    class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
+    when image sizes differ: bicubic, no antialiasing, in float32.
+
+    Args:
+        arch: sizes.
+        mask_token: whether patches can be masked out; a dense-prediction backbone has no use for it.
+        grid: rows and columns of the position table's patch grid; the architecture's own by default.
+    """
+
+    def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.patch_size = arch.patch_size
+        self.grid = arch.position_grid() if grid is None else grid
+        C = arch.embed_dims
+        self.proj = nn.Conv2d(3, C, arch.patch_size, arch.patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
+        self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
+
+    def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+            masked: boolean (B, h * w) or (B, h, w); True patches are replaced by the mask token.
+
+        Returns:
+            Tokens (B, 1 + h * w, C), class token first, and the grid (h, w).
+
+        Raises:
+            ValueError: if ``masked`` does not fit the grid, or the embedding was built without a mask token.
+        """
+        p = self.patch_size
+        bottom, right = -image.shape[2] % p, -image.shape[3] % p
+        if bottom or right:
+            image = F.pad(image, (0, right, 0, bottom))
+        patches = self.proj(image)
+        B, _, h, w = patches.shape
+        tokens = patches.flatten(2).transpose(1, 2)
+        if masked is not None:
+            tokens = self._mask(tokens, masked)
+        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(B, -1, -1), tokens], dim=1)
+        return tokens + self._positions((h, w)).to(tokens.dtype), (h, w)
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        table = self.positions[None, UNUSED_POSITIONS:]
+        if grid == self.grid:
+            return table
+        return resample_abs_pos_embed(table, list(grid), list(self.grid), num_prefix_tokens=1, antialias=False)
+
+    def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
+        if self.mask_token is None:
+            raise ValueError("this vision embedding was built without a mask token: masked_positions cannot be used")
+        flat = masked.flatten(1)
+        if flat.dtype != torch.bool or flat.shape != tokens.shape[:2]:
+            raise ValueError(
+                f"masked_positions must be boolean with one entry for each of {tokens.shape[1]} patches in each of "
+                f"{tokens.shape[0]} images, got {masked.dtype} of shape {tuple(masked.shape)}"
+            )
+        return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
+
+
+class TextEmbedding(nn.Module):
+    """Words and positions of a text. Positions count from 2; padded positions are zero vectors.
+
+    Args:
+        arch: sizes.
+    """
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        self.words = nn.Embedding(arch.vocab_size, arch.embed_dims)
+        self.positions = nn.Parameter(torch.empty(arch.max_text_positions, arch.embed_dims))
+
+    def forward(self, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Embed token ids (B, T) to (B, T, C).
+
+        Args:
+            tokens: integer ids (B, T).
+            padding_mask: boolean (B, T), True = pad.
+
+        Raises:
+            ValueError: if the text is longer than the position table allows.
+        """
+        usable = self.positions.shape[0] - UNUSED_POSITIONS
+        T = tokens.shape[1]
+        if T > usable:
+            raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model")
+        embedded = self.words(tokens) + self.positions[UNUSED_POSITIONS : UNUSED_POSITIONS + T]
+        return embedded if padding_mask is None else embedded.masked_fill(padding_mask.unsqueeze(-1), 0.0)

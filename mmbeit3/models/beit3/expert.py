@@ -1,0 +1,71 @@
+"""The token-wise half of a layer: everything a modality does to its own tokens, before and after attention."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.models.beit3.arch import Arch
+
+__all__ = ["AttentionProjections", "Expert", "FeedForward"]
+
+
+class AttentionProjections(nn.Module):
+    """Projections around attention, with Sub-LN: ``norm → qkv`` before it, ``inner_norm → out`` after it.
+
+    q, k and v are one fused matrix, in this order. All projections have biases (facts of the released models).
+
+    Args:
+        arch: sizes.
+    """
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        self.num_heads = arch.num_heads
+        self.norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
+        self.qkv = nn.Linear(arch.embed_dims, 3 * arch.embed_dims)
+        self.inner_norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
+        self.out = nn.Linear(arch.embed_dims, arch.embed_dims)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """Norm and project tokens (B, N, C) to q, k, v stacked as (3, B, heads, N, C / heads)."""
+        B, N, _ = tokens.shape
+        qkv = self.qkv(self.norm(tokens))
+        return qkv.view(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """Merge heads (B, heads, N, C / heads), norm over the full width (Sub-LN) and project: (B, N, C)."""
+        return self.out(self.inner_norm(attended.transpose(1, 2).flatten(2)))
+
+
+class FeedForward(nn.Module):
+    """``norm → fc1 → GELU → inner_norm → fc2``: a feed-forward network with Sub-LN; (B, N, C) to (B, N, C).
+
+    Args:
+        arch: sizes.
+    """
+
+    def __init__(self, arch: Arch) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
+        self.fc1 = nn.Linear(arch.embed_dims, arch.ffn_dims)
+        self.inner_norm = nn.LayerNorm(arch.ffn_dims, eps=arch.layer_norm_eps)
+        self.fc2 = nn.Linear(arch.ffn_dims, arch.embed_dims)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Compute the residual branch for tokens (B, N, C)."""
+        return self.fc2(self.inner_norm(F.gelu(self.fc1(self.norm(tokens)))))
+
+
+class Expert(nn.Module):
+    """One modality's weights in one layer. It never sees another modality; attention happens outside.
+
+    Args:
+        arch: sizes.
+        attn: attention projections to use instead of new ones, for towers that share them.
+    """
+
+    def __init__(self, arch: Arch, attn: AttentionProjections | None = None) -> None:
+        super().__init__()
+        self.attn = AttentionProjections(arch) if attn is None else attn
+        self.ffn = FeedForward(arch)

@@ -1,0 +1,147 @@
+"""BEiT-3: a vision tower and a language tower that meet in attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmbeit3.models.beit3.arch import Arch, get_arch
+from mmbeit3.models.beit3.embedding import TextEmbedding, VisionEmbedding
+from mmbeit3.models.beit3.expert import FeedForward
+from mmbeit3.models.beit3.init import init_beit3
+from mmbeit3.models.beit3.tower import Tower, attend, run_layer
+
+__all__ = ["BEiT3", "BEiT3Output"]
+
+
+class BEiT3Output(NamedTuple):
+    """What :class:`BEiT3` returns; an absent modality is ``None``.
+
+    Attributes:
+        vision: (B, 1 + N, C), class token first.
+        language: (B, T, C); padded positions are undefined.
+    """
+
+    vision: Tensor | None
+    language: Tensor | None
+
+
+class BEiT3(nn.Module):
+    """The full multiway network (arXiv 2208.10442) over images, texts and pairs.
+
+    Args:
+        arch: ``'tiny'``, ``'base'``, ``'large'``, ``'giant'``, or a dict of :class:`~mmbeit3.models.beit3.arch.Arch`
+            attributes. Released models are ``attention='decoupled'``; the paper's network is
+            ``BEiT3('giant', attention='shared', num_fusion_layers=3)``.
+        drop_path_rate: stochastic depth at the last layer, linear from 0 at the first.
+        with_cp: recompute each layer in the backward pass to save memory.
+        final_norm: whether the towers end in a layer norm (the released ImageNet and VQA models have none).
+        **changes: attributes of the architecture to change.
+
+    Raises:
+        ValueError: for an unknown architecture or attribute.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] | Arch,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        final_norm: bool = True,
+        **changes: Any,
+    ) -> None:
+        super().__init__()
+        self.arch = arch = get_arch(arch, **changes)
+        options = {"drop_path_rate": drop_path_rate, "with_cp": with_cp, "final_norm": final_norm}
+        self.vision = Tower(arch, VisionEmbedding(arch), **options)
+        shared_with = self.vision if arch.attention == "shared" else None
+        self.language = Tower(arch, TextEmbedding(arch), shared_with, **options)
+        fused = range(arch.num_layers - arch.num_fusion_layers, arch.num_layers)
+        self.fusion_ffns = nn.ModuleDict({str(index): FeedForward(arch) for index in fused})
+        init_beit3(self)
+
+    def forward(
+        self,
+        image: Tensor | None = None,
+        tokens: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        masked_positions: Tensor | None = None,
+        causal_text: bool = False,
+    ) -> BEiT3Output:
+        """Encode an image, a text, or both with joint attention (image tokens first).
+
+        Args:
+            image: (B, 3, H, W), normalised; any size.
+            tokens: token ids (B, T).
+            padding_mask: boolean (B, T), True = pad. Padded tokens are not attended to.
+            masked_positions: boolean (B, N), True = this patch is replaced by the mask token.
+            causal_text: captioning's rule: text sees the image and earlier text, the image sees only the image.
+
+        Returns:
+            :class:`BEiT3Output`, after the final norm.
+
+        Raises:
+            ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
+        """
+        _check_inputs(image, tokens, padding_mask, masked_positions)
+        towers: list[Tower] = []
+        streams: list[Tensor] = []
+        if image is not None:
+            embedded, _ = self.vision.embed(image, masked_positions)
+            towers.append(self.vision)
+            streams.append(embedded)
+        if tokens is not None:
+            towers.append(self.language)
+            streams.append(self.language.embed(tokens, padding_mask))
+        num_image = streams[0].shape[1] if image is not None else 0
+        mask = None
+        if tokens is not None:
+            mask = _attention_mask(num_image, tokens, padding_mask, causal_text)
+        attention = partial(attend, mask=mask)
+        for index in range(self.arch.num_layers):
+            fusion_ffn = self.fusion_ffns[str(index)] if len(towers) == 2 and str(index) in self.fusion_ffns else None
+            streams = run_layer(towers, streams, index, attention, fusion_ffn)
+        normed = [tower.norm(stream) for tower, stream in zip(towers, streams, strict=True)]
+        return BEiT3Output(
+            vision=normed[0] if image is not None else None,
+            language=normed[-1] if tokens is not None else None,
+        )
+
+
+def _check_inputs(
+    image: Tensor | None, tokens: Tensor | None, padding_mask: Tensor | None, masked_positions: Tensor | None
+) -> None:
+    if image is None and tokens is None:
+        raise ValueError("BEiT3 needs an image, tokens, or both")
+    if image is not None and tokens is not None and image.shape[0] != tokens.shape[0]:
+        raise ValueError(f"batch of {image.shape[0]} images and {tokens.shape[0]} texts: the sizes must agree")
+    if masked_positions is not None and image is None:
+        raise ValueError("masked_positions given without an image")
+    if padding_mask is not None and (
+        tokens is None or padding_mask.shape != tokens.shape or padding_mask.dtype != torch.bool
+    ):
+        wanted = "no tokens were given" if tokens is None else f"tokens are {tuple(tokens.shape)}"
+        raise ValueError(
+            f"padding_mask must be boolean (True = pad) and of the tokens' shape, got {padding_mask.dtype} "
+            f"{tuple(padding_mask.shape)} and {wanted}"
+        )
+
+
+def _attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
+    """Who may attend to whom, broadcastable to (B, heads, N, N), True = may; None where everybody may."""
+    B, T = tokens.shape
+    mask = None
+    if causal_text:
+        total = num_image + T
+        mask = torch.ones(total, total, dtype=torch.bool, device=tokens.device).tril()
+        # The image attends to all of itself, whatever the order of its tokens.
+        mask[:num_image, :num_image] = True
+        mask = mask[None, None]
+    if padding_mask is not None:
+        visible = torch.cat([padding_mask.new_ones(B, num_image), ~padding_mask], dim=1)[:, None, None]
+        mask = visible if mask is None else mask & visible
+    return mask

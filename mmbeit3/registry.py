@@ -1,0 +1,32 @@
+"""Registries of scope ``mmbeit3``, children of MMEngine's: ``type='mmbeit3.X'`` works from any mmdet or mmseg config.
+
+Importing this module makes OpenMMLab ready for it: where mmcv came without its compiled ops, ours stand in
+(:func:`mmbeit3.openmmlab.prepare`). That must happen before anything of ``mmdet.models`` is imported, so a config names this
+module first: ``custom_imports = dict(imports=['mmbeit3.registry'], allow_failed_imports=False)``.
+"""
+
+from mmbeit3.openmmlab import prepare
+
+prepare()
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS  # noqa: E402
+from mmengine.registry import HOOKS as MMENGINE_HOOKS  # noqa: E402
+from mmengine.registry import METRICS as MMENGINE_METRICS  # noqa: E402
+from mmengine.registry import MODELS as MMENGINE_MODELS  # noqa: E402
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS  # noqa: E402
+from mmengine.registry import Registry  # noqa: E402
+
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=["mmbeit3.models"])
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=["mmbeit3.datasets"])
+TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets"])
+METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine"])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optimizer wrapper constructor",
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope="mmbeit3",
+    locations=["mmbeit3.engine"],
+)
+
+__all__ = ["DATASETS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]

@@ -1,0 +1,43 @@
+"""Packaging of mmbeit3. ``pip install -e .[all]`` for detection and segmentation with the maintained OpenMMLab forks."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "mmbeit3" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+# OpenMMLab's packages are extras, never requirements: the maintained forks (onedl-*) and the originals share their import
+# names, and installing one over the other would break an environment that already has either.
+ENGINE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6"]
+DET = [*ENGINE, "onedl-mmdetection>=3.5.1", "pycocotools>=2.0.8"]
+# mmseg's Mask2Former head is built on mmdet's.
+SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy", "regex"]
+TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
+
+setup(
+    name="mmbeit3",
+    version=VERSION,
+    description="BEiT-3 for OpenMMLab: detection and segmentation backbone with a ViT-Adapter, and the full multiway model",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["mmbeit3", "mmbeit3.*"]),
+    package_data={"mmbeit3": ["py.typed"]},
+    install_requires=[
+        # Before 2.6 torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "timm>=1.0.20",
+        "numpy>=1.24",
+        "opencv-python>=4.8",
+        "safetensors>=0.4.3",
+        "rich>=13",
+    ],
+    extras_require={"det": DET, "seg": SEG, "all": SEG, "test": [*SEG, *TEST]},
+)
