@@ -86,7 +86,9 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
     for key, tensor in canonical.items():
         own = own_names[key]
         if key not in state:
-            report.missing.append(own)
+            # A batch norm's counter is of no consequence where its statistics are there.
+            if not own.endswith("num_batches_tracked"):
+                report.missing.append(own)
             continue
         value = _fit(model, own, state[key], tensor)
         if value.shape != tensor.shape:

@@ -2,5 +2,6 @@
 
 from mmbeit3.models.backbones.beit3_vision import BEiT3Vision
 from mmbeit3.models.backbones.plain_vit import PlainViT
+from mmbeit3.models.backbones.vit_adapter import ViTAdapter
 
-__all__ = ["BEiT3Vision", "PlainViT"]
+__all__ = ["BEiT3Vision", "PlainViT", "ViTAdapter"]

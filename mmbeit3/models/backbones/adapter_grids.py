@@ -1,0 +1,77 @@
+"""Geometry of the adapter: which cell of one grid lies where on another.
+
+Grids start at the image's top left corner and have square cells of ``stride`` pixels; their last cells may reach beyond the
+image. A token grid of patch 14 and the adapter's grids of strides 8, 16 and 32 are all such grids, so positions are compared
+in pixels. Where an image is a multiple of 32 and the patch is 16, everything reduces to the reference's fractions of the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Grid", "reference_points", "resample"]
+
+
+class Grid(NamedTuple):
+    """A grid of (h, w) square cells of ``stride`` pixels."""
+
+    h: int
+    w: int
+    stride: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.h, self.w
+
+    def centres(self, device: torch.device) -> Tensor:
+        """Centres of the cells in pixels, (h * w, 2) as (x, y), row-major."""
+        y = (torch.arange(self.h, dtype=torch.float32, device=device) + 0.5) * self.stride
+        x = (torch.arange(self.w, dtype=torch.float32, device=device) + 0.5) * self.stride
+        return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+
+    def extent(self, device: torch.device) -> Tensor:
+        """Width and height of the whole grid in pixels, (2,)."""
+        return torch.tensor([self.w * self.stride, self.h * self.stride], dtype=torch.float32, device=device)
+
+
+def reference_points(queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device) -> Tensor:
+    """Where the cells of the query grids lie on each level.
+
+    Args:
+        queries: grids whose cells, one grid after another, are the queries.
+        levels: grids of the value's levels.
+        device: where to make the points.
+
+    Returns:
+        (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level.
+    """
+    centres = torch.cat([grid.centres(device) for grid in queries])
+    extents = torch.stack([level.extent(device) for level in levels])
+    return (centres[:, None] / extents[None])[None]
+
+
+def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
+    """Resample a map bilinearly from one grid to another.
+
+    Args:
+        features: (B, C, source.h, source.w).
+        source: the grid it is on.
+        target: the grid it is wanted on.
+
+    Returns:
+        (B, C, target.h, target.w).
+    """
+    if source == target:
+        return features
+    if source.h * source.stride == target.h * target.stride and source.w * source.stride == target.w * target.stride:
+        return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)
+    points = target.centres(features.device) / source.extent(features.device) * 2 - 1
+    points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)
+    sampled = F.grid_sample(features.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.to(features.dtype)

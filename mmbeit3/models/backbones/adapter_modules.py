@@ -1,0 +1,170 @@
+"""The parts of a ViT-Adapter (arXiv 2205.08534). Parameter names are the reference's, so its weights load unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmcv.cnn import build_norm_layer
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from mmbeit3.models.backbones.adapter_grids import Grid
+from mmbeit3.models.layers import DeformableAttention
+
+__all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
+
+_EPS = 1e-6
+
+
+class SpatialPriorModule(nn.Module):
+    """A small convolutional stem that sees the image at strides 4, 8, 16 and 32.
+
+    Args:
+        inplanes: channels of its first stage.
+        embed_dims: channels C of what it returns.
+        norm_cfg: norm after each convolution.
+    """
+
+    def __init__(self, inplanes: int, embed_dims: int, norm_cfg: dict[str, Any]) -> None:
+        super().__init__()
+
+        def block(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
+            return [
+                nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
+                build_norm_layer(norm_cfg, out_channels)[1],
+                nn.ReLU(inplace=True),
+            ]
+
+        self.stem = nn.Sequential(
+            *block(3, inplanes, 2),
+            *block(inplanes, inplanes, 1),
+            *block(inplanes, inplanes, 1),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.conv2 = nn.Sequential(*block(inplanes, 2 * inplanes, 2))
+        self.conv3 = nn.Sequential(*block(2 * inplanes, 4 * inplanes, 2))
+        # The last stage keeps its width.
+        self.conv4 = nn.Sequential(*block(4 * inplanes, 4 * inplanes, 2))
+        self.fc1 = nn.Conv2d(inplanes, embed_dims, 1)
+        self.fc2 = nn.Conv2d(2 * inplanes, embed_dims, 1)
+        self.fc3 = nn.Conv2d(4 * inplanes, embed_dims, 1)
+        self.fc4 = nn.Conv2d(4 * inplanes, embed_dims, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Turn (B, 3, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
+        c1 = self.stem(image)
+        c2 = self.conv2(c1)
+        c3 = self.conv3(c2)
+        c4 = self.conv4(c3)
+        return self.fc1(c1), self.fc2(c2), self.fc3(c3), self.fc4(c4)
+
+
+class Injector(nn.Module):
+    """Brings the spatial prior into the ViT: ``x + gamma * attention(x, c)``.
+
+    Args:
+        embed_dims: width C.
+        num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
+        num_levels: levels of the spatial prior.
+        init_value: initial gamma; 0 leaves a pretrained ViT as it is at the start.
+    """
+
+    def __init__(
+        self, embed_dims: int, num_heads: int, num_points: int, ratio: float, num_levels: int = 3, init_value: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
+        self.gamma = nn.Parameter(torch.full((embed_dims,), init_value))
+
+    def forward(self, x: Tensor, c: Tensor, points: Tensor, levels: Sequence[Grid]) -> Tensor:
+        """Update the ViT's patches.
+
+        Args:
+            x: patches (B, N, C).
+            c: spatial prior (B, M, C), its levels one after another.
+            points: where the patches lie on each level, (1, N, levels, 2).
+            levels: the prior's grids.
+        """
+        attended = self.attn(self.query_norm(x), points, self.feat_norm(c), [level.shape for level in levels])
+        return x + self.gamma * attended
+
+
+class ConvFFN(nn.Module):
+    """A feed-forward network with a depth-wise 3x3 convolution, shared by the scales of the spatial prior.
+
+    Args:
+        embed_dims: width C.
+        hidden_dims: inner width.
+    """
+
+    def __init__(self, embed_dims: int, hidden_dims: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dims, hidden_dims)
+        # The reference wraps its convolution in a module of its own; the name is kept for its weights.
+        self.dwconv = nn.ModuleDict(
+            {"dwconv": nn.Conv2d(hidden_dims, hidden_dims, 3, padding=1, groups=hidden_dims)},
+        )
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dims, embed_dims)
+
+    def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
+        """Compute the residual branch for (B, M, C)."""
+        hidden = self.fc1(c)
+        B, _, width = hidden.shape
+        scales = hidden.split([grid.h * grid.w for grid in levels], dim=1)
+        convolved = [
+            self.dwconv["dwconv"](scale.transpose(1, 2).reshape(B, width, *grid.shape)).flatten(2).transpose(1, 2)
+            for scale, grid in zip(scales, levels, strict=True)
+        ]
+        return self.fc2(self.act(torch.cat(convolved, dim=1)))
+
+
+class Extractor(nn.Module):
+    """Brings the ViT's features to the spatial prior: ``c + attention(c, x)``, then a :class:`ConvFFN`.
+
+    Args:
+        embed_dims: width C.
+        num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
+        with_cffn: whether the ConvFFN is there.
+        cffn_ratio: inner width of the ConvFFN as a fraction of C.
+        drop_path_rate: stochastic depth of the ConvFFN.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        num_points: int,
+        ratio: float,
+        with_cffn: bool = True,
+        cffn_ratio: float = 0.25,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.attn = DeformableAttention(embed_dims, num_heads, 1, num_points, ratio)
+        self.with_cffn = with_cffn
+        if with_cffn:
+            self.ffn = ConvFFN(embed_dims, int(embed_dims * cffn_ratio))
+            self.ffn_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+            self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, c: Tensor, x: Tensor, points: Tensor, levels: Sequence[Grid], tokens: Grid) -> Tensor:
+        """Update the spatial prior.
+
+        Args:
+            c: spatial prior (B, M, C), its levels one after another.
+            x: the ViT's patches (B, N, C).
+            points: where the prior's cells lie on the token grid, (1, M, 1, 2).
+            levels: the prior's grids.
+            tokens: the ViT's grid.
+        """
+        c = c + self.attn(self.query_norm(c), points, self.feat_norm(x), [tokens.shape])
+        if self.with_cffn:
+            c = c + self.drop_path(self.ffn(self.ffn_norm(c), levels))
+        return c

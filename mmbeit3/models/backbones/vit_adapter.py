@@ -1,0 +1,208 @@
+"""ViT-Adapter (arXiv 2205.08534) around any plain ViT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmbeit3.models.backbones.adapter_grids import Grid, reference_points, resample
+from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
+from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
+from mmbeit3.models.backbones.pretrained import init_pretrained
+from mmbeit3.registry import MODELS
+
+__all__ = ["ViTAdapter"]
+
+_STRIDES = (4, 8, 16, 32)
+
+
+@MODELS.register_module()
+class ViTAdapter(BaseModule):
+    """A plain ViT that exchanges features with a convolutional spatial prior and gives maps at strides 4, 8, 16 and 32.
+
+    Beyond the reference: images of any size (cells are matched by their place in pixels), patch sizes other than 16, any norm,
+    one image a batch, CPU, bf16 and fp16. For images that are multiples of 32, patch 16 and the reference's weights, the
+    maps are the reference's.
+
+    Args:
+        vit: config of a :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`, such as ``mmbeit3.BEiT3Vision``.
+        interaction_indexes: first and last block (inclusive) of each interaction. Blocks must be covered in order.
+        conv_inplane: channels of the spatial prior's first stage.
+        n_points: sampled points of deformable attention on each level.
+        deform_num_heads: heads of deformable attention.
+        deform_ratio: width of its values as a fraction of the ViT's.
+        cffn_ratio: inner width of the ConvFFN as a fraction of the ViT's.
+        with_cffn: whether extractors have a ConvFFN.
+        add_vit_feature: add the ViT's features to the four maps.
+        vit_feature: ``'stages'``: each map gets the output of one interaction (the reference's segmentation form, needs four
+            interactions); ``'last'``: all get the last (its detection form).
+        use_extra_extractor: two more extractors after the last interaction.
+        init_value: initial value of the injectors' gamma.
+        drop_path_rate: stochastic depth of the ConvFFNs; the reference uses the ViT's largest rate.
+        norm_cfg: norm of the prior and of the four maps. ``SyncBN`` as in the reference; it needs GPUs when training on several
+            processes, where ``GN`` or ``mmbeit3.LN2d`` also do on CPUs.
+        with_cp: recompute injectors and extractors in the backward pass to save memory (the ViT has its own switch).
+        freeze_vit: keep the ViT fixed; injectors are then built all the same and trained.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole; ``vit.init_cfg`` for the ViT alone.
+
+    Raises:
+        ValueError: for interactions that do not cover the ViT's blocks in order, or widths that cannot be divided.
+    """
+
+    def __init__(
+        self,
+        vit: dict[str, Any],
+        interaction_indexes: Sequence[Sequence[int]] = ((0, 2), (3, 5), (6, 8), (9, 11)),
+        conv_inplane: int = 64,
+        n_points: int = 4,
+        deform_num_heads: int = 12,
+        deform_ratio: float = 0.5,
+        cffn_ratio: float = 0.25,
+        with_cffn: bool = True,
+        add_vit_feature: bool = True,
+        vit_feature: str = "stages",
+        use_extra_extractor: bool = True,
+        init_value: float = 0.0,
+        drop_path_rate: float = 0.0,
+        norm_cfg: dict[str, Any] | None = None,
+        with_cp: bool = False,
+        freeze_vit: bool = False,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.vit = cast(PlainViT, MODELS.build(vit))
+        C = self.embed_dims = self.vit.embed_dims
+        self.groups = _check_interactions(interaction_indexes, self.vit.num_layers)
+        if vit_feature not in ("stages", "last"):
+            raise ValueError(f"vit_feature must be 'stages' or 'last', got {vit_feature!r}")
+        if add_vit_feature and vit_feature == "stages" and len(self.groups) != len(_STRIDES):
+            raise ValueError(f"vit_feature='stages' needs four interactions, got {len(self.groups)}: use 'last'")
+        self.add_vit_feature = add_vit_feature
+        self.vit_feature = vit_feature
+        self.with_cp = with_cp
+        self.freeze_vit = freeze_vit
+
+        norm_cfg = {"type": "SyncBN"} if norm_cfg is None else norm_cfg
+        self.level_embed = nn.Parameter(torch.zeros(3, C))
+        self.spm = SpatialPriorModule(conv_inplane, C, norm_cfg)
+
+        def extractor() -> Extractor:
+            return Extractor(C, deform_num_heads, n_points, deform_ratio, with_cffn, cffn_ratio, drop_path_rate)
+
+        self.interactions = nn.ModuleList()
+        for _ in self.groups:
+            injector = Injector(C, deform_num_heads, n_points, deform_ratio, init_value=init_value)
+            self.interactions.append(nn.ModuleDict({"injector": injector, "extractor": extractor()}))
+        if use_extra_extractor:
+            self.interactions[-1]["extra_extractors"] = nn.ModuleList([extractor(), extractor()])
+        self.up = nn.ConvTranspose2d(C, C, 2, 2)
+        for index in range(1, 5):
+            self.add_module(f"norm{index}", build_norm_layer(norm_cfg, C)[1])
+        self._init_adapter()
+        if freeze_vit:
+            self.vit.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def _init_adapter(self) -> None:
+        """The reference's initial values, everywhere but in the ViT and in deformable attention, which has its own."""
+        nn.init.normal_(self.level_embed)
+        for part in (self.spm, self.interactions, self.up):
+            for name, module in part.named_modules():
+                if isinstance(module, nn.Linear) and ".attn." not in f".{name}":
+                    nn.init.trunc_normal_(module.weight, std=0.02)
+                    nn.init.zeros_(module.bias)
+                elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+                    nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+
+    def init_weights(self) -> None:
+        """Load what ``init_cfg`` of the ViT and of the adapter name. Called by MMEngine once the model is built."""
+        self.vit.init_weights()
+        if self.init_cfg:
+            init_pretrained(self)
+
+    def train(self, mode: bool = True) -> ViTAdapter:
+        """Set the training mode; a frozen ViT stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze_vit:
+            self.vit.eval()
+        return self
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Compute four maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
+        c1, *prior = self.spm(image)
+        first, *levels = (Grid(*m.shape[2:], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
+        c = torch.cat(
+            [m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1
+        )
+        x, shape = self.vit.embed(image)
+        tokens = Grid(*shape, self.vit.patch_size)
+        c, stages = self._interact(x, c, tokens, levels)
+
+        cells = c.split([grid.h * grid.w for grid in levels], dim=1)
+        maps = [part.transpose(1, 2).reshape(-1, self.embed_dims, *g.shape) for part, g in zip(cells, levels, strict=True)]
+        # The stride-8 grid may reach beyond the stride-4 grid by one cell.
+        maps.insert(0, self.up(maps[0])[:, :, : first.h, : first.w] + c1)
+        if self.add_vit_feature:
+            sources = stages if self.vit_feature == "stages" else stages[-1:] * len(maps)
+            maps = [m + resample(s, tokens, grid) for m, s, grid in zip(maps, sources, (first, *levels), strict=True)]
+        f1, f2, f3, f4 = (getattr(self, f"norm{index}")(m) for index, m in enumerate(maps, start=1))
+        return f1, f2, f3, f4
+
+    def _interact(self, x: Tensor, c: Tensor, tokens: Grid, levels: list[Grid]) -> tuple[Tensor, list[Tensor]]:
+        """Run the ViT's blocks, exchanging features before and after each group of them.
+
+        Args:
+            x: the ViT's tokens (B, P + N, C).
+            c: spatial prior (B, M, C).
+            tokens: the ViT's grid.
+            levels: the prior's grids.
+
+        Returns:
+            The spatial prior, and the ViT's map (B, C, h, w) after each group.
+        """
+        prefix = self.vit.num_prefix_tokens
+        on_levels = reference_points([tokens], levels, x.device)
+        on_tokens = reference_points(levels, [tokens], x.device)
+        stages = []
+        for interaction, (first, last) in zip(self.interactions, self.groups, strict=True):
+            modules = cast(nn.ModuleDict, interaction)
+            patches = self._call(modules["injector"], x[:, prefix:], c, on_levels, levels)
+            x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches
+            x = self.vit.run(x, tokens.shape, first, last + 1)
+            extractors = [modules["extractor"]]
+            if "extra_extractors" in modules:
+                extractors.extend(cast(nn.ModuleList, modules["extra_extractors"]))
+            for extractor in extractors:
+                c = self._call(extractor, c, x[:, prefix:], on_tokens, levels, tokens)
+            stages.append(tokens_to_map(x, tokens.shape, prefix))
+        return c, stages
+
+    def _call(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(module, *args, use_reentrant=False)
+        return module(*args)
+
+
+def _check_interactions(indexes: Sequence[Sequence[int]], num_layers: int) -> list[tuple[int, int]]:
+    groups = [(int(first), int(last)) for first, last in indexes]
+    expected = 0
+    for first, last in groups:
+        if first != expected or last < first:
+            break
+        expected = last + 1
+    if not groups or expected != num_layers:
+        raise ValueError(
+            f"interaction_indexes {[list(group) for group in groups]} must cover blocks 0 to {num_layers - 1} of the ViT "
+            "in order, each given as first and last block"
+        )
+    return groups

@@ -1,0 +1,90 @@
+"""Multi-scale deformable attention as a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmbeit3.ops import ms_deform_attn
+
+__all__ = ["DeformableAttention"]
+
+
+class DeformableAttention(nn.Module):
+    """Each query looks at a few points around its reference point on each level (Deformable DETR, arXiv 2010.04159).
+
+    Sub-layer names, shapes and initial values are those of the reference ViT-Adapter's.
+
+    Args:
+        embed_dims: width C of queries and values.
+        num_heads: attention heads.
+        num_levels: levels of the value.
+        num_points: points on each level.
+        ratio: width of the projected values as a fraction of C; must leave a whole number a head.
+
+    Raises:
+        ValueError: if the widths cannot be divided so.
+    """
+
+    def __init__(
+        self, embed_dims: int, num_heads: int, num_levels: int = 1, num_points: int = 4, ratio: float = 1.0
+    ) -> None:
+        super().__init__()
+        width = int(embed_dims * ratio)
+        if width % num_heads or not width:
+            raise ValueError(
+                f"deformable attention of {num_heads} heads cannot divide {embed_dims} x ratio {ratio} = {width} channels"
+            )
+        self.num_heads = num_heads
+        self.num_levels = num_levels
+        self.num_points = num_points
+        samples = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(embed_dims, 2 * samples)
+        self.attention_weights = nn.Linear(embed_dims, samples)
+        self.value_proj = nn.Linear(embed_dims, width)
+        self.output_proj = nn.Linear(width, embed_dims)
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Uniform attention over points that lie on a ray of each head's own direction, one cell apart."""
+        angles = 2 * math.pi * torch.arange(self.num_heads, dtype=torch.float32) / self.num_heads
+        rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
+        rays = rays / rays.abs().amax(dim=-1, keepdim=True)
+        steps = torch.arange(1, self.num_points + 1, dtype=torch.float32)
+        offsets = (rays[:, None] * steps[:, None]).unsqueeze(1).expand(-1, self.num_levels, -1, -1)
+        nn.init.zeros_(self.sampling_offsets.weight)
+        self.sampling_offsets.bias.copy_(offsets.reshape(-1))
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
+    def forward(
+        self, query: Tensor, reference_points: Tensor, value: Tensor, spatial_shapes: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            query: (B, Q, C).
+            reference_points: (1 or B, Q, levels, 2), (x, y) with 0 to 1 spanning each level's map.
+            value: (B, S, C), the levels' cells row-major one after another.
+            spatial_shapes: (h, w) of each level.
+
+        Returns:
+            (B, Q, C).
+        """
+        B, Q, _ = query.shape
+        heads, levels, points = self.num_heads, self.num_levels, self.num_points
+        projected = self.value_proj(value).view(B, value.shape[1], heads, -1)
+        # Coordinates stay in float32 also under autocast: see ms_deform_attn.
+        offsets = self.sampling_offsets(query).float().view(B, Q, heads, levels, points, 2)
+        sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=torch.float32, device=query.device)
+        locations = reference_points.float()[:, :, None, :, None] + offsets / sizes[None, None, None, :, None]
+        weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
+        attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
+        return self.output_proj(attended.to(query.dtype))

@@ -1,0 +1,5 @@
+"""Operators that the models need and that no library gives everywhere."""
+
+from mmbeit3.ops.ms_deform_attn import ms_deform_attn
+
+__all__ = ["ms_deform_attn"]

@@ -1,0 +1,15 @@
+"""What the operators were compiled with, for bug reports."""
+
+import torch
+
+__all__ = ["get_compiler_version", "get_compiling_cuda_version"]
+
+
+def get_compiler_version() -> str:
+    """Say that nothing was compiled."""
+    return "none (operators by mmbeit3 and torchvision)"
+
+
+def get_compiling_cuda_version() -> str:
+    """Return the CUDA version of torch, whose kernels are used."""
+    return torch.version.cuda or "not available"

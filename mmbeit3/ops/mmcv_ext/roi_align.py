@@ -1,0 +1,75 @@
+"""RoIAlign on torchvision's operator."""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from torch import Tensor
+
+__all__ = ["roi_align_backward", "roi_align_forward"]
+
+_MAX, _AVERAGE = range(2)
+
+
+def _check_mode(pool_mode: int) -> None:
+    if pool_mode != _AVERAGE:
+        raise NotImplementedError(
+            "RoIAlign with pool_mode='max' needs mmcv's compiled module; mmbeit3's stand-in has pool_mode='avg' only"
+        )
+
+
+def roi_align_forward(
+    input: Tensor,  # noqa: A002 (mmcv's own name)
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Fill ``output`` (K, C, aligned_height, aligned_width) from ``input`` (B, C, H, W) at ``rois`` (K, 5).
+
+    Half precision is computed in float32. ``argmax_*`` belong to max pooling and stay as they are.
+    """
+    _check_mode(pool_mode)
+    pooled = torchvision.ops.roi_align(
+        input.float(), rois.float(), (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
+    )
+    output.copy_(pooled)
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Fill ``grad_input`` (B, C, H, W) from ``grad_output`` (K, C, aligned_height, aligned_width)."""
+    _check_mode(pool_mode)
+    B, C, H, W = grad_input.shape
+    # torchvision's public function hides its backward behind autograd; mmcv brings an autograd function of its own.
+    gradient = torch.ops.torchvision._roi_align_backward(
+        grad_output.float().contiguous(),
+        rois.float(),
+        spatial_scale,
+        aligned_height,
+        aligned_width,
+        B,
+        C,
+        H,
+        W,
+        sampling_ratio,
+        aligned,
+    )
+    grad_input.copy_(gradient)
