@@ -1,0 +1,19 @@
+"""What the command-line tools share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from mmbeit3.errors import UserError
+
+__all__ = ["run"]
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool's main function; an error of the user's input ends it in one line on stderr and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Datasets that OpenMMLab does not have, and checks of those that it reads."""

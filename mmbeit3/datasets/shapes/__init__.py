@@ -1,0 +1,7 @@
+"""Shapes: a small made dataset, in COCO's and ADE20K's own formats, for demos and tests."""
+
+from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
+from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene
+from mmbeit3.datasets.shapes.write import make_shapes_dataset
+
+__all__ = ["STUFF_CLASSES", "THING_CLASSES", "Scene", "SceneObject", "make_shapes_dataset", "render_scene"]

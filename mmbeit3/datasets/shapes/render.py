@@ -1,0 +1,180 @@
+"""Rendering one scene: textured regions with shapes on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mmbeit3.datasets.shapes.classes import CROWDED_CLASS, STUFF_CLASSES, THING_CLASSES
+
+__all__ = ["Scene", "SceneObject", "render_scene"]
+
+_MIN_VISIBLE = 30
+"""Objects of which fewer pixels can be seen are not annotated, and not drawn."""
+
+
+@dataclass
+class SceneObject:
+    """One thing in a scene.
+
+    Attributes:
+        name: its class.
+        mask: boolean (H, W), what can be seen of it.
+        crowd: whether it is a cluster of many.
+    """
+
+    name: str
+    mask: np.ndarray
+    crowd: bool = False
+
+
+@dataclass
+class Scene:
+    """A rendered scene.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB.
+        objects: things, later ones in front of earlier ones; their masks do not overlap.
+        stuff: int (H, W), index into :data:`~mmbeit3.datasets.shapes.classes.STUFF_CLASSES` of the background.
+    """
+
+    image: np.ndarray
+    objects: list[SceneObject]
+    stuff: np.ndarray
+
+
+def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) -> Scene:
+    """Draw a random scene. Colours say nothing about classes; only form does.
+
+    Args:
+        rng: all randomness comes from it.
+        size: height and width in pixels, at least 64.
+        crowd_rate: chance of a crowd.
+
+    Returns:
+        The scene.
+    """
+    stuff = _regions(rng, size)
+    image = np.zeros((size, size, 3), np.float32)
+    for index, name in enumerate(STUFF_CLASSES):
+        if (region := stuff == index).any():
+            image[region] = _texture(rng, name, size)[region]
+
+    objects: list[SceneObject] = []
+    if rng.random() < crowd_rate:
+        _add(rng, image, objects, SceneObject(CROWDED_CLASS, _crowd_mask(rng, size), crowd=True))
+    for _ in range(rng.integers(1, 5)):
+        name = THING_CLASSES[rng.integers(len(THING_CLASSES))]
+        # Squared: small objects are more frequent than large ones.
+        radius = size * (0.07 + 0.19 * rng.random() ** 1.5)
+        centre = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
+        _add(rng, image, objects, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(0, 360))))
+    image = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
+    return Scene(image, objects, stuff)
+
+
+def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject], new: SceneObject) -> None:
+    """Paint an object over the scene, unless it would hide another one almost wholly."""
+    if any((old.mask & ~new.mask).sum() < max(_MIN_VISIBLE, old.mask.sum() // 3) for old in objects):
+        return
+    if new.mask.sum() < _MIN_VISIBLE:
+        return
+    for old in objects:
+        old.mask &= ~new.mask
+    objects.append(new)
+    mask = new.mask.astype(np.uint8)
+    colour = rng.uniform(20, 235, 3)
+    behind = image[new.mask].mean(axis=0)
+    if np.abs(colour - behind).mean() < 50:
+        colour = (colour + 128) % 256
+    shade = 1 + 0.15 * np.sin(np.linspace(0, rng.uniform(1, 6), image.shape[1]))[None, :, None]
+    image[new.mask] = (colour * np.broadcast_to(shade, image.shape))[new.mask]
+    edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=1)
+    image[edge.astype(bool)] *= 0.45
+
+
+def _regions(rng: np.random.Generator, size: int) -> np.ndarray:
+    """One background, or two divided by a slanted line."""
+    first, second = rng.permutation(len(STUFF_CLASSES))[:2]
+    stuff = np.full((size, size), first)
+    if rng.random() < 0.6:
+        y, x = np.mgrid[:size, :size] / size
+        angle = rng.uniform(0, 2 * np.pi)
+        stuff[(x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle) > rng.uniform(-0.25, 0.25)] = second
+    return stuff
+
+
+def _texture(rng: np.random.Generator, name: str, size: int) -> np.ndarray:
+    dark = rng.uniform(40, 140, 3)
+    light = dark + rng.uniform(35, 80) * np.sign(rng.uniform(-0.3, 1, 3))
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    angle, period = rng.uniform(0, np.pi), size * rng.uniform(0.07, 0.12)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if name == "stripes":
+        blend = np.sin(2 * np.pi * along / period) > 0
+    elif name == "checks":
+        blend = (np.sin(2 * np.pi * along / period) > 0) ^ (np.sin(2 * np.pi * across / period) > 0)
+    else:
+        cells = rng.random((6, 6)).astype(np.float32)
+        blend = np.clip(cv2.resize(cells, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return dark + (light - dark) * np.asarray(blend, np.float32)[..., None]
+
+
+def _crowd_mask(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A cluster of many small circles."""
+    mask = np.zeros((size, size), bool)
+    centre = rng.uniform(0.25 * size, 0.75 * size, 2)
+    for _ in range(rng.integers(10, 16)):
+        place = np.clip(centre + rng.normal(0, 0.1 * size, 2), 6, size - 6)
+        mask |= _shape_mask(CROWDED_CLASS, size, place, size * rng.uniform(0.022, 0.035), 0)
+    return mask
+
+
+def _shape_mask(name: str, size: int, centre: np.ndarray, radius: float, angle: float) -> np.ndarray:
+    """Pixels of one shape.
+
+    Args:
+        name: its class.
+        size: side of the image.
+        centre: (x, y) in pixels.
+        radius: of the circle around it, in pixels.
+        angle: in degrees.
+    """
+    mask = np.zeros((size, size), np.uint8)
+    if name in ("circle", "crescent"):
+        cv2.circle(mask, _fixed(centre), int(16 * radius), 1, -1, cv2.LINE_8, shift=4)
+        if name == "crescent":
+            bite = centre + 0.55 * radius * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+            cv2.circle(mask, _fixed(bite), int(16 * 0.8 * radius), 0, -1, cv2.LINE_8, shift=4)
+        return mask.astype(bool)
+    corners = _corners(name, angle) * radius + centre
+    cv2.fillPoly(mask, [np.round(16 * corners).astype(np.int32)], 1, cv2.LINE_8, shift=4)
+    return mask.astype(bool)
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point coordinates of 1/16 pixel."""
+    x, y = np.round(16 * point).astype(int)
+    return int(x), int(y)
+
+
+def _corners(name: str, angle: float) -> np.ndarray:
+    """Corners of a unit polygon, turned by an angle in degrees, (N, 2)."""
+    if name == "cross":
+        arm = 0.3
+        quarter = np.array([[1, -arm], [1, arm], [arm, arm]])
+        turns = [_rotation(90 * k) for k in range(4)]
+        corners = np.concatenate([quarter @ turn.T for turn in turns])
+    else:
+        count = {"square": 4, "triangle": 3, "star": 10}[name]
+        angles = 2 * np.pi * np.arange(count) / count
+        radii = np.where(np.arange(count) % 2, 0.45, 1.0) if name == "star" else np.ones(count)
+        corners = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return corners @ _rotation(angle).T
+
+
+def _rotation(angle: float) -> np.ndarray:
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    return np.array([[c, -s], [s, c]])

@@ -1,0 +1,185 @@
+"""Writing scenes as COCO (instances and panoptic) and as ADE20K lays out its labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
+from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene
+from mmbeit3.errors import UserError
+
+__all__ = ["make_shapes_dataset"]
+
+_META = "shapes.json"
+_VERSION = 1
+"""Raised whenever the same arguments would give other files."""
+
+
+def make_shapes_dataset(
+    out: str | Path, train: int = 240, val: int = 60, size: int = 160, seed: int = 0, force: bool = False
+) -> Path:
+    """Render the dataset, unless the folder holds it already.
+
+    The folder has ``annotations/{instances,panoptic}_{train,val}2017.json``, ``{train,val}2017/*.jpg`` and
+    ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
+    ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. The same
+    arguments give the same bytes. Written beside and renamed when complete.
+
+    Args:
+        out: folder to make.
+        train: number of training images.
+        val: number of validation images.
+        size: side of the images in pixels, at least 64.
+        seed: of all randomness.
+        force: replace a shapes dataset that was made with other arguments.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: if the folder exists and is something else, or the numbers make no sense.
+    """
+    out = Path(out)
+    if min(train, val) < 1 or size < 64:
+        raise UserError(f"shapes: needs at least one image a split and a size of 64, got {train}, {val} and {size}")
+    arguments = {"version": _VERSION, "train": train, "val": val, "size": size, "seed": seed}
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        meta = out / _META
+        if not meta.is_file():
+            raise UserError(f"'{out}' exists and is no shapes dataset: give another folder")
+        if json.loads(meta.read_text()) == arguments:
+            return out
+        if not force:
+            raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary) / "shapes"
+        for split_index, (split, count) in enumerate((("train", train), ("val", val))):
+            scenes = (
+                render_scene(np.random.default_rng([seed, split_index, index]), size)
+                for index in track(range(count), description=f"rendering {split}", transient=True)
+            )
+            _write_split(folder, split, scenes)
+        (folder / _META).write_text(json.dumps(arguments))
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(folder, out)
+    return out
+
+
+def _write_split(folder: Path, split: str, scenes: Any) -> None:
+    long = {"train": "training", "val": "validation"}[split]
+    images, pngs = folder / f"{split}2017", folder / "annotations" / f"panoptic_{split}2017"
+    ade_images, ade_labels = folder / "ade" / "images" / long, folder / "ade" / "annotations" / long
+    for path in (images, pngs, ade_images, ade_labels):
+        path.mkdir(parents=True)
+    instances: dict[str, Any] = _header(THING_CLASSES)
+    panoptic: dict[str, Any] = _header((*THING_CLASSES, *STUFF_CLASSES))
+    for image_id, scene in enumerate(scenes, start=1):
+        name = f"{image_id:012d}"
+        height, width = scene.stuff.shape
+        entry = {"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width}
+        instances["images"].append(entry)
+        panoptic["images"].append(entry)
+        cv2.imwrite(str(images / f"{name}.jpg"), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        os.link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
+        cv2.imwrite(str(ade_labels / f"{name}.png"), _semantic(scene))
+        for item in scene.objects:
+            number = len(instances["annotations"]) + 1
+            instances["annotations"].append({"id": number, "image_id": image_id, **_instance(item)})
+        segments, ids = _panoptic(scene)
+        cv2.imwrite(str(pngs / f"{name}.png"), ids[..., ::-1])
+        panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
+    for kind, content in (("instances", instances), ("panoptic", panoptic)):
+        (folder / "annotations" / f"{kind}_{split}2017.json").write_text(json.dumps(content))
+
+
+def _header(classes: tuple[str, ...]) -> dict[str, Any]:
+    categories = [{"id": CATEGORY_IDS[name], "name": name, "isthing": int(name in THING_CLASSES)} for name in classes]
+    return {"info": {"description": "shapes"}, "images": [], "annotations": [], "categories": categories}
+
+
+def _instance(item: SceneObject) -> dict[str, Any]:
+    return {
+        "category_id": CATEGORY_IDS[item.name],
+        "bbox": _box(item.mask),
+        "area": int(item.mask.sum()),
+        "iscrowd": int(item.crowd),
+        "segmentation": _segmentation(item.mask, item.crowd),
+    }
+
+
+def _box(mask: np.ndarray) -> list[int]:
+    """COCO's x, y, width, height."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
+
+
+def _segmentation(mask: np.ndarray, crowd: bool) -> list[list[float]] | dict[str, Any]:
+    """Polygons where they can say it; run lengths for crowds and for masks with holes, which polygons cannot have."""
+    contours, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    has_hole = hierarchy is not None and (hierarchy[0, :, 3] >= 0).any()
+    polygons = [_polygon(contour) for contour in contours if len(contour) >= 3]
+    if crowd or has_hole or not polygons:
+        return {"counts": _run_lengths(mask), "size": list(mask.shape)}
+    return polygons
+
+
+def _polygon(contour: np.ndarray) -> list[float]:
+    """A contour through pixel centres, pushed out by half a pixel: COCO's polygons run around pixels."""
+    points = contour[:, 0].astype(np.float64) + 0.5
+    centre = points.mean(axis=0)
+    return (points + 0.5 * np.sign(points - centre)).ravel().tolist()
+
+
+def _run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run lengths: column-major, starting with the zeros."""
+    flat = np.concatenate([[0], mask.ravel(order="F").astype(np.int8), [-1]])
+    changes = np.flatnonzero(np.diff(flat))
+    return np.diff(np.concatenate([[0], changes])).tolist()
+
+
+def _semantic(scene: Scene) -> np.ndarray:
+    """Labels as ADE20K's: 0 unlabelled, then stuff, then things."""
+    labels = scene.stuff + 1
+    for item in scene.objects:
+        labels[item.mask] = 1 + len(STUFF_CLASSES) + THING_CLASSES.index(item.name)
+    return labels.astype(np.uint8)
+
+
+def _panoptic(scene: Scene) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Segments and the PNG (H, W, 3) whose colours hold their ids."""
+    ids = np.zeros(scene.stuff.shape, np.int64)
+    segments: list[dict[str, Any]] = []
+    covered = np.zeros(scene.stuff.shape, bool)
+    regions = []
+    for item in scene.objects:
+        covered |= item.mask
+        regions.append((item.name, item.mask, item.crowd))
+    for index, name in enumerate(STUFF_CLASSES):
+        regions.append((name, (scene.stuff == index) & ~covered, False))
+    for name, mask, crowd in regions:
+        if not mask.any():
+            continue
+        # Large, spread ids, so that all three colour bytes are used.
+        number = 1000 * (len(segments) + 1) + 70000
+        ids[mask] = number
+        segments.append(
+            {
+                "id": number,
+                "category_id": CATEGORY_IDS[name],
+                "bbox": _box(mask),
+                "area": int(mask.sum()),
+                "iscrowd": int(crowd),
+            }
+        )
+    return segments, np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)

@@ -1,0 +1,24 @@
+"""Make the shapes dataset: COCO annotations (instances, panoptic) and ADE20K's label layout over the same images."""
+
+import argparse
+
+from mmbeit3.apis.cli import run
+from mmbeit3.datasets.shapes import make_shapes_dataset
+
+
+def main() -> None:
+    """Parse arguments and render."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", help="folder to make, e.g. data/shapes")
+    parser.add_argument("--train", type=int, default=240, help="training images (%(default)s)")
+    parser.add_argument("--val", type=int, default=60, help="validation images (%(default)s)")
+    parser.add_argument("--size", type=int, default=160, help="side of the images in pixels (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of all randomness (%(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace shapes made with other arguments")
+    args = parser.parse_args()
+    folder = make_shapes_dataset(args.out, args.train, args.val, args.size, args.seed, args.force)
+    print(f"shapes dataset in {folder}")
+
+
+if __name__ == "__main__":
+    run(main)
