@@ -72,7 +72,13 @@ class Injector(nn.Module):
     """
 
     def __init__(
-        self, embed_dims: int, num_heads: int, num_points: int, ratio: float, num_levels: int = 3, init_value: float = 0.0
+        self,
+        embed_dims: int,
+        num_heads: int,
+        num_points: int,
+        ratio: float,
+        num_levels: int = 3,
+        init_value: float = 0.0,
     ) -> None:
         super().__init__()
         self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)

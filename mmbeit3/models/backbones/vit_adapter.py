@@ -149,7 +149,9 @@ class ViTAdapter(BaseModule):
         c, stages = self._interact(x, c, tokens, levels)
 
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
-        maps = [part.transpose(1, 2).reshape(-1, self.embed_dims, *g.shape) for part, g in zip(cells, levels, strict=True)]
+        maps = [
+            part.transpose(1, 2).reshape(-1, self.embed_dims, *g.shape) for part, g in zip(cells, levels, strict=True)
+        ]
         # The stride-8 grid may reach beyond the stride-4 grid by one cell.
         maps.insert(0, self.up(maps[0])[:, :, : first.h, : first.w] + c1)
         if self.add_vit_feature:

@@ -51,9 +51,7 @@ class Arch:
                 if not isinstance(value, int) or value < least:
                     raise ValueError(f"arch: {field.name} must be an integer of at least {least}, got {value!r}")
         if self.embed_dims % self.num_heads:
-            raise ValueError(
-                f"arch: embed_dims ({self.embed_dims}) must be a multiple of num_heads ({self.num_heads})"
-            )
+            raise ValueError(f"arch: embed_dims ({self.embed_dims}) must be a multiple of num_heads ({self.num_heads})")
         if self.attention not in ("decoupled", "shared"):
             raise ValueError(f"arch: attention must be 'decoupled' or 'shared', got {self.attention!r}")
         if self.num_fusion_layers > self.num_layers:

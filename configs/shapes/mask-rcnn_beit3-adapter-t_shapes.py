@@ -1,0 +1,86 @@
+# Mask R-CNN with a tiny BEiT-3 and ViT-Adapter on the made shapes dataset, from random weights on two CPU cores. All numbers
+# here are ours, tuned for that.
+_base_ = [
+    "mmdet::_base_/models/mask-rcnn_r50_fpn.py",
+    "mmdet::_base_/datasets/coco_instance.py",
+    "mmdet::_base_/default_runtime.py",
+    "../_base_/mmbeit3.py",
+]
+data_root = "data/shapes/"
+metainfo = dict(classes=("circle", "square", "triangle", "star", "cross", "crescent"))
+num_classes = 6
+norm_cfg = dict(type="mmbeit3.LN2d")
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="mmbeit3.ViTAdapter",
+        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=160),
+        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
+        conv_inplane=32,
+        deform_num_heads=6,
+        norm_cfg=norm_cfg,
+    ),
+    neck=dict(in_channels=[192] * 4, out_channels=128),
+    rpn_head=dict(in_channels=128, feat_channels=128),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=128),
+        bbox_head=dict(in_channels=128, fc_out_channels=256, num_classes=num_classes),
+        mask_roi_extractor=dict(out_channels=128),
+        mask_head=dict(in_channels=128, conv_out_channels=128, num_convs=2, num_classes=num_classes),
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=500, max_per_img=200),
+        rcnn=dict(sampler=dict(num=64)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(type="RandomFlip", prob=[0.3, 0.3], direction=["horizontal", "vertical"]),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(160, 160), keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    batch_sampler=None,
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json")
+test_evaluator = val_evaluator
+
+max_epochs = 16
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=1.0),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type="CosineAnnealingLR", by_epoch=True, begin=0, end=max_epochs, T_max=max_epochs, convert_to_iter_based=True
+    ),
+]
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=4, max_keep_ckpts=2),
+)
+env_cfg = dict(dist_cfg=dict(backend="gloo"))

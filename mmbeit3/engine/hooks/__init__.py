@@ -1,0 +1,6 @@
+"""Hooks for MMEngine's runner."""
+
+from mmbeit3.engine.hooks.progress_bar import ProgressBarHook
+from mmbeit3.engine.hooks.safe_checkpoint import AtomicLocalBackend, SafeCheckpointHook
+
+__all__ = ["AtomicLocalBackend", "ProgressBarHook", "SafeCheckpointHook"]
