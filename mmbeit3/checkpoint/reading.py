@@ -71,9 +71,7 @@ def _download(url: str) -> Path:
             # Writes to a temporary file beside the target and renames it when complete.
             torch.hub.download_url_to_file(url, str(target))
         except OSError as error:
-            raise UserError(
-                f"checkpoint '{url}' cannot be downloaded ({error}): fetch it by hand to '{target}'"
-            ) from error
+            raise UserError(f"checkpoint '{url}' cannot be downloaded ({error}): fetch it by hand to '{target}'") from error
     return target
 
 
@@ -87,11 +85,7 @@ def _load(path: Path) -> object:
         raise UserError(f"checkpoint '{path}' is damaged or truncated ({error}): download or copy it again") from error
     except pickle.UnpicklingError as error:
         reason = _first_line(error)
-        if (
-            "Unsupported global" in str(error)
-            or "Unsupported operand" in str(error)
-            or "Unsupported class" in str(error)
-        ):
+        if "Unsupported global" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
             raise UserError(
                 f"checkpoint '{path}' was refused: it holds Python objects that would run code, not only tensors "
                 f"({reason}). Ask its author for safetensors or plain tensors"

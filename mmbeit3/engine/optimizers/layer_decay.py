@@ -71,9 +71,7 @@ def num_layers_of(names: Iterable[str]) -> int:
         ValueError: if there are none.
     """
     indices = [
-        int(match[1])
-        for name in names
-        if (tower := _TOWER.match(name)) and (match := _LAYER.match(name[tower.end() :]))
+        int(match[1]) for name in names if (tower := _TOWER.match(name)) and (match := _LAYER.match(name[tower.end() :]))
     ]
     if not indices:
         raise ValueError("layer decay found no layers: the model has no BEiT3Vision, TimmViT or BEiT3 tower")
@@ -106,9 +104,7 @@ class LayerDecayOptimWrapperConstructor:
         self.rate = float(options.pop("layer_decay_rate", 1.0))
         self.custom_keys: dict[str, dict[str, float]] = dict(options.pop("custom_keys", {}))
         if options:
-            raise ValueError(
-                f"paramwise_cfg: unknown {', '.join(sorted(options))}; known are layer_decay_rate and custom_keys"
-            )
+            raise ValueError(f"paramwise_cfg: unknown {', '.join(sorted(options))}; known are layer_decay_rate and custom_keys")
         if not 0 < self.rate <= 1:
             raise ValueError(f"paramwise_cfg: layer_decay_rate must be above 0 and at most 1, got {self.rate}")
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)

@@ -141,17 +141,13 @@ class ViTAdapter(BaseModule):
         """Compute four maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
         c1, *prior = self.spm(image)
         first, *levels = (Grid(*m.shape[2:], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
-        c = torch.cat(
-            [m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1
-        )
+        c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
         x, shape = self.vit.embed(image)
         tokens = Grid(*shape, self.vit.patch_size)
         c, stages = self._interact(x, c, tokens, levels)
 
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
-        maps = [
-            part.transpose(1, 2).reshape(-1, self.embed_dims, *g.shape) for part, g in zip(cells, levels, strict=True)
-        ]
+        maps = [part.transpose(1, 2).reshape(-1, self.embed_dims, *g.shape) for part, g in zip(cells, levels, strict=True)]
         # The stride-8 grid may reach beyond the stride-4 grid by one cell.
         maps.insert(0, self.up(maps[0])[:, :, : first.h, : first.w] + c1)
         if self.add_vit_feature:

@@ -55,9 +55,7 @@ class Arch:
         if self.attention not in ("decoupled", "shared"):
             raise ValueError(f"arch: attention must be 'decoupled' or 'shared', got {self.attention!r}")
         if self.num_fusion_layers > self.num_layers:
-            raise ValueError(
-                f"arch: num_fusion_layers ({self.num_fusion_layers}) exceeds num_layers ({self.num_layers})"
-            )
+            raise ValueError(f"arch: num_fusion_layers ({self.num_fusion_layers}) exceeds num_layers ({self.num_layers})")
 
     def with_changes(self, **changes: Any) -> Arch:
         """Return a copy with the given attributes changed."""

@@ -105,7 +105,7 @@ class TextEmbedding(nn.Module):
         """
         usable = self.positions.shape[0] - UNUSED_POSITIONS
         T = tokens.shape[1]
-        if T > usable:
+        if usable < T:
             raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model")
         embedded = self.words(tokens) + self.positions[UNUSED_POSITIONS : UNUSED_POSITIONS + T]
         return embedded if padding_mask is None else embedded.masked_fill(padding_mask.unsqueeze(-1), 0.0)

@@ -121,9 +121,7 @@ def _check_inputs(
         raise ValueError(f"batch of {image.shape[0]} images and {tokens.shape[0]} texts: the sizes must agree")
     if masked_positions is not None and image is None:
         raise ValueError("masked_positions given without an image")
-    if padding_mask is not None and (
-        tokens is None or padding_mask.shape != tokens.shape or padding_mask.dtype != torch.bool
-    ):
+    if padding_mask is not None and (tokens is None or padding_mask.shape != tokens.shape or padding_mask.dtype != torch.bool):
         wanted = "no tokens were given" if tokens is None else f"tokens are {tuple(tokens.shape)}"
         raise ValueError(
             f"padding_mask must be boolean (True = pad) and of the tokens' shape, got {padding_mask.dtype} "

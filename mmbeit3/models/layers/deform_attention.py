@@ -29,9 +29,7 @@ class DeformableAttention(nn.Module):
         ValueError: if the widths cannot be divided so.
     """
 
-    def __init__(
-        self, embed_dims: int, num_heads: int, num_levels: int = 1, num_points: int = 4, ratio: float = 1.0
-    ) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, num_levels: int = 1, num_points: int = 4, ratio: float = 1.0) -> None:
         super().__init__()
         width = int(embed_dims * ratio)
         if width % num_heads or not width:

@@ -25,7 +25,7 @@ def _sigmoid_focal_loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: f
 
 
 def sigmoid_focal_loss_forward(
-    input: Tensor,  # noqa: A002 (mmcv's own name)
+    input: Tensor,
     target: Tensor,
     weight: Tensor,
     output: Tensor,
@@ -37,7 +37,7 @@ def sigmoid_focal_loss_forward(
 
 
 def sigmoid_focal_loss_backward(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor,
     grad_input: Tensor,
@@ -64,7 +64,7 @@ def _of_target(probabilities: Tensor, target: Tensor, weight: Tensor) -> tuple[T
 
 
 def softmax_focal_loss_forward(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor,
     output: Tensor,
@@ -77,7 +77,7 @@ def softmax_focal_loss_forward(
 
 
 def softmax_focal_loss_backward(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor,
     buff: Tensor,

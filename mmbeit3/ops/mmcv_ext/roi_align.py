@@ -19,7 +19,7 @@ def _check_mode(pool_mode: int) -> None:
 
 
 def roi_align_forward(
-    input: Tensor,  # noqa: A002 (mmcv's own name)
+    input: Tensor,
     rois: Tensor,
     output: Tensor,
     argmax_y: Tensor,

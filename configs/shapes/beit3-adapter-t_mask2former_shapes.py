@@ -1,0 +1,105 @@
+# Mask2Former with a tiny BEiT-3 and ViT-Adapter on the made shapes dataset, from random weights on two CPU cores. All numbers
+# here are ours, tuned for that.
+_base_ = ["../_base_/models/mask2former_seg.py", "../_base_/seg_runtime.py"]
+data_root = "data/shapes/ade"
+metainfo = dict(
+    classes=("stripes", "checks", "clouds", "circle", "square", "triangle", "star", "cross", "crescent"),
+    palette=[
+        [120, 120, 120], [80, 50, 50], [6, 130, 200], [230, 60, 60], [60, 180, 75],
+        [255, 215, 25], [0, 100, 220], [245, 130, 48], [145, 30, 180],
+    ],
+)  # fmt: skip
+num_classes = 9
+crop_size = (160, 160)
+width = 96
+attention = dict(embed_dims=width, num_heads=6)
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        type="mmbeit3.ViTAdapter",
+        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=160),
+        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
+        conv_inplane=32,
+        deform_num_heads=6,
+        norm_cfg=dict(type="mmbeit3.LN2d"),
+    ),
+    decode_head=dict(
+        in_channels=[192] * 4,
+        feat_channels=width,
+        out_channels=width,
+        num_classes=num_classes,
+        num_queries=20,
+        pixel_decoder=dict(
+            encoder=dict(
+                num_layers=2,
+                layer_cfg=dict(
+                    self_attn_cfg=attention,
+                    ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width),
+                ),
+            ),
+            positional_encoding=dict(num_feats=width // 2),
+        ),
+        positional_encoding=dict(num_feats=width // 2),
+        transformer_decoder=dict(
+            num_layers=3,
+            layer_cfg=dict(
+                self_attn_cfg=attention,
+                cross_attn_cfg=attention,
+                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
+            ),
+        ),
+        loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
+        train_cfg=dict(num_points=2048),
+    ),
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="RandomFlip", prob=[0.3, 0.3], direction=["horizontal", "vertical"]),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=crop_size, keep_ratio=True),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="PackSegInputs"),
+]
+dataset = dict(type="BaseSegDataset", data_root=data_root, metainfo=metainfo, reduce_zero_label=True)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(
+        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"), pipeline=train_pipeline, **dataset
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"), pipeline=test_pipeline, **dataset
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
+test_evaluator = val_evaluator
+
+max_iters = 800
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=6e-4, betas=(0.9, 0.98), weight_decay=0.05),
+    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=1.0),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
+]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200))
+env_cfg = dict(dist_cfg=dict(backend="gloo"))
