@@ -72,7 +72,7 @@ def make_shapes_dataset(
         (folder / _META).write_text(json.dumps(arguments))
         if out.exists():
             shutil.rmtree(out)
-        os.replace(folder, out)
+        folder.replace(out)
     return out
 
 

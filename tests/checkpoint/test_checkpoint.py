@@ -1,0 +1,145 @@
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmbeit3.checkpoint import LAYOUTS, load_checkpoint, read_state_dict
+from mmbeit3.errors import UserError
+from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
+from mmbeit3.models.beit3 import BEiT3
+from tests.goldens import ARCH
+
+
+def official(model):
+    return LAYOUTS["official"].to_theirs(model.state_dict())
+
+
+def test_official_names_and_shapes():
+    state = official(BEiT3(ARCH))
+    assert state["beit3.encoder.layers.3.self_attn.v_proj.A.weight"].shape == (48, 48)
+    assert state["beit3.encoder.layers.0.ffn.B.fc1.weight"].shape == (192, 48)
+    assert state["beit3.encoder.embed_positions.A.weight"].shape == (19, 48)
+    assert all(name.startswith("beit3.") for name in state)
+
+
+def test_layouts_there_and_back():
+    state = BEiT3(ARCH).state_dict()
+    there = LAYOUTS["official"].to_theirs(state)
+    back = LAYOUTS["official"].to_ours(there)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors", "zip name"])
+def test_official_half_precision_file(tmp_path, kind):
+    source = BEiT3(ARCH)
+    state = {name: tensor.half().contiguous() for name, tensor in official(source).items()}
+    path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pth" if kind == "pth" else "weights.zip")
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save({"model": state}, path)
+    model = BEiT3(ARCH)
+    report = load_checkpoint(model, path)
+    assert report.layout == "official"
+    assert report.missing == report.unused == []
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, source.state_dict()[name].half().float())
+
+
+def test_backbones_take_their_part():
+    source = BEiT3(ARCH)
+    plain = BEiT3Vision(ARCH, final_norm=True)
+    report = load_checkpoint(plain, official(source))
+    assert report.missing == []
+    assert all("language" in name or "mask_token" in name for name in report.unused)
+    torch.testing.assert_close(plain.layers[2].attn.qkv.weight, source.vision.layers[2].attn.qkv.weight)
+
+    detector = {f"backbone.{name}": tensor for name, tensor in plain.state_dict().items()} | {"neck.conv.weight": torch.ones(1)}
+    again = BEiT3Vision(ARCH, final_norm=True)
+    report = load_checkpoint(again, {"module." + name: tensor for name, tensor in detector.items()})
+    assert report.missing == []
+    assert report.unused == ["neck.conv.weight"]
+    torch.testing.assert_close(again.state_dict(), plain.state_dict())
+
+
+def test_resizes_positions_and_patches():
+    source = BEiT3({**ARCH, "patch_size": 14, "image_size": 56})
+    model = BEiT3Vision(ARCH, image_size=(64, 112))
+    report = load_checkpoint(model, official(source))
+    assert set(report.resized) == {"embed.positions", "embed.proj.weight"}
+    assert model.embed.positions.shape == (3 + 4 * 7, 48)
+    torch.testing.assert_close(model.embed.positions[:3], source.vision.embed.positions[:3])
+    # A flat image gives the same tokens whatever the size of the patch.
+    flat = torch.full((1, 3, 112, 112), 0.7)
+    mine = model.embed.proj(flat)[..., 0, 0]
+    theirs = source.vision.embed.proj(flat)[..., 0, 0]
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arch", "named"),
+    [({"embed_dims": 96}, "48 wide with 4 layers"), ({"num_layers": 6}, "48 wide with 4 layers"), ({"ffn_dims": 96}, "192x48")],
+)
+def test_another_architecture_is_an_error_that_names_sizes(arch, named):
+    model = BEiT3Vision({**ARCH, **arch})
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(UserError, match=named):
+        load_checkpoint(model, official(BEiT3(ARCH)))
+    torch.testing.assert_close(model.state_dict(), before)
+
+
+def test_init_cfg_loads_and_a_foreign_file_is_refused(tmp_path):
+    source = BEiT3(ARCH)
+    path = tmp_path / "official.pth"
+    torch.save({"model": official(source)}, path)
+    vit = {"type": "mmbeit3.BEiT3Vision", "arch": ARCH, "init_cfg": {"type": "Pretrained", "checkpoint": str(path)}}
+    model = ViTAdapter(vit, [(i, i) for i in range(4)], conv_inplane=8, deform_num_heads=3, norm_cfg={"type": "BN"})
+    model.init_weights()
+    torch.testing.assert_close(model.vit.layers[0].ffn.fc1.weight, source.vision.layers[0].ffn.fc1.weight)
+    with pytest.raises(UserError, match="has nothing for BEiT3Vision"):
+        load_checkpoint(BEiT3Vision(ARCH), {"conv1.weight": torch.ones(3)})
+
+
+class RunsCode:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_checkpoint_is_not_run(tmp_path, legacy):
+    marker, path = tmp_path / "ran", tmp_path / "evil.pth"
+    content = {"model": {"weight": torch.ones(2)}, "extra": RunsCode(f"touch {marker}")}
+    if legacy:
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=r"evil\.pth"):
+        read_state_dict(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+@pytest.mark.parametrize("keep", [0, 5, 60, 0.5, 0.95])
+def test_truncated_files(tmp_path, kind, keep):
+    path = tmp_path / f"cut.{kind}"
+    state = {"a.weight": torch.randn(50, 50), "b.weight": torch.randn(50, 50)}
+    save_file(state, path) if kind == "safetensors" else torch.save({"model": state}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if keep >= 5 or keep == 0 else int(keep * len(content))])
+    with pytest.raises(UserError, match="cut") as error:
+        read_state_dict(path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_and_no_weights(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_state_dict(tmp_path / "none.pth")
+    torch.save({"epoch": 3}, tmp_path / "empty.pth")
+    with pytest.raises(UserError, match="holds no weights"):
+        read_state_dict(tmp_path / "empty.pth")
