@@ -17,7 +17,7 @@ from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.resizing import resize_patch_kernel, resize_position_table
 from mmbeit3.errors import UserError
 
-__all__ = ["LoadReport", "load_checkpoint"]
+__all__ = ["LoadReport", "load_checkpoint", "load_weights"]
 
 _ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
 """How to tell a bare vision tower (or one inside a ViT-Adapter) by its names, and what stands for ``vision.`` in it."""
@@ -110,6 +110,31 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
     report.loaded = list(fitted)
     report.unused = [*(key for key in state if key not in canonical), *dropped]
     return report
+
+
+def load_weights(model: nn.Module, source: str | Path) -> None:
+    """Fill a whole model, such as a detector, from a checkpoint that training of the same model wrote.
+
+    Read as safely as everything else; MMEngine's own loader is not used, see :func:`load_checkpoint`.
+
+    Raises:
+        UserError: if names or sizes differ in anything.
+    """
+    state = read_state_dict(source)
+    wanted = model.state_dict()
+    if differing := [name for name in wanted if name in state and state[name].shape != wanted[name].shape]:
+        name = differing[0]
+        raise UserError(
+            f"checkpoint '{source}' is of another model: {name} is {_shape(state[name])} there and {_shape(wanted[name])} "
+            f"in the config's model ({len(differing)} tensors differ); use the config it was trained with"
+        )
+    missing, unknown = [n for n in wanted if n not in state], [n for n in state if n not in wanted]
+    if missing or unknown:
+        raise UserError(
+            f"checkpoint '{source}' is of another model: it lacks {_summary(missing) or 'nothing'} and has besides "
+            f"{_summary(unknown) or 'nothing'}; use the config it was trained with"
+        )
+    model.load_state_dict(state)
 
 
 def _unwrap(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

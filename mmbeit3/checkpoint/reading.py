@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,6 +20,10 @@ from torch import Tensor
 from mmbeit3.errors import UserError
 
 __all__ = ["read_state_dict"]
+
+# NumPy's own rebuilding functions, whose module was renamed in NumPy 2.
+_np_reconstruct = np.zeros(1).__reduce__()[0]
+_np_scalar = np.float64(0).__reduce__()[0]
 
 _WRAPPERS = ("model", "module", "state_dict")
 """Where weights sit in official files, DeepSpeed files and MMEngine or Lightning files."""
@@ -79,23 +87,39 @@ def _load(path: Path) -> object:
     try:
         if _is_safetensors(path):
             return load_file(path)
-        # Memory mapping needs the zip format of torch >= 1.6; older files are read whole.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with torch.serialization.safe_globals(_inert_globals()):
+            # Memory mapping needs the zip format of torch >= 1.6; older files are read whole.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except SafetensorError as error:
         raise UserError(f"checkpoint '{path}' is damaged or truncated ({error}): download or copy it again") from error
     except pickle.UnpicklingError as error:
-        reason = _first_line(error)
-        if "Unsupported global" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
+        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
             raise UserError(
-                f"checkpoint '{path}' was refused: it holds Python objects that would run code, not only tensors "
-                f"({reason}). Ask its author for safetensors or plain tensors"
+                f"checkpoint '{path}' was refused: it holds Python objects ({match[1]}), which could run code, and not only "
+                "tensors. Ask its author for safetensors or plain tensors"
             ) from error
-        raise UserError(f"checkpoint '{path}' is damaged or no checkpoint ({reason})") from error
+        raise UserError(f"checkpoint '{path}' is damaged or no checkpoint ({_first_line(error)})") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
         # What torch.load raises for files that are cut short or were never checkpoints.
         raise UserError(
             f"checkpoint '{path}' is damaged, truncated or no checkpoint ({_first_line(error)}): download or copy it again"
         ) from error
+
+
+def _inert_globals() -> list[Any]:
+    """What MMEngine's own checkpoints hold besides tensors: log histories, in NumPy arrays. None of these can run code."""
+    inert: list[Any] = [np.ndarray, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), _np_reconstruct, _np_scalar]
+    if find_spec("mmengine") is not None:
+        from mmengine.logging.history_buffer import HistoryBuffer
+
+        def statistic(owner: object, name: str) -> object:
+            """Stands for getattr, by which a history names its own methods; anything else is refused."""
+            if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+                raise pickle.UnpicklingError(f"GLOBAL builtins.getattr({name!r}) was not an allowed global")
+            return getattr(HistoryBuffer, name)
+
+        inert += [HistoryBuffer, (statistic, "builtins.getattr"), (statistic, "__builtin__.getattr"), (statistic, "getattr")]
+    return inert
 
 
 def _is_safetensors(path: Path) -> bool:

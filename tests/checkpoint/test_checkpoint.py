@@ -143,3 +143,18 @@ def test_missing_file_and_no_weights(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
     with pytest.raises(UserError, match="holds no weights"):
         read_state_dict(tmp_path / "empty.pth")
+
+
+def test_mmengines_own_files_can_be_read(tmp_path):
+    """They hold log histories and NumPy values besides weights."""
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    buffer = HistoryBuffer()
+    buffer.update(np.float64(0.5), 2)
+    content = {
+        "state_dict": {"weight": torch.ones(2)},
+        "message_hub": {"log": buffer, "best": np.float64(0.1), "n": np.int64(3)},
+    }
+    torch.save(content, tmp_path / "epoch_1.pth")
+    assert torch.equal(read_state_dict(tmp_path / "epoch_1.pth")["weight"], torch.ones(2))

@@ -1,0 +1,81 @@
+"""Predicting on single images with a trained detector or segmentor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
+from torch import nn, no_grad
+
+from mmbeit3.apis.runner import read_config
+from mmbeit3.checkpoint import load_weights
+from mmbeit3.errors import UserError
+
+__all__ = ["draw_prediction", "load_model"]
+
+
+def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[nn.Module, Config]:
+    """Build a model from its config file and fill it from a checkpoint. Nothing inside the checkpoint is run.
+
+    Returns:
+        The model in evaluation mode, and its config.
+
+    Raises:
+        UserError: if config or checkpoint cannot be used.
+    """
+    cfg = read_config(config)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    try:
+        model = MODELS.build(cfg.model)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"config '{config}' cannot be built: {' '.join(str(error).split())}") from error
+    load_weights(model, checkpoint)
+    return model.to(device).eval(), cfg
+
+
+def draw_prediction(model: nn.Module, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
+    """Predict on an image file and write a picture of the result.
+
+    Args:
+        model: from :func:`load_model`.
+        cfg: its config.
+        image: image file.
+        out: picture to write.
+        score: least score of boxes and masks that are drawn.
+
+    Raises:
+        UserError: if the image cannot be read.
+    """
+    pixels = cv2.imread(str(image))
+    if pixels is None:
+        reason = "is no image or is damaged" if Path(image).is_file() else "does not exist"
+        raise UserError(f"image '{image}' {reason}: give a JPEG or PNG file")
+    steps = [step for step in cfg.test_dataloader.dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
+    data = {
+        "img": pixels,
+        "img_path": str(image),
+        "img_id": 0,
+        "img_shape": pixels.shape[:2],
+        "ori_shape": pixels.shape[:2],
+    }
+    batch = pseudo_collate([Compose([TRANSFORMS.build(step) for step in steps])(data)])
+    with no_grad():
+        sample = model.test_step(batch)[0].cpu()
+    visualizer = VISUALIZERS.build(cfg.visualizer)
+    visualizer.dataset_meta = _dataset_meta(cfg)
+    options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
+    visualizer.add_datasample(
+        "image", pixels[..., ::-1].copy(), sample, draw_gt=False, show=False, out_file=str(out), **options
+    )
+
+
+def _dataset_meta(cfg: Config) -> dict:
+    dataset = cfg.test_dataloader.dataset
+    meta = dict(getattr(DATASETS.get(dataset.type), "METAINFO", {}))
+    meta.update(dataset.get("metainfo") or {})
+    if "palette" not in meta:
+        meta["palette"] = "random" if cfg.default_scope == "mmdet" else None
+    return meta

@@ -1,0 +1,78 @@
+"""Building MMEngine's runner from a config file, for training and testing in any OpenMMLab codebase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from mmbeit3.datasets.checks import check_data
+from mmbeit3.errors import UserError
+
+__all__ = ["build_runner", "read_config"]
+
+
+def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
+    """Read a config file and apply what the command line changes.
+
+    Args:
+        path: the file.
+        options: dotted names to values, as ``--cfg-options`` gives them.
+        work_dir: where results go; default the config's own, else ``work_dirs/`` and the file's name.
+
+    Raises:
+        UserError: if the file does not exist or is no config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"config '{path}' does not exist")
+    try:
+        cfg = Config.fromfile(path)
+    except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {_one_line(error)})") from error
+    if options:
+        cfg.merge_from_dict(dict(options))
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / path.stem)
+    return cfg
+
+
+def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
+    """Check the data a config names and build its runner.
+
+    Args:
+        cfg: the config.
+        splits: which of ``train``, ``val`` and ``test`` will be run.
+
+    Raises:
+        UserError: if data is missing or does not fit, or the model cannot be built from its config.
+    """
+    check_data(cfg, splits)
+    try:
+        return Runner.from_cfg(cfg)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the config cannot be built: {_one_line(error)}") from error
+
+
+def use_tta(cfg: Config) -> None:
+    """Make a config test with its own test-time augmentation.
+
+    Raises:
+        UserError: if it has none.
+    """
+    if "tta_model" not in cfg or "tta_pipeline" not in cfg:
+        raise UserError("--tta needs tta_model and tta_pipeline in the config, and this one has none")
+    dataset = cfg.test_dataloader.dataset
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,44 @@
+"""Evaluate a checkpoint with any config of this repository, with any of MMEngine's launchers."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+
+from mmbeit3.apis.cli import run
+from mmbeit3.apis.runner import build_runner, read_config, use_tta
+from mmbeit3.checkpoint import load_weights
+
+
+def main() -> None:
+    """Parse arguments and evaluate."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote")
+    parser.add_argument("--work-dir", help="where logs go (work_dirs/CONFIG)")
+    parser.add_argument("--show-dir", help="draw predictions into this folder of the work dir")
+    parser.add_argument("--tta", action="store_true", help="use the config's test-time augmentation")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+
+    cfg = read_config(args.config, args.cfg_options, args.work_dir)
+    cfg.launcher = args.launcher
+    cfg.load_from = None
+    if args.show_dir:
+        cfg.default_hooks.visualization.draw = True
+        cfg.default_hooks.visualization.test_out_dir = args.show_dir
+    if args.tta:
+        init_default_scope(cfg.default_scope)
+        use_tta(cfg)
+    runner = build_runner(cfg, ("test",))
+    model = getattr(runner.model, "module", runner.model)
+    load_weights(model, args.checkpoint)
+    runner.test()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,45 @@
+"""Train any config of this repository, for detection or segmentation, with any of MMEngine's launchers."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+from mmbeit3.apis.cli import run
+from mmbeit3.apis.runner import build_runner, read_config
+from mmbeit3.errors import UserError
+
+
+def main() -> None:
+    """Parse arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (work_dirs/CONFIG)")
+    parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
+    parser.add_argument("--auto-scale-lr", action="store_true", help="scale the rate by the real batch size")
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", help="resume from the latest checkpoint of the work dir, or from a given one"
+    )
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+
+    cfg = read_config(args.config, args.cfg_options, args.work_dir)
+    cfg.launcher = args.launcher
+    if args.amp:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    if args.auto_scale_lr:
+        if "auto_scale_lr" not in cfg:
+            raise UserError("--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config")
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    build_runner(cfg, ("train", "val")).train()
+
+
+if __name__ == "__main__":
+    run(main)
