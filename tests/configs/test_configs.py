@@ -1,0 +1,58 @@
+"""Every config parses and builds; those of shapes train."""
+
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from tests.paths import ROOT
+
+CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
+OFFICIAL = re.compile(r"/beit3_(base|large)_itc_patch16_224\.pth$")
+
+
+def without_downloads(cfg):
+    """timm would fetch weights."""
+    vit = cfg.model.backbone.get("vit", {})
+    if vit.get("type") == "mmbeit3.TimmViT":
+        vit.pretrained = False
+    return cfg
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) > 30
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_builds(path):
+    cfg = without_downloads(Config.fromfile(ROOT / path))
+    assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
+    assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
+    assert cfg.optim_wrapper.constructor == "mmbeit3.LayerDecayOptimWrapperConstructor"
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+    backbone = model.backbone
+    # What comes after the backbone expects its width.
+    neck_or_head = cfg.model.get("neck") or cfg.model.get("panoptic_head") or cfg.model.get("decode_head")
+    channels = neck_or_head["in_channels"]
+    assert set(channels if isinstance(channels, list) else [channels]) == {backbone.embed_dims}
+    vit = getattr(backbone, "vit", backbone)
+    # Position tables depend on the image size.
+    counted = sum(p.numel() for name, p in vit.named_parameters() if not name.endswith(("positions", "pos_embed")))
+    expected = {768: 85.7e6, 1024: 303.3e6, 1408: 1.0114e9, 192: 3.7e6}[backbone.embed_dims]
+    assert counted == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if not p.startswith(("configs/timm", "configs/shapes"))])
+def test_starts_from_an_official_file(path):
+    cfg = Config.fromfile(ROOT / path)
+    vit = cfg.model.backbone.get("vit", cfg.model.backbone)
+    if "init_cfg" in vit and vit.arch != "giant":
+        assert OFFICIAL.search(vit.init_cfg.checkpoint)
+        assert vit.arch in vit.init_cfg.checkpoint
+    else:
+        # The giant's weights were never released; the COCO stage starts from the Objects365 stage.
+        assert vit.arch == "giant" or "objects365" in cfg.load_from

@@ -1,0 +1,124 @@
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
+from mmseg.datasets import BaseSegDataset
+from pycocotools.coco import COCO
+
+from mmbeit3.datasets.checks import check_data
+from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
+from mmbeit3.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_shapes_dataset(tmp_path_factory.mktemp("data") / "shapes", train=12, val=8, size=96)
+
+
+def digest(folder):
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_deterministic_and_kept(folder, tmp_path):
+    again = make_shapes_dataset(tmp_path / "again", train=12, val=8, size=96)
+    assert digest(again) == digest(folder)
+    assert make_shapes_dataset(again, train=12, val=8, size=96) == again
+    with pytest.raises(UserError, match="--force"):
+        make_shapes_dataset(again, train=12, val=8, size=96, seed=1)
+    other = make_shapes_dataset(again, train=12, val=8, size=96, seed=1, force=True)
+    assert digest(other) != digest(folder)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("mine")
+    with pytest.raises(UserError, match="no shapes dataset"):
+        make_shapes_dataset(tmp_path / "photos", force=True)
+    assert (tmp_path / "photos" / "holiday.jpg").exists()
+
+
+def test_annotations_agree_with_each_other(folder):
+    coco = COCO(folder / "annotations" / "instances_train2017.json")
+    panoptic = json.loads((folder / "annotations" / "panoptic_train2017.json").read_text())
+    assert any(a["iscrowd"] for a in coco.anns.values())
+    for image, entry in zip(coco.imgs.values(), panoptic["annotations"], strict=True):
+        name = image["file_name"].replace(".jpg", ".png")
+        colours = cv2.imread(str(folder / "annotations" / "panoptic_train2017" / name)).astype(int)[..., ::-1]
+        ids = colours @ [1, 256, 65536]
+        labels = cv2.imread(str(folder / "ade" / "annotations" / "training" / name), cv2.IMREAD_UNCHANGED)
+        assert set(np.unique(ids)) == {s["id"] for s in entry["segments_info"]}
+        assert labels.min() >= 1
+        segments = [s for s in entry["segments_info"] if s["category_id"] < 100]
+        for annotation, segment in zip(coco.imgToAnns[image["id"]], segments, strict=True):
+            visible = ids == segment["id"]
+            mask = coco.annToMask(annotation).astype(bool)
+            assert (mask & visible).sum() / (mask | visible).sum() > 0.9
+            assert annotation["area"] == segment["area"] == visible.sum()
+            x, y, w, h = annotation["bbox"]
+            rows, columns = np.nonzero(visible)
+            assert (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1) == (x, y, w, h)
+            label = THING_CLASSES.index(coco.cats[annotation["category_id"]]["name"]) + 1 + len(STUFF_CLASSES)
+            assert set(np.unique(labels[visible])) == {label}
+
+
+def test_read_by_mmdet_and_mmseg(folder):
+    detection = CocoDataset(
+        data_root=str(folder),
+        ann_file="annotations/instances_train2017.json",
+        data_prefix={"img": "train2017/"},
+        metainfo={"classes": THING_CLASSES},
+        pipeline=[],
+    )
+    assert len(detection) == 12
+    assert {i["bbox_label"] for d in detection for i in d["instances"]} <= set(range(6))
+    panoptic = CocoPanopticDataset(
+        data_root=str(folder),
+        ann_file="annotations/panoptic_train2017.json",
+        data_prefix={"img": "train2017/", "seg": "annotations/panoptic_train2017/"},
+        metainfo={"classes": THING_CLASSES + STUFF_CLASSES, "thing_classes": THING_CLASSES, "stuff_classes": STUFF_CLASSES},
+        pipeline=[],
+    )
+    assert len(panoptic) == 12
+    semantic = BaseSegDataset(
+        data_root=str(folder / "ade"),
+        data_prefix={"img_path": "images/training", "seg_map_path": "annotations/training"},
+        metainfo={"classes": STUFF_CLASSES + THING_CLASSES},
+        reduce_zero_label=True,
+    )
+    assert len(semantic) == 12
+
+
+def loader(folder, **changes):
+    dataset = {
+        "type": "CocoDataset",
+        "data_root": str(folder),
+        "ann_file": "annotations/instances_train2017.json",
+        "data_prefix": {"img": "train2017/"},
+        "metainfo": {"classes": THING_CLASSES},
+        **changes,
+    }
+    return {"train_dataloader": {"dataset": {"type": "RepeatDataset", "times": 2, "dataset": dataset}}}
+
+
+def test_data_that_fits(folder):
+    check_data(loader(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data_root": "/no/such/folder"}, "data folder '/no/such/folder' does not exist"),
+        ({"data_prefix": {"img": "images/"}}, r"images' \(data_prefix.img\) does not exist"),
+        ({"ann_file": "annotations/none.json"}, r"none\.json' does not exist"),
+        ({"metainfo": {"classes": THING_CLASSES[1:]}}, "annotations of circle, which the config's classes lack"),
+        ({"metainfo": {"classes": (*THING_CLASSES, "hexagon")}}, "classes hexagon are not among"),
+        ({"metainfo": {}}, "which the config's classes lack"),
+        ({"ann_file": "shapes.json"}, "no COCO annotation file"),
+    ],
+)
+def test_data_that_does_not_fit(folder, changes, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        check_data(loader(folder, **changes))
+    assert str(error.value).startswith("train_dataloader") or "no COCO" in reason
+    assert "\n" not in str(error.value)
