@@ -1,0 +1,98 @@
+"""One self-contained HTML page: text, tables of scores, and pictures side by side."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+__all__ = ["Figure", "Section", "write_report"]
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8888; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; margin: 1rem 0; }
+td, th { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
+td:last-child { font-variant-numeric: tabular-nums; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem; margin: 1rem 0; }
+figure { margin: 0; } img { width: 100%; border-radius: 4px; image-rendering: auto; }
+figcaption { color: var(--soft); font-size: .85rem; }
+"""
+
+
+@dataclass
+class Figure:
+    """A picture: uint8 (H, W, 3), RGB, with a caption."""
+
+    image: np.ndarray
+    caption: str
+
+
+@dataclass
+class Section:
+    """A part of a report.
+
+    Attributes:
+        title: its heading.
+        text: a paragraph.
+        scores: names to values, shown as a table.
+        rows: pictures that stand side by side.
+    """
+
+    title: str
+    text: str = ""
+    scores: Mapping[str, str | float] = field(default_factory=dict)
+    rows: Sequence[Sequence[Figure]] = ()
+
+
+def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> None:
+    """Write the page; pictures are inside it, nothing is fetched. Written beside and renamed.
+
+    Args:
+        path: the HTML file.
+        title: of the page.
+        sections: its parts.
+    """
+    body = "\n".join(_section(section) for section in sections)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        file.write(page)
+    Path(file.name).chmod(0o644)
+    os.replace(file.name, path)  # noqa: PTH105
+
+
+def _section(section: Section) -> str:
+    parts = [f"<h2>{escape(section.title)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{escape(section.text)}</p>")
+    if section.scores:
+        cells = "".join(f"<tr><td>{escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in section.scores.items())
+        parts.append(f"<table>{cells}</table>")
+    for row in section.rows:
+        parts.append('<div class="row">' + "".join(_figure(figure) for figure in row) + "</div>")
+    return "\n".join(parts)
+
+
+def _value(value: str | float) -> str:
+    return escape(value) if isinstance(value, str) else f"{value:.3f}"
+
+
+def _figure(figure: Figure) -> str:
+    _, png = cv2.imencode(".png", figure.image[..., ::-1])
+    data = base64.b64encode(png.tobytes()).decode()
+    caption = escape(figure.caption)
+    return f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
