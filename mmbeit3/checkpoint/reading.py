@@ -108,7 +108,8 @@ def _load(path: Path) -> object:
 
 def _inert_globals() -> list[Any]:
     """What MMEngine's own checkpoints hold besides tensors: log histories, in NumPy arrays. None of these can run code."""
-    inert: list[Any] = [np.ndarray, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), _np_reconstruct, _np_scalar]
+    kinds = (np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64)
+    inert: list[Any] = [np.ndarray, np.dtype, _np_reconstruct, _np_scalar, *(type(np.dtype(kind)) for kind in kinds)]
     if find_spec("mmengine") is not None:
         from mmengine.logging.history_buffer import HistoryBuffer
 
