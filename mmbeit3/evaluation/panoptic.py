@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
@@ -54,17 +55,23 @@ class CocoPanopticQualityMetric(BaseMetric):
             self.categories = {c["id"]: (c["name"], bool(c["isthing"])) for c in content["categories"]}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"'{ann_file}' holds no COCO panoptic annotations ({type(error).__name__}: {error})") from error
+        self.ann_file = ann_file
         self.seg_prefix = Path(seg_prefix)
         self.classwise = classwise
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare the predictions of a batch, ``pred_panoptic_seg.sem_seg`` (1, H, W), with the ground truth."""
         for sample in data_samples:
+            if sample["img_id"] not in self.annotations:
+                raise UserError(f"image {sample['img_id']} is not in the panoptic ground truth '{self.ann_file}'")
             entry = self.annotations[sample["img_id"]]
             truth = self._read(self.seg_prefix / entry["file_name"])
             segments = {s["id"]: Segment(s["category_id"], bool(s.get("iscrowd"))) for s in entry["segments_info"]}
             predicted, found = self._predicted(sample["pred_panoptic_seg"])
-            self.results.append(compare(truth, segments, predicted, found))
+            try:
+                self.results.append(compare(truth, segments, predicted, found))
+            except ValueError as error:
+                raise UserError(f"panoptic evaluation of image {sample['img_id']} ('{entry['file_name']}'): {error}") from error
 
     def _read(self, path: Path) -> np.ndarray:
         colours = cv2.imread(str(path))
@@ -77,15 +84,20 @@ class CocoPanopticQualityMetric(BaseMetric):
         """Ids from 1 and their categories; mmdet codes class + instance * INSTANCE_OFFSET, with a class for void."""
         from mmdet.evaluation.functional import INSTANCE_OFFSET
 
-        coded = np.asarray(panoptic["sem_seg"]).squeeze(0)
+        # On a GPU mmdet leaves it there.
+        coded = torch.as_tensor(panoptic["sem_seg"]).cpu().numpy().squeeze(0)
         names = {name: category for category, (name, _) in self.categories.items()}
-        classes = self.dataset_meta["classes"]
+        classes = (self.dataset_meta or {}).get("classes", ())
+        if missing := [name for name in classes if name not in names]:
+            raise UserError(f"classes {', '.join(missing)} are not among the categories of '{self.ann_file}'")
         void = {len(classes), panoptic.get("ignore_index", len(classes))}
         ids = np.full(coded.shape, VOID, np.int64)
         segments = {}
         for number, code in enumerate(np.unique(coded).tolist(), start=1):
             label = code % INSTANCE_OFFSET
             if label not in void:
+                if label > len(classes):
+                    raise UserError(f"the model predicts class {label}, but the dataset names {len(classes)} classes")
                 ids[coded == code] = number
                 segments[number] = Segment(names[classes[label]])
         return ids, segments

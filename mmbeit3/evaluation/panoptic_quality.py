@@ -125,5 +125,7 @@ def _areas(ids: np.ndarray) -> dict[int, int]:
 
 def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], int]:
     """Pixels that each pair of ids shares."""
-    pairs, counts = np.unique(np.stack([truth.ravel(), predicted.ravel()]), axis=1, return_counts=True)
-    return {(int(t), int(p)): int(n) for (t, p), n in zip(pairs.T, counts, strict=True)}
+    # One number a pair: sorting numbers is about a hundred times faster than sorting pairs.
+    base = int(predicted.max(initial=0)) + 1
+    pairs, counts = np.unique(truth.astype(np.int64) * base + predicted, return_counts=True)
+    return {divmod(pair, base): count for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)}

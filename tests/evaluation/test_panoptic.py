@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,34 @@ def test_truth_is_perfect_on_shapes(tmp_path):
 def test_truth_is_perfect_on_photographs():
     folder = shared("real_coco", "annotations")
     check_perfect(folder / "panoptic_val2017.json", folder / "panoptic_val2017")
+
+
+def test_predictions_that_do_not_fit(tmp_path):
+    folder = make_shapes_dataset(tmp_path / "shapes", train=1, val=1, size=96)
+    metric = CocoPanopticQualityMetric(
+        str(folder / "annotations/panoptic_val2017.json"), str(folder / "annotations/panoptic_val2017")
+    )
+    classes = [name for name, _ in metric.categories.values()]
+    for meta, image, seg, reason in [
+        (classes, 1, torch.zeros(1, 96, 95, dtype=torch.long), r"image 1 .*\(96, 95\)"),
+        (classes, 9, torch.zeros(1, 96, 96, dtype=torch.long), "image 9 is not in"),
+        (classes, 1, torch.full((1, 96, 96), 99), "predicts class 99"),
+        ([*classes, "hexagon"], 1, torch.zeros(1, 96, 96, dtype=torch.long), "classes hexagon"),
+    ]:
+        metric.dataset_meta = {"classes": meta}
+        with pytest.raises(UserError, match=reason):
+            metric.process(None, [{"img_id": image, "pred_panoptic_seg": {"sem_seg": seg}}])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_predictions_on_a_gpu(tmp_path):
+    folder = make_shapes_dataset(tmp_path / "shapes", train=1, val=1, size=96)
+    metric = CocoPanopticQualityMetric(
+        str(folder / "annotations/panoptic_val2017.json"), str(folder / "annotations/panoptic_val2017")
+    )
+    metric.dataset_meta = {"classes": [name for name, _ in metric.categories.values()]}
+    metric.process(None, [{"img_id": 1, "pred_panoptic_seg": {"sem_seg": torch.zeros(1, 96, 96, dtype=torch.long).cuda()}}])
+    assert metric.results
 
 
 def test_errors(tmp_path):
