@@ -9,7 +9,6 @@ from mmbeit3.openmmlab import prepare
 
 prepare()
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS  # noqa: E402
 from mmengine.registry import HOOKS as MMENGINE_HOOKS  # noqa: E402
 from mmengine.registry import METRICS as MMENGINE_METRICS  # noqa: E402
 from mmengine.registry import MODELS as MMENGINE_MODELS  # noqa: E402
@@ -18,8 +17,7 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=["mmbeit3.models"])
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=["mmbeit3.datasets"])
-TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets"])
+TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets.transforms"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
@@ -29,4 +27,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=["mmbeit3.engine"],
 )
 
-__all__ = ["DATASETS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]
+__all__ = ["HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]

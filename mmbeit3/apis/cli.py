@@ -15,5 +15,10 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_last_line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _last_line(error: UserError) -> str:
+    """The message itself: one from a data loader's worker comes with the worker's traceback before it."""
+    return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.{UserError.__qualname__}: ")

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.errors import UserError
 
-__all__ = ["build_runner", "read_config"]
+__all__ = ["build_runner", "read_config", "use_tta"]
 
 
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
@@ -53,10 +53,23 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         UserError: if data is missing or does not fit, or the model cannot be built from its config.
     """
     check_data(cfg, splits)
+    for split in splits:
+        _name_unreadable_images(cfg.get(f"{split}_dataloader"))
     try:
         return Runner.from_cfg(cfg)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the config cannot be built: {_one_line(error)}") from error
+
+
+def _name_unreadable_images(cfg: Any) -> None:
+    """Have images loaded by our transform, which differs from mmcv's only in its errors, wherever a pipeline loads them."""
+    if isinstance(cfg, dict):
+        if cfg.get("type") in ("LoadImageFromFile", "mmcv.LoadImageFromFile"):
+            cfg["type"] = "mmbeit3.LoadImageOrFail"
+        cfg = list(cfg.values())
+    if isinstance(cfg, list | tuple):
+        for part in cfg:
+            _name_unreadable_images(part)
 
 
 def use_tta(cfg: Config) -> None:
