@@ -10,18 +10,20 @@ metainfo = dict(
     ],
 )  # fmt: skip
 num_classes = 9
-crop_size = (160, 160)
+crop_size = (128, 128)
 width = 96
 attention = dict(embed_dims=width, num_heads=6)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
         type="mmbeit3.ViTAdapter",
-        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=160),
+        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),
         interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
-        conv_inplane=32,
+        conv_inplane=64,
         deform_num_heads=6,
-        norm_cfg=dict(type="mmbeit3.LN2d"),
+        use_extra_extractor=False,
+        init_gain=0.1,
+        norm_cfg=dict(type="BN"),
     ),
     decode_head=dict(
         in_channels=[192] * 4,

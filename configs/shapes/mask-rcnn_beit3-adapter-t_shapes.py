@@ -9,15 +9,17 @@ _base_ = [
 data_root = "data/shapes/"
 metainfo = dict(classes=("circle", "square", "triangle", "star", "cross", "crescent"))
 num_classes = 6
-norm_cfg = dict(type="mmbeit3.LN2d")
+norm_cfg = dict(type="BN")
 model = dict(
     backbone=dict(
         _delete_=True,
         type="mmbeit3.ViTAdapter",
-        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=160),
+        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),
         interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
-        conv_inplane=32,
+        conv_inplane=64,
         deform_num_heads=6,
+        use_extra_extractor=False,
+        init_gain=0.1,
         norm_cfg=norm_cfg,
     ),
     neck=dict(in_channels=[192] * 4, out_channels=96),
@@ -26,11 +28,11 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=96, roi_layer=dict(sampling_ratio=2)),
         bbox_head=dict(in_channels=96, fc_out_channels=256, num_classes=num_classes),
         mask_roi_extractor=dict(out_channels=96, roi_layer=dict(sampling_ratio=2)),
-        mask_head=dict(in_channels=96, conv_out_channels=96, num_convs=2, num_classes=num_classes),
+        mask_head=dict(in_channels=96, conv_out_channels=96, num_convs=2, num_classes=num_classes, norm_cfg=norm_cfg),
     ),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=500, max_per_img=200),
-        rcnn=dict(sampler=dict(num=32)),
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.5)),
     ),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
 )
@@ -43,7 +45,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(160, 160), keep_ratio=True),
+    dict(type="Resize", scale=(128, 128), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
@@ -68,10 +70,10 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=6e-4, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),
-    clip_grad=dict(max_norm=5.0),
+    clip_grad=dict(max_norm=35.0),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),

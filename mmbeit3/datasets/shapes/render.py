@@ -68,9 +68,9 @@ def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) 
     for _ in range(rng.integers(1, 5)):
         name = THING_CLASSES[rng.integers(len(THING_CLASSES))]
         # Squared: small objects are more frequent than large ones.
-        radius = size * (0.07 + 0.19 * rng.random() ** 1.5)
+        radius = size * (0.09 + 0.19 * rng.random())
         centre = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
-        _add(rng, image, objects, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(0, 360))))
+        _add(rng, image, objects, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(-15, 15))))
     image = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
     return Scene(image, objects, stuff)
 

@@ -45,6 +45,9 @@ class ViTAdapter(BaseModule):
             interactions); ``'last'``: all get the last (its detection form).
         use_extra_extractor: two more extractors after the last interaction.
         init_value: initial value of the injectors' gamma.
+        init_gain: factor on the initial weights of what is added to the spatial prior: the extractors' outputs and ``up``. 1 as
+            in the reference; about 0.1 is better for training from random weights, where the ViT has nothing to say yet and
+            would drown the prior's form in noise.
         drop_path_rate: stochastic depth of the ConvFFNs; the reference uses the ViT's largest rate.
         norm_cfg: norm of the prior and of the four maps. ``SyncBN`` as in the reference; it needs GPUs when training on several
             processes, where ``GN`` or ``mmbeit3.LN2d`` also do on CPUs.
@@ -70,6 +73,7 @@ class ViTAdapter(BaseModule):
         vit_feature: str = "stages",
         use_extra_extractor: bool = True,
         init_value: float = 0.0,
+        init_gain: float = 1.0,
         drop_path_rate: float = 0.0,
         norm_cfg: dict[str, Any] | None = None,
         with_cp: bool = False,
@@ -105,12 +109,12 @@ class ViTAdapter(BaseModule):
         self.up = nn.ConvTranspose2d(C, C, 2, 2)
         for index in range(1, 5):
             self.add_module(f"norm{index}", build_norm_layer(norm_cfg, C)[1])
-        self._init_adapter()
+        self._init_adapter(init_gain)
         if freeze_vit:
             self.vit.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def _init_adapter(self) -> None:
+    def _init_adapter(self, gain: float) -> None:
         """The reference's initial values, everywhere but in the ViT and in deformable attention, which has its own."""
         nn.init.normal_(self.level_embed)
         for part in (self.spm, self.interactions, self.up):
@@ -123,6 +127,9 @@ class ViTAdapter(BaseModule):
                     nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
                     if module.bias is not None:
                         nn.init.zeros_(module.bias)
+        extractors = (module for module in self.interactions.modules() if isinstance(module, Extractor))
+        for added in (self.up, *(extractor.attn.output_proj for extractor in extractors)):
+            added.weight.mul_(gain)
 
     def init_weights(self) -> None:
         """Load what ``init_cfg`` of the ViT and of the adapter name. Called by MMEngine once the model is built."""

@@ -1,0 +1,86 @@
+"""Every config, with a tiny architecture, trains a step and predicts, through its own pipelines, losses and metrics."""
+
+import gc
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+
+from mmbeit3.apis.runner import use_tta
+from mmbeit3.datasets.checks import check_data
+from tests.configs.test_configs import CONFIGS
+from tests.configs.tiny import lay_out_data, make_tiny
+from tests.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    lay_out_data(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_data_folder(data, monkeypatch):
+    monkeypatch.chdir(data)
+    yield
+    gc.collect()
+
+
+def build(cfg):
+    init_default_scope(cfg.default_scope)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model.init_weights()
+    return model
+
+
+def first_batch(loader):
+    return next(iter(Runner.build_dataloader(loader, seed=0)))
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_trains_and_predicts(path):
+    cfg = make_tiny(Config.fromfile(ROOT / path))
+    check_data(cfg)
+    model = build(cfg)
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {name: p.detach().clone() for name, p in model.backbone.named_parameters() if p.requires_grad}
+    model.train()
+    losses = model.train_step(first_batch(cfg.train_dataloader), optim_wrapper)
+    assert all(torch.isfinite(value).all() for value in losses.values())
+    unmoved = [name for name, p in model.backbone.named_parameters() if name in before and torch.equal(p, before[name])]
+    assert not unmoved, unmoved
+
+    model.eval()
+    loader = Runner.build_dataloader(cfg.val_dataloader)
+    evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
+    evaluator = Evaluator(evaluators)
+    evaluator.dataset_meta = loader.dataset.metainfo
+    with torch.no_grad():
+        for batch in loader:
+            evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
+    scores = evaluator.evaluate(len(loader.dataset))
+    assert scores
+    # NaN where a class has no ground truth, -1 where COCO has none of a size.
+    assert all(not value > 100 and not value < -1 for value in scores.values())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["configs/coco/cascade-mask-rcnn_beit3-b_vitdet_o365-1280_coco.py", "configs/ade20k/beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py"],
+)
+def test_predicts_with_test_time_augmentation(path):
+    cfg = make_tiny(Config.fromfile(ROOT / path))
+    use_tta(cfg)
+    model = build(cfg).eval()
+    with torch.no_grad():
+        (sample,) = model.test_step(first_batch(cfg.test_dataloader))
+    if "pred_sem_seg" in sample:
+        assert sample.pred_sem_seg.data.shape[-2:] == sample.ori_shape
+    else:
+        assert len(sample.pred_instances) <= 100

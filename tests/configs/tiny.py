@@ -1,0 +1,110 @@
+"""Configs made small enough to run: the architecture swapped for `tiny`, sizes in pixels divided by eight, made data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+from mmdet.datasets import CocoDataset, CocoPanopticDataset, Objects365V2Dataset
+
+from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
+
+FACTOR = 8
+# The smallest models of the families that the timm configs use.
+SMALL_TIMM = {
+    "vit_base_patch14_dinov2": "vit_small_patch14_dinov2",
+    "vit_base_patch16_dinov3": "vit_small_patch16_dinov3",
+    "eva02_base_patch14_224": "eva02_tiny_patch14_224",
+}
+
+
+def make_tiny(cfg):
+    """Change a config in place; its heads, losses, pipelines and metrics stay as they are."""
+    backbone = cfg.model.backbone
+    vit = backbone.get("vit", backbone)
+    vit.pop("init_cfg", None)
+    if vit.type == "mmbeit3.TimmViT":
+        old = 768
+        vit.update(model_name=SMALL_TIMM[vit.model_name.split(".")[0]], pretrained=False)
+        width, layers = (192, 12) if "tiny" in vit.model_name else (384, 12)
+    else:
+        old = {"base": 768, "large": 1024, "giant": 1408, "tiny": 192}[vit.arch]
+        vit.arch = {"base": "tiny", "patch_size": 14} if vit.arch == "giant" else "tiny"
+        width, layers = 192, 8
+        if "global_indices" in vit:
+            vit.global_indices = (3, 7)
+    if "image_size" in vit:
+        vit.image_size //= FACTOR
+    if backbone is not vit:
+        quarter = layers // 4
+        backbone.interaction_indexes = [(i * quarter, (i + 1) * quarter - 1) for i in range(4)]
+        backbone.deform_num_heads = 6
+    for part in ("neck", "panoptic_head", "decode_head", "auxiliary_head"):
+        part = cfg.model.get(part)
+        if part:
+            channels = part.in_channels
+            part.in_channels = [width] * len(channels) if isinstance(channels, list) else (width if channels == old else channels)
+    for part in (cfg.model.data_preprocessor, cfg.model.get("test_cfg", {})):
+        _shrink(part)
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader", "tta_pipeline"):
+        _shrink(cfg.get(name))
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[name].update(num_workers=0, persistent_workers=False, batch_size=2 if name.startswith("train") else 1)
+    if cfg.optim_wrapper.type == "AmpOptimWrapper":
+        # Automatic mixed precision wants an accelerator.
+        cfg.optim_wrapper.type = "OptimWrapper"
+        cfg.optim_wrapper.pop("dtype", None)
+        cfg.optim_wrapper.pop("loss_scale", None)
+    return cfg
+
+
+def _shrink(part):
+    """Divide every pair of sizes of at least 200 pixels within."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            part[key] = _shrink(value)
+    elif isinstance(part, list | tuple):
+        if len(part) == 2 and all(isinstance(value, int) and value >= 200 for value in part):
+            return tuple(value // FACTOR for value in part)
+        return type(part)(_shrink(value) for value in part)
+    return part
+
+
+def lay_out_data(folder: Path):
+    """Shapes under the names, classes and folders of COCO, Objects365, ADE20K and COCO-Stuff: ``folder/data``."""
+    shapes = make_shapes_dataset(folder / "data" / "shapes", train=4, val=2, size=128)
+    coco = folder / "data" / "coco"
+    shutil.copytree(shapes, coco)
+    panoptic = CocoPanopticDataset.METAINFO
+    _rename(coco, "instances", CocoDataset.METAINFO["classes"])
+    _rename(coco, "panoptic", panoptic["thing_classes"], panoptic["stuff_classes"])
+    objects = folder / "data" / "Objects365" / "Obj365_v2"
+    shutil.copytree(shapes, objects)
+    _rename(objects, "instances", Objects365V2Dataset.METAINFO["classes"])
+    ade = folder / "data" / "ade" / "ADEChallengeData2016"
+    shutil.copytree(shapes / "ade", ade)
+    stuff = folder / "data" / "coco_stuff164k"
+    for split, long in (("train", "training"), ("val", "validation")):
+        (objects / f"{split}2017").rename(objects / split)
+        (objects / "annotations" / f"instances_{split}2017.json").rename(objects / "annotations" / f"zhiyuan_objv2_{split}.json")
+        shutil.copytree(ade / "images" / long, stuff / "images" / f"{split}2017")
+        (stuff / "annotations" / f"{split}2017").mkdir(parents=True)
+        for label in (ade / "annotations" / long).glob("*.png"):
+            # COCO-Stuff counts from 0 and has 255 for unlabelled.
+            shifted = cv2.imread(str(label), cv2.IMREAD_GRAYSCALE) - 1
+            cv2.imwrite(str(stuff / "annotations" / f"{split}2017" / f"{label.stem}_labelTrainIds.png"), shifted)
+
+
+def _rename(folder, kind, things, stuff=()):
+    """Give the shapes' categories the first names of each kind, and add the others, of which there are no objects."""
+    names = {**dict(zip(THING_CLASSES, things, strict=False)), **dict(zip(STUFF_CLASSES, stuff, strict=False))}
+    for split in ("train", "val"):
+        path = folder / "annotations" / f"{kind}_{split}2017.json"
+        content = json.loads(path.read_text())
+        for category in content["categories"]:
+            category["name"] = names[category["name"]]
+        for isthing, classes in ((1, things), (0, stuff)):
+            for name in classes:
+                if name not in names.values():
+                    content["categories"].append({"id": 1000 + len(content["categories"]), "name": name, "isthing": isthing})
+        path.write_text(json.dumps(content))
