@@ -31,11 +31,29 @@ def test_deterministic_and_kept(folder, tmp_path):
         make_shapes_dataset(again, train=12, val=8, size=96, seed=1)
     other = make_shapes_dataset(again, train=12, val=8, size=96, seed=1, force=True)
     assert digest(other) != digest(folder)
+    (other / "shapes.json").write_text("{")
+    assert digest(make_shapes_dataset(other, train=12, val=8, size=96, force=True)) == digest(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_text("mine")
     with pytest.raises(UserError, match="no shapes dataset"):
         make_shapes_dataset(tmp_path / "photos", force=True)
     assert (tmp_path / "photos" / "holiday.jpg").exists()
+
+
+@pytest.mark.parametrize("bad", [{"train": 0}, {"val": 0}, {"size": 63}, {"seed": -1}])
+def test_arguments_out_of_range(tmp_path, bad):
+    with pytest.raises(UserError, match=f"{next(iter(bad))} {next(iter(bad.values()))}"):
+        make_shapes_dataset(tmp_path / "shapes", **bad)
+    assert not (tmp_path / "shapes").exists()
+
+
+def test_without_hard_links(folder, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert digest(make_shapes_dataset(tmp_path / "shapes", train=12, val=8, size=96)) == digest(folder)
 
 
 def test_annotations_agree_with_each_other(folder):
@@ -53,7 +71,7 @@ def test_annotations_agree_with_each_other(folder):
         for annotation, segment in zip(coco.imgToAnns[image["id"]], segments, strict=True):
             visible = ids == segment["id"]
             mask = coco.annToMask(annotation).astype(bool)
-            assert (mask & visible).sum() / (mask | visible).sum() > 0.9
+            assert (mask & visible).sum() / (mask | visible).sum() > 0.99
             assert annotation["area"] == segment["area"] == visible.sum()
             x, y, w, h = annotation["bbox"]
             rows, columns = np.nonzero(visible)

@@ -67,7 +67,6 @@ def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) 
         _add(rng, image, objects, SceneObject(CROWDED_CLASS, _crowd_mask(rng, size), crowd=True))
     for _ in range(rng.integers(1, 5)):
         name = THING_CLASSES[rng.integers(len(THING_CLASSES))]
-        # Squared: small objects are more frequent than large ones.
         radius = size * (0.09 + 0.19 * rng.random())
         centre = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
         _add(rng, image, objects, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(-15, 15))))

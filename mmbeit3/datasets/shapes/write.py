@@ -22,12 +22,12 @@ __all__ = ["make_shapes_dataset"]
 _META = "shapes.json"
 _FINER = 8
 """How much finer than pixels the raster is on which outlines are traced."""
-_VERSION = 2
+_VERSION = 3
 """Raised whenever the same arguments would give other files."""
 
 
 def make_shapes_dataset(
-    out: str | Path, train: int = 240, val: int = 60, size: int = 160, seed: int = 0, force: bool = False
+    out: str | Path, train: int = 1200, val: int = 100, size: int = 128, seed: int = 0, force: bool = False
 ) -> Path:
     """Render the dataset, unless the folder holds it already.
 
@@ -41,7 +41,7 @@ def make_shapes_dataset(
         train: number of training images.
         val: number of validation images.
         size: side of the images in pixels, at least 64.
-        seed: of all randomness.
+        seed: of all randomness, 0 or more.
         force: replace a shapes dataset that was made with other arguments.
 
     Returns:
@@ -51,14 +51,17 @@ def make_shapes_dataset(
         UserError: if the folder exists and is something else, or the numbers make no sense.
     """
     out = Path(out)
-    if min(train, val) < 1 or size < 64:
-        raise UserError(f"shapes: needs at least one image a split and a size of 64, got {train}, {val} and {size}")
+    if min(train, val) < 1 or size < 64 or seed < 0:
+        raise UserError(
+            "shapes: needs at least one image a split, a size of at least 64 and a seed of at least 0, "
+            f"got train {train}, val {val}, size {size}, seed {seed}"
+        )
     arguments = {"version": _VERSION, "train": train, "val": val, "size": size, "seed": seed}
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         meta = out / _META
         if not meta.is_file():
             raise UserError(f"'{out}' exists and is no shapes dataset: give another folder")
-        if json.loads(meta.read_text()) == arguments:
+        if _read_meta(meta) == arguments:
             return out
         if not force:
             raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
@@ -73,9 +76,18 @@ def make_shapes_dataset(
             _write_split(folder, split, scenes)
         (folder / _META).write_text(json.dumps(arguments))
         if out.exists():
-            shutil.rmtree(out)
+            # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
+            out.replace(Path(temporary) / "old")
         folder.replace(out)
     return out
+
+
+def _read_meta(path: Path) -> Any:
+    """The arguments that a dataset was made with; None if they cannot be read, which is as other arguments."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
 
 
 def _write_split(folder: Path, split: str, scenes: Any) -> None:
@@ -93,7 +105,7 @@ def _write_split(folder: Path, split: str, scenes: Any) -> None:
         instances["images"].append(entry)
         panoptic["images"].append(entry)
         cv2.imwrite(str(images / f"{name}.jpg"), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-        os.link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
+        _link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
         cv2.imwrite(str(ade_labels / f"{name}.png"), _semantic(scene))
         for item in scene.objects:
             number = len(instances["annotations"]) + 1
@@ -103,6 +115,14 @@ def _write_split(folder: Path, split: str, scenes: Any) -> None:
         panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
     for kind, content in (("instances", instances), ("panoptic", panoptic)):
         (folder / "annotations" / f"{kind}_{split}2017.json").write_text(json.dumps(content))
+
+
+def _link(source: Path, target: Path) -> None:
+    """One file under two names where the file system can, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _header(classes: tuple[str, ...]) -> dict[str, Any]:
