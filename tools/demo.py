@@ -35,8 +35,7 @@ SCORES = {
 def train(config: str, name: str) -> Path:
     """Train a config with its progress bar on this terminal; returns its work dir."""
     work_dir = OUT / name
-    command = [sys.executable, "tools/train.py", config, "--work-dir", str(work_dir), "--cfg-options", "log_level=WARNING"]
-    command += ["custom_hooks=[{'type':'mmbeit3.ProgressBarHook','title':'training " + name + "'}]"]
+    command = [sys.executable, "tools/train.py", config, "--work-dir", str(work_dir), "--progress", f"training {name}"]
     if subprocess.run(command, check=False).returncode:
         raise UserError(f"training of {config} failed; its log is in {work_dir}")
     return work_dir

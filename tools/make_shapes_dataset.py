@@ -10,7 +10,7 @@ def main() -> None:
     """Parse arguments and render."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="folder to make, e.g. data/shapes")
-    parser.add_argument("--train", type=int, default=1200, help="training images (%(default)s)")
+    parser.add_argument("--train", type=int, default=900, help="training images (%(default)s)")
     parser.add_argument("--val", type=int, default=100, help="validation images (%(default)s)")
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (%(default)s)")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 
 from mmengine.config import DictAction
 
@@ -19,6 +20,9 @@ def main() -> None:
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the rate by the real batch size")
     parser.add_argument(
         "--resume", nargs="?", const="auto", help="resume from the latest checkpoint of the work dir, or from a given one"
+    )
+    parser.add_argument(
+        "--progress", metavar="TITLE", help="on a terminal, show a progress bar of this title instead of the log"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
@@ -38,6 +42,9 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    if args.progress and sys.stderr.isatty():
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "mmbeit3.ProgressBarHook", "title": args.progress}]
+        cfg.log_level = "WARNING"
     build_runner(cfg, ("train", "val")).train()
 
 

@@ -28,7 +28,24 @@ optim_wrapper = dict(
     paramwise_cfg=dict(_delete_=True, layer_decay_rate=0.9),
 )
 default_hooks = dict(checkpoint=dict(type="mmbeit3.SafeCheckpointHook"))
-# mmdet's own metric needs panopticapi, which is not on PyPI.
+# mmdet's own transform and metric need panopticapi, which is not on PyPI; all else in the pipelines is as there.
+train_pipeline = [
+    dict(type="LoadImageFromFile", to_float32=True),
+    dict(type="mmbeit3.LoadPanopticAnnotations"),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="RandomResize", scale=(1024, 1024), ratio_range=(0.1, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=(1024, 1024), crop_type="absolute", recompute_bbox=True, allow_negative_crop=True),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
+    dict(type="mmbeit3.LoadPanopticAnnotations"),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
 val_evaluator = [
     dict(
         type="mmbeit3.CocoPanopticQualityMetric",

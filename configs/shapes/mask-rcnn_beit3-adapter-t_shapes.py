@@ -64,7 +64,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json")
 test_evaluator = val_evaluator
 
-max_epochs = 14
+max_epochs = 2
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
@@ -81,6 +81,6 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=10),
-    checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=4, max_keep_ckpts=2),
+    checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=1, max_keep_ckpts=2),
 )
 env_cfg = dict(dist_cfg=dict(backend="gloo"))

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.panoptic_quality import VOID, PanopticStatistics, Segment, average, compare
 from mmbeit3.registry import METRICS
@@ -65,20 +65,13 @@ class CocoPanopticQualityMetric(BaseMetric):
             if sample["img_id"] not in self.annotations:
                 raise UserError(f"image {sample['img_id']} is not in the panoptic ground truth '{self.ann_file}'")
             entry = self.annotations[sample["img_id"]]
-            truth = self._read(self.seg_prefix / entry["file_name"])
+            truth = read_segment_ids(self.seg_prefix / entry["file_name"])
             segments = {s["id"]: Segment(s["category_id"], bool(s.get("iscrowd"))) for s in entry["segments_info"]}
             predicted, found = self._predicted(sample["pred_panoptic_seg"])
             try:
                 self.results.append(compare(truth, segments, predicted, found))
             except ValueError as error:
                 raise UserError(f"panoptic evaluation of image {sample['img_id']} ('{entry['file_name']}'): {error}") from error
-
-    def _read(self, path: Path) -> np.ndarray:
-        colours = cv2.imread(str(path))
-        if colours is None:
-            raise UserError(f"panoptic ground truth '{path}' is missing or no image")
-        blue, green, red = np.moveaxis(colours.astype(np.int64), -1, 0)
-        return red + 256 * green + 65536 * blue
 
     def _predicted(self, panoptic: dict[str, Any]) -> tuple[np.ndarray, dict[int, Segment]]:
         """Ids from 1 and their categories; mmdet codes class + instance * INSTANCE_OFFSET, with a class for void."""

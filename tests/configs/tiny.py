@@ -12,7 +12,7 @@ from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_da
 FACTOR = 8
 # The smallest models of the families that the timm configs use.
 SMALL_TIMM = {
-    "vit_base_patch14_dinov2": "vit_small_patch14_dinov2",
+    "vit_base_patch14_reg4_dinov2": "vit_small_patch14_reg4_dinov2",
     "vit_base_patch16_dinov3": "vit_small_patch16_dinov3",
     "eva02_base_patch14_224": "eva02_tiny_patch14_224",
 }
@@ -23,6 +23,9 @@ def make_tiny(cfg):
     backbone = cfg.model.backbone
     vit = backbone.get("vit", backbone)
     vit.pop("init_cfg", None)
+    for part in (vit, backbone):
+        # No block is left out by chance, so that every parameter must move.
+        part.update({"drop_path_rate": 0.0} if "drop_path_rate" in part else {})
     if vit.type == "mmbeit3.TimmViT":
         old = 768
         vit.update(model_name=SMALL_TIMM[vit.model_name.split(".")[0]], pretrained=False)
@@ -39,11 +42,19 @@ def make_tiny(cfg):
         quarter = layers // 4
         backbone.interaction_indexes = [(i * quarter, (i + 1) * quarter - 1) for i in range(4)]
         backbone.deform_num_heads = 6
+        # At 0, the reference's value, the injectors' inner weights stay as they are in the first step.
+        backbone.init_value = 0.1
     for part in ("neck", "panoptic_head", "decode_head", "auxiliary_head"):
         part = cfg.model.get(part)
         if part:
             channels = part.in_channels
-            part.in_channels = [width] * len(channels) if isinstance(channels, list) else (width if channels == old else channels)
+            part.in_channels = (
+                [width] * len(channels) if isinstance(channels, list) else (width if channels == old else channels)
+            )
+    if "rpn_head" in cfg.model:
+        # However low an untrained model scores, something is found; however small the image, anchors may reach beyond.
+        cfg.model.test_cfg.rcnn.score_thr = 0.0
+        cfg.model.train_cfg.rpn.allowed_border = -1
     for part in (cfg.model.data_preprocessor, cfg.model.get("test_cfg", {})):
         _shrink(part)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader", "tta_pipeline"):
@@ -78,6 +89,7 @@ def lay_out_data(folder: Path):
     panoptic = CocoPanopticDataset.METAINFO
     _rename(coco, "instances", CocoDataset.METAINFO["classes"])
     _rename(coco, "panoptic", panoptic["thing_classes"], panoptic["stuff_classes"])
+    shutil.copytree(coco, folder / "data" / "coco_few")
     objects = folder / "data" / "Objects365" / "Obj365_v2"
     shutil.copytree(shapes, objects)
     _rename(objects, "instances", Objects365V2Dataset.METAINFO["classes"])
@@ -86,7 +98,9 @@ def lay_out_data(folder: Path):
     stuff = folder / "data" / "coco_stuff164k"
     for split, long in (("train", "training"), ("val", "validation")):
         (objects / f"{split}2017").rename(objects / split)
-        (objects / "annotations" / f"instances_{split}2017.json").rename(objects / "annotations" / f"zhiyuan_objv2_{split}.json")
+        (objects / "annotations" / f"instances_{split}2017.json").rename(
+            objects / "annotations" / f"zhiyuan_objv2_{split}.json"
+        )
         shutil.copytree(ade / "images" / long, stuff / "images" / f"{split}2017")
         (stuff / "annotations" / f"{split}2017").mkdir(parents=True)
         for label in (ade / "annotations" / long).glob("*.png"):

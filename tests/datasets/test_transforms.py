@@ -1,8 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from mmdet.datasets import CocoPanopticDataset
+from pycocotools.coco import COCO
 
-from mmbeit3.datasets.transforms import LoadImageOrFail
+from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
+from mmbeit3.datasets.transforms import LoadImageOrFail, LoadPanopticAnnotations
 from mmbeit3.errors import UserError
 
 
@@ -25,3 +28,55 @@ def test_a_file_that_cannot_be_read(tmp_path, content):
     with pytest.raises(UserError, match=r"broken\.png'.*(does not exist|damaged)") as error:
         LoadImageOrFail()({"img_path": str(path)})
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def panoptic(tmp_path_factory):
+    folder = make_shapes_dataset(tmp_path_factory.mktemp("data") / "shapes", train=12, val=1, size=96)
+    classes = THING_CLASSES + STUFF_CLASSES
+    dataset = CocoPanopticDataset(
+        data_root=str(folder),
+        ann_file="annotations/panoptic_train2017.json",
+        data_prefix={"img": "train2017/", "seg": "annotations/panoptic_train2017/"},
+        metainfo={"classes": classes, "thing_classes": THING_CLASSES, "stuff_classes": STUFF_CLASSES},
+        pipeline=[],
+    )
+    return folder, dataset
+
+
+def test_panoptic_annotations_agree_with_instances_and_semantic_labels(panoptic):
+    folder, dataset = panoptic
+    coco = COCO(folder / "annotations" / "instances_train2017.json")
+    crowds = 0
+    for index in range(len(dataset)):
+        item = dataset.get_data_info(index)
+        loaded = LoadPanopticAnnotations()({**item, "ori_shape": (96, 96)})
+        annotations = coco.imgToAnns[item["img_id"]]
+        things = [annotation for annotation in annotations if not annotation["iscrowd"]]
+        crowds += len(annotations) - len(things)
+        x, y, w, h = np.array([annotation["bbox"] for annotation in things], float).reshape(-1, 4).T
+        assert np.allclose(loaded["gt_bboxes"].tensor, np.stack([x, y, x + w, y + h], axis=1))
+        assert [THING_CLASSES[label] for label in loaded["gt_bboxes_labels"]] == [
+            coco.cats[annotation["category_id"]]["name"] for annotation in things
+        ]
+        assert not loaded["gt_ignore_flags"].any()
+        truth = [coco.annToMask(annotation) for annotation in things]
+        assert all((a != b).mean() < 0.002 for a, b in zip(loaded["gt_masks"].masks, truth, strict=True))
+        # The label files count stuff first, from 1.
+        labels = cv2.imread(
+            str(folder / "ade" / "annotations" / "training" / f"{item['img_id']:012d}.png"), cv2.IMREAD_UNCHANGED
+        )
+        order = [len(THING_CLASSES) + i for i in range(len(STUFF_CLASSES))] + list(range(len(THING_CLASSES)))
+        assert np.array_equal(np.array(order)[labels - 1], loaded["gt_seg_map"])
+    assert crowds
+
+
+def test_panoptic_annotations_that_do_not_fit(panoptic, tmp_path):
+    item = {**panoptic[1].get_data_info(0), "ori_shape": (96, 96)}
+    with pytest.raises(UserError, match=r"is \(96, 96\), but its image \(96, 95\)"):
+        LoadPanopticAnnotations()({**item, "ori_shape": (96, 95)})
+    with pytest.raises(UserError, match="no pixel of segment 5"):
+        LoadPanopticAnnotations()({**item, "segments_info": [{"id": 5, "category": 0, "is_thing": True}]})
+    with pytest.raises(UserError, match="missing or no image"):
+        LoadPanopticAnnotations()({**item, "seg_map_path": str(tmp_path / "none.png")})
+    assert "gt_masks" not in LoadPanopticAnnotations()({**item, "seg_map_path": None})

@@ -16,7 +16,6 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(512, 512),
-        test_cfg=dict(size_divisor=32),
     ),
     decode_head=dict(
         type="Mask2FormerHead",

@@ -13,6 +13,8 @@ __all__ = ["Scene", "SceneObject", "render_scene"]
 
 _MIN_VISIBLE = 30
 """Objects of which fewer pixels can be seen are not annotated, and not drawn."""
+_HUE_SPREAD = 0.4
+"""Standard deviation of the hues of a class, in distances between classes: one in five is nearer to another class's."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Scene:
 
 
 def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) -> Scene:
-    """Draw a random scene. Colours say nothing about classes; only form does.
+    """Draw a random scene. A thing's hue hints at its class, with an error that reaches into its neighbours'; its form tells.
 
     Args:
         rng: all randomness comes from it.
@@ -84,14 +86,23 @@ def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject]
         old.mask &= ~new.mask
     objects.append(new)
     mask = new.mask.astype(np.uint8)
-    colour = rng.uniform(20, 235, 3)
-    behind = image[new.mask].mean(axis=0)
-    if np.abs(colour - behind).mean() < 50:
-        colour = (colour + 128) % 256
+    colour = _colour(rng, new.name, image[new.mask].mean(axis=0))
     shade = 1 + 0.15 * np.sin(np.linspace(0, rng.uniform(1, 6), image.shape[1]))[None, :, None]
     image[new.mask] = (colour * np.broadcast_to(shade, image.shape))[new.mask]
     edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=1)
     image[edge.astype(bool)] *= 0.45
+
+
+def _colour(rng: np.random.Generator, name: str, behind: np.ndarray) -> np.ndarray:
+    """An RGB colour of a class that stands out from what is behind, if ten tries find one."""
+    spacing = 360 / len(THING_CLASSES)
+    for _ in range(10):
+        hue = rng.normal(spacing * THING_CLASSES.index(name), _HUE_SPREAD * spacing) % 360
+        hsv = np.array([[[hue, rng.uniform(0.4, 1), rng.uniform(0.35, 1)]]], np.float32)
+        colour = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+        if np.abs(colour - behind).mean() >= 50:
+            break
+    return colour
 
 
 def _regions(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -27,7 +27,7 @@ _VERSION = 3
 
 
 def make_shapes_dataset(
-    out: str | Path, train: int = 1200, val: int = 100, size: int = 128, seed: int = 0, force: bool = False
+    out: str | Path, train: int = 900, val: int = 100, size: int = 128, seed: int = 0, force: bool = False
 ) -> Path:
     """Render the dataset, unless the folder holds it already.
 

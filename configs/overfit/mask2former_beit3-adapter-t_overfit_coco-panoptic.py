@@ -1,0 +1,89 @@
+# Learn a handful of COCO images and their panoptic segments by heart, from random weights on two CPU cores: shows in minutes
+# whether annotations are read as they were meant, and whether all parts learn. Trains and evaluates on the same images: its
+# score says nothing about others. All numbers here are ours.
+_base_ = "../coco/mask2former_beit3-adapter-b_8xb2-lsj-50e_coco-panoptic.py"
+data_root = "data/coco_few/"
+panoptic = dict(
+    data_root=data_root,
+    ann_file="annotations/panoptic_val2017.json",
+    data_prefix=dict(img="val2017/", seg="annotations/panoptic_val2017/"),
+)
+width = 128
+attention = dict(embed_dims=width)
+model = dict(
+    data_preprocessor=dict(batch_augments=None),
+    backbone=dict(
+        vit=dict(arch="tiny", image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None),
+        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
+        deform_num_heads=6,
+        drop_path_rate=0.0,
+        use_extra_extractor=False,
+        init_gain=0.1,
+        norm_cfg=dict(type="BN"),
+    ),
+    panoptic_head=dict(
+        in_channels=[192] * 4,
+        feat_channels=width,
+        out_channels=width,
+        num_queries=60,
+        pixel_decoder=dict(
+            encoder=dict(
+                num_layers=2,
+                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width)),
+            ),
+            positional_encoding=dict(num_feats=width // 2),
+        ),
+        positional_encoding=dict(num_feats=width // 2),
+        transformer_decoder=dict(
+            num_layers=3,
+            layer_cfg=dict(
+                self_attn_cfg=attention,
+                cross_attn_cfg=attention,
+                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
+            ),
+        ),
+    ),
+    train_cfg=dict(num_points=4096),
+)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="mmbeit3.LoadPanopticAnnotations"),
+    dict(type="Resize", scale=(480, 480), keep_ratio=True),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(480, 480), keep_ratio=True),
+    dict(type="mmbeit3.LoadPanopticAnnotations"),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=1,
+    sampler=dict(_delete_=True, type="InfiniteSampler"),
+    batch_sampler=None,
+    dataset=dict(pipeline=train_pipeline, **panoptic),
+)
+val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **panoptic))
+test_dataloader = val_dataloader
+val_evaluator = [
+    dict(
+        type="mmbeit3.CocoPanopticQualityMetric",
+        ann_file=data_root + "annotations/panoptic_val2017.json",
+        seg_prefix=data_root + "annotations/panoptic_val2017/",
+    ),
+    dict(type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric=["bbox", "segm"]),
+]
+test_evaluator = val_evaluator
+
+max_iters = 600
+train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
+optim_wrapper = dict(
+    optimizer=dict(lr=6e-4, betas=(0.9, 0.98)), paramwise_cfg=dict(layer_decay_rate=1.0), clip_grad=dict(max_norm=1.0)
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
+]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=max_iters, max_keep_ckpts=2))
+env_cfg = dict(dist_cfg=dict(backend="gloo"))
