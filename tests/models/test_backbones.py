@@ -127,3 +127,14 @@ def test_out_indices_and_frozen_stages():
 def test_bad_backbone(options):
     with pytest.raises(ValueError, match=r"out_indices|frozen_stages|global_indices|image_size"):
         BEiT3Vision(ARCH, **options)
+
+
+def test_init_gain_scales_what_is_added_to_the_prior():
+    models = []
+    for gain in (0.1, 1.0):
+        torch.manual_seed(0)
+        models.append(adapter(init_gain=gain))
+    small, reference = models
+    for name, parameter in reference.named_parameters():
+        scaled = name == "up.weight" or ("extractor" in name and name.endswith("output_proj.weight"))
+        torch.testing.assert_close(small.get_parameter(name), 0.1 * parameter if scaled else parameter)
