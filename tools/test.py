@@ -35,7 +35,9 @@ def main() -> None:
         init_default_scope(cfg.default_scope)
         use_tta(cfg)
     runner = build_runner(cfg, ("test",))
-    model = getattr(runner.model, "module", runner.model)
+    model = runner.model
+    while hasattr(model, "module"):  # inside test-time augmentation, DistributedDataParallel, or both
+        model = model.module
     load_weights(model, args.checkpoint)
     runner.test()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.errors import UserError
 
@@ -50,8 +52,11 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         splits: which of ``train``, ``val`` and ``test`` will be run.
 
     Raises:
-        UserError: if data is missing or does not fit, or the model cannot be built from its config.
+        UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or the model cannot be built.
     """
+    if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
+        # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
+        read_state_dict(cfg.load_from)
     check_data(cfg, splits)
     for split in splits:
         _name_unreadable_images(cfg.get(f"{split}_dataloader"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmengine.registry import DATASETS
 
 from mmbeit3.errors import UserError
 
@@ -13,11 +15,11 @@ __all__ = ["check_data"]
 
 
 def check_data(cfg: Mapping[str, Any], splits: tuple[str, ...] = ("train", "val", "test")) -> None:
-    """Check that folders and annotation files exist, and that COCO categories and the config's classes agree.
+    """Check that folders and annotation files exist, and that COCO categories, the config's classes and its model agree.
 
     Args:
         cfg: a whole config.
-        splits: whose dataloaders to look at.
+        splits: whose dataloaders and evaluators to look at.
 
     Raises:
         UserError: naming what is missing or does not fit, where, and what to do.
@@ -27,7 +29,15 @@ def check_data(cfg: Mapping[str, Any], splits: tuple[str, ...] = ("train", "val"
         loader = cfg.get(f"{split}_dataloader")
         if loader:
             for dataset in _datasets(loader["dataset"]):
-                _check_dataset(dataset, f"{split}_dataloader", categories)
+                where = f"{split}_dataloader"
+                classes = _classes(dataset, where, cfg.get("default_scope"))
+                _check_files(dataset, where)
+                if classes is not None:
+                    _check_categories(dataset, classes, where, categories)
+                    _check_heads(cfg.get("model") or {}, len(classes), where)
+        metrics = cfg.get(f"{split}_evaluator") or ()
+        for metric in [metrics] if isinstance(metrics, Mapping) else metrics:
+            _check_metric(metric, f"{split}_evaluator")
 
 
 def _datasets(cfg: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -40,24 +50,45 @@ def _datasets(cfg: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from _datasets(dataset)
 
 
-def _check_dataset(cfg: Mapping[str, Any], where: str, categories: dict[Path, dict[str, Any]]) -> None:
+def _is_remote(path: object) -> bool:
+    """Whether MMEngine reads a path through one of its network backends; it cannot be looked at from here."""
+    return "://" in str(path) or str(path).startswith("s3:")
+
+
+def _check_files(cfg: Mapping[str, Any], where: str) -> None:
     root = Path(cfg.get("data_root") or "")
+    if _is_remote(cfg.get("data_root")):
+        return
     if not root.is_dir():
         raise UserError(f"{where}: data folder '{root}' does not exist: set data_root in the config")
     for kind, prefix in (cfg.get("data_prefix") or {}).items():
         if prefix and not (root / prefix).is_dir():
             raise UserError(f"{where}: folder '{root / prefix}' (data_prefix.{kind}) does not exist")
-    ann_file = cfg.get("ann_file")
-    if not ann_file:
-        return
-    path = root / ann_file
-    if not path.is_file():
-        raise UserError(f"{where}: annotation file '{path}' does not exist: set ann_file in the config")
-    if path.suffix != ".json":
-        return
-    if path not in categories:
-        categories[path] = _categories(path)
-    _check_classes(cfg, where, path, categories[path])
+    if cfg.get("ann_file") and not (root / cfg["ann_file"]).is_file():
+        raise UserError(f"{where}: annotation file '{root / cfg['ann_file']}' does not exist: set ann_file in the config")
+
+
+def _check_metric(cfg: Mapping[str, Any], where: str) -> None:
+    """Scoring comes after hours of training: its ground truth must be there before."""
+    for key in ("ann_file", "seg_prefix"):
+        path = cfg.get(key)
+        if path and not _is_remote(path) and not Path(path).exists():
+            raise UserError(f"{where}: '{path}' ({key}) does not exist: set {key} in the config")
+
+
+def _classes(cfg: Mapping[str, Any], where: str, scope: str | None) -> Sequence[str] | None:
+    """The classes of a dataset: the config's, else the dataset's own."""
+    classes = (cfg.get("metainfo") or {}).get("classes")
+    if isinstance(classes, str):
+        # MMEngine takes a text for the name of a file with a class a line.
+        if not Path(classes).is_file():
+            raise UserError(f"{where}: metainfo.classes is '{classes}', which is no file: for one class, write ('{classes}',)")
+        return Path(classes).read_text(encoding="utf-8").splitlines()
+    if classes is None:
+        with DATASETS.switch_scope_and_registry(scope) as registry:
+            dataset = cfg["type"] if isinstance(cfg["type"], type) else registry.get(cfg["type"])
+        classes = (getattr(dataset, "METAINFO", None) or {}).get("classes")
+    return classes
 
 
 def _categories(path: Path) -> dict[str, Any]:
@@ -76,15 +107,15 @@ def _categories(path: Path) -> dict[str, Any]:
     return {"names": list(names.values()), "used": {names[i] for i in used}}
 
 
-def _check_classes(cfg: Mapping[str, Any], where: str, path: Path, found: dict[str, Any]) -> None:
-    classes = (cfg.get("metainfo") or {}).get("classes")
-    if classes is None:
-        from mmdet.registry import DATASETS
-
-        dataset = DATASETS.get(cfg["type"])
-        classes = (getattr(dataset, "METAINFO", None) or {}).get("classes")
-    if classes is None:
+def _check_categories(
+    cfg: Mapping[str, Any], classes: Sequence[str], where: str, categories: dict[Path, dict[str, Any]]
+) -> None:
+    path = Path(cfg.get("data_root") or "") / (cfg.get("ann_file") or "")
+    if path.suffix != ".json" or _is_remote(cfg.get("data_root")):
         return
+    if path not in categories:
+        categories[path] = _categories(path)
+    found = categories[path]
     if lacking := [name for name in found["names"] if name in found["used"] and name not in classes]:
         raise UserError(
             f"{where}: '{path}' has annotations of {', '.join(lacking)}, which the config's classes lack: "
@@ -95,3 +126,21 @@ def _check_classes(cfg: Mapping[str, Any], where: str, path: Path, found: dict[s
             f"{where}: the config's classes {', '.join(missing)} are not among the categories of '{path}': "
             "set metainfo=dict(classes=...) to the file's names"
         )
+
+
+def _check_heads(cfg: Any, count: int, where: str, name: str = "model") -> None:
+    """A head for fewer classes crashes in training, one for more in evaluation."""
+    if isinstance(cfg, Mapping):
+        for key, value in cfg.items():
+            _check_heads(value, count, where, f"{name}.{key}")
+        wanted, setting = cfg.get("num_classes"), "num_classes"
+        if "num_things_classes" in cfg:
+            wanted, setting = (
+                cfg["num_things_classes"] + cfg.get("num_stuff_classes", 0),
+                "num_things_classes + num_stuff_classes",
+            )
+        if wanted is not None and wanted != count:
+            raise UserError(f"{where} has {count} classes, but {name} is made for {wanted}: set its {setting} to {count}")
+    elif isinstance(cfg, list | tuple):
+        for index, value in enumerate(cfg):
+            _check_heads(value, count, where, f"{name}[{index}]")

@@ -158,3 +158,22 @@ def test_mmengines_own_files_can_be_read(tmp_path):
     }
     torch.save(content, tmp_path / "epoch_1.pth")
     assert torch.equal(read_state_dict(tmp_path / "epoch_1.pth")["weight"], torch.ones(2))
+
+
+def test_positions_are_resized_whoever_loads_them(tmp_path):
+    """As ``load_from`` does between the stages of the COCO and ADE20K configs, whose image sizes differ."""
+    from mmengine.runner import load_checkpoint as mmengine_loads
+
+    class Detector(torch.nn.Module):
+        def __init__(self, image_size):
+            super().__init__()
+            self.backbone = BEiT3Vision({"base": "tiny", "num_layers": 1}, image_size=image_size)
+
+    small, large, ours = Detector(64), Detector(96), Detector(96)
+    torch.nn.init.normal_(small.backbone.embed.positions)
+    torch.save({"state_dict": small.state_dict()}, tmp_path / "small.pth")
+    with pytest.warns(UserWarning, match="backbone.embed.positions resized from 19 rows to 39"):
+        mmengine_loads(large, str(tmp_path / "small.pth"))
+    load_checkpoint(ours.backbone, tmp_path / "small.pth")
+    assert torch.equal(large.backbone.embed.positions, ours.backbone.embed.positions)
+    assert torch.equal(large.backbone.embed.positions[:3], small.backbone.embed.positions[:3])

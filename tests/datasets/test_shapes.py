@@ -8,7 +8,6 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmseg.datasets import BaseSegDataset
 from pycocotools.coco import COCO
 
-from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 from mmbeit3.errors import UserError
 
@@ -105,38 +104,3 @@ def test_read_by_mmdet_and_mmseg(folder):
         reduce_zero_label=True,
     )
     assert len(semantic) == 12
-
-
-def loader(folder, **changes):
-    dataset = {
-        "type": "CocoDataset",
-        "data_root": str(folder),
-        "ann_file": "annotations/instances_train2017.json",
-        "data_prefix": {"img": "train2017/"},
-        "metainfo": {"classes": THING_CLASSES},
-        **changes,
-    }
-    return {"train_dataloader": {"dataset": {"type": "RepeatDataset", "times": 2, "dataset": dataset}}}
-
-
-def test_data_that_fits(folder):
-    check_data(loader(folder))
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"data_root": "/no/such/folder"}, "data folder '/no/such/folder' does not exist"),
-        ({"data_prefix": {"img": "images/"}}, r"images' \(data_prefix.img\) does not exist"),
-        ({"ann_file": "annotations/none.json"}, r"none\.json' does not exist"),
-        ({"metainfo": {"classes": THING_CLASSES[1:]}}, "annotations of circle, which the config's classes lack"),
-        ({"metainfo": {"classes": (*THING_CLASSES, "hexagon")}}, "classes hexagon are not among"),
-        ({"metainfo": {}}, "which the config's classes lack"),
-        ({"ann_file": "shapes.json"}, "no COCO annotation file"),
-    ],
-)
-def test_data_that_does_not_fit(folder, changes, reason):
-    with pytest.raises(UserError, match=reason) as error:
-        check_data(loader(folder, **changes))
-    assert str(error.value).startswith("train_dataloader") or "no COCO" in reason
-    assert "\n" not in str(error.value)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation import CocoPanopticQualityMetric, PanopticStatistics, Segment, compare
@@ -81,7 +82,7 @@ def perfect(metric, classes):
     """The ground truth, coded as mmdet codes predictions."""
     names = [metric.categories[c][0] for c in metric.categories]
     for image_id, entry in metric.annotations.items():
-        ids = metric._read(metric.seg_prefix / entry["file_name"])
+        ids = read_segment_ids(metric.seg_prefix / entry["file_name"])
         coded = np.full(ids.shape, len(classes))
         for instance, s in enumerate(entry["segments_info"], start=1):
             label = classes.index(names[list(metric.categories).index(s["category_id"])])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.checkpoint.resizing import resize_position_table
 from mmbeit3.models.beit3.arch import Arch
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
@@ -20,7 +24,8 @@ class VisionEmbedding(nn.Module):
 
     ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
     class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
-    when image sizes differ: bicubic, no antialiasing, in float32.
+    when image sizes differ: bicubic, no antialiasing, in float32. A table of another square grid is resized as it is loaded,
+    whoever loads it: MMEngine's ``load_from`` would leave it out and train on with random positions.
 
     Args:
         arch: sizes.
@@ -37,6 +42,7 @@ class VisionEmbedding(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
+        self.register_load_state_dict_pre_hook(_resize_positions)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
@@ -79,6 +85,16 @@ class VisionEmbedding(nn.Module):
                 f"{tokens.shape[0]} images, got {masked.dtype} of shape {tuple(masked.shape)}"
             )
         return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
+
+
+def _resize_positions(embedding: VisionEmbedding, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Hook before loading a state dict."""
+    name = f"{prefix}positions"
+    table = state.get(name)
+    wanted = embedding.positions.shape
+    if table is not None and table.shape != wanted and table.shape[1:] == wanted[1:]:
+        state[name] = resize_position_table(table, embedding.grid, num_prefix=UNUSED_POSITIONS + 1)
+        warnings.warn(f"{name} resized from {len(table)} rows to {wanted[0]} on loading", stacklevel=2)
 
 
 class TextEmbedding(nn.Module):

@@ -1,0 +1,92 @@
+"""Data that does not fit its config is named before anything is built."""
+
+import pytest
+from mmdet.datasets import CocoDataset
+
+from mmbeit3.datasets.checks import check_data
+from mmbeit3.datasets.shapes import THING_CLASSES, make_shapes_dataset
+from mmbeit3.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_shapes_dataset(tmp_path_factory.mktemp("checks") / "shapes", train=3, val=1, size=96)
+
+
+def loader(folder, **changes):
+    dataset = {
+        "type": "CocoDataset",
+        "data_root": str(folder),
+        "ann_file": "annotations/instances_train2017.json",
+        "data_prefix": {"img": "train2017/"},
+        "metainfo": {"classes": THING_CLASSES},
+        **changes,
+    }
+    return {
+        "default_scope": "mmdet",
+        "train_dataloader": {"dataset": {"type": "RepeatDataset", "times": 2, "dataset": dataset}},
+    }
+
+
+def test_data_that_fits(folder):
+    check_data(loader(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data_root": "/no/such/folder"}, "data folder '/no/such/folder' does not exist"),
+        ({"data_prefix": {"img": "images/"}}, r"images' \(data_prefix.img\) does not exist"),
+        ({"ann_file": "annotations/none.json"}, r"none\.json' does not exist"),
+        ({"metainfo": {"classes": THING_CLASSES[1:]}}, "annotations of circle, which the config's classes lack"),
+        ({"metainfo": {"classes": (*THING_CLASSES, "hexagon")}}, "classes hexagon are not among"),
+        ({"metainfo": {}}, "which the config's classes lack"),
+        ({"ann_file": "shapes.json"}, "no COCO annotation file"),
+    ],
+)
+def test_data_that_does_not_fit(folder, changes, reason):
+    with pytest.raises(UserError, match=reason) as error:
+        check_data(loader(folder, **changes))
+    assert str(error.value).startswith("train_dataloader") or "no COCO" in reason
+    assert "\n" not in str(error.value)
+
+
+def test_classes_from_a_file(folder, tmp_path):
+    names = tmp_path / "classes.txt"
+    names.write_text("\n".join(THING_CLASSES))
+    check_data(loader(folder, metainfo={"classes": str(names)}))
+    with pytest.raises(UserError, match=r"metainfo.classes is 'circle', which is no file: .* \('circle',\)"):
+        check_data(loader(folder, metainfo={"classes": "circle"}))
+
+
+def test_dataset_given_as_a_class(folder):
+    check_data(loader(folder, type=CocoDataset))
+    with pytest.raises(UserError, match="which the config's classes lack"):
+        check_data(loader(folder, type=CocoDataset, metainfo={}))
+
+
+def test_what_lies_on_a_network_is_not_looked_for(folder):
+    check_data(loader(folder, data_root="s3://bucket/coco"))
+
+
+@pytest.mark.parametrize("key", ["ann_file", "seg_prefix"])
+def test_ground_truth_of_scores_is_there(folder, key):
+    cfg = loader(folder) | {"train_evaluator": [{"type": "CocoMetric", "ann_file": str(folder / "shapes.json")}]}
+    check_data(cfg)
+    cfg["train_evaluator"].append({"type": "CocoMetric", key: "data/none"})
+    with pytest.raises(UserError, match=rf"train_evaluator: 'data/none' \({key}\) does not exist"):
+        check_data(cfg)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ({"roi_head": {"bbox_head": [{"num_classes": 6}, {"num_classes": 7}]}}, r"model.roi_head.bbox_head\[1\]"),
+        ({"decode_head": {"num_classes": 7}}, "model.decode_head"),
+        ({"panoptic_head": {"num_things_classes": 5, "num_stuff_classes": 2}}, "model.panoptic_head"),
+    ],
+)
+def test_heads_are_made_for_the_classes(folder, head, name):
+    with pytest.raises(UserError, match=f"train_dataloader has 6 classes, but {name} is made for 7: set its num_.* to 6"):
+        check_data(loader(folder) | {"model": head})
+    check_data(loader(folder) | {"model": {"panoptic_head": {"num_things_classes": 6, "num_stuff_classes": 0}}})

@@ -1,0 +1,196 @@
+"""The commands, as they are called: bad input ends in one line that names what and where, and a non-zero exit."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmbeit3.datasets.shapes import make_shapes_dataset
+from tests.paths import ROOT
+
+CONFIG = str(ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return make_shapes_dataset(tmp_path_factory.mktemp("commands") / "shapes", train=8, val=2, size=64)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def data(folder, shapes):
+    (folder / "data").mkdir()
+    (folder / "data" / "shapes").symlink_to(shapes)
+    return folder / "data" / "shapes"
+
+
+@pytest.fixture
+def image(folder):
+    path = folder / "image.png"
+    cv2.imwrite(str(path), np.full((64, 80, 3), 128, np.uint8))
+    return str(path)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call a tool; returns its exit status and what it wrote to stderr."""
+
+    def calling(tool, *arguments):
+        monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
+        except SystemExit as end:
+            return end.code or 0, capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    return calling
+
+
+def refused(result, *parts):
+    """The command's last word is the one line of its error."""
+    code, stderr = result
+    assert code == 2
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert all(part in stderr for part in parts), stderr
+
+
+def test_missing_data(call, folder):
+    refused(call("train", CONFIG), "train_dataloader: data folder 'data/shapes'", "set data_root")
+
+
+def test_category_that_the_config_lacks(call, folder, shapes):
+    other = folder / "data" / "shapes"
+    (other / "annotations").mkdir(parents=True)
+    for split in ("train2017", "val2017"):
+        (other / split).symlink_to(shapes / split)
+        content = json.loads((shapes / "annotations" / f"instances_{split}.json").read_text())
+        content["categories"][0]["name"] = "disc"
+        (other / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+    refused(call("train", CONFIG), "instances_train2017.json' has annotations of disc", "metainfo.classes")
+
+
+def test_heads_for_another_number_of_classes(call, data):
+    refused(
+        call("train", CONFIG, "--cfg-options", "model.roi_head.mask_head.num_classes=80"),
+        "train_dataloader has 6 classes, but model.roi_head.mask_head is made for 80",
+    )
+
+
+def test_unknown_architecture(call, data):
+    refused(call("train", CONFIG, "--cfg-options", "model.backbone.vit.arch=huge"), "'huge'", "tiny, base, large, giant")
+
+
+def test_config_that_is_missing_or_broken(call, folder):
+    refused(call("train", "none.py"), "config 'none.py' does not exist")
+    (folder / "broken.py").write_text("model = dict(\n")
+    refused(call("train", "broken.py"), "config 'broken.py' cannot be read")
+
+
+def test_image_that_cannot_be_read_in_training(call, folder, shapes):
+    broken = make_shapes_dataset(folder / "data" / "shapes", train=8, val=2, size=64)
+    for image in (broken / "train2017").iterdir():
+        content = image.read_bytes()
+        image.unlink()
+        image.write_bytes(content[:10])
+    code, stderr = call("train", CONFIG)
+    assert code == 2
+    assert stderr.splitlines()[-1].startswith("error: image 'data/shapes/train2017/")
+    assert "cannot be read" in stderr.splitlines()[-1]
+
+
+def test_image_that_cannot_be_read_in_prediction(call, folder, weights):
+    (folder / "text.jpg").write_text("no image")
+    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is no image")
+    refused(call("image_demo", "none.jpg", CONFIG, weights), "image 'none.jpg' does not exist")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights of the config's model, untrained."""
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    cfg = Config.fromfile(CONFIG)
+    init_default_scope(cfg.default_scope)
+    path = tmp_path_factory.mktemp("weights") / "shapes.pth"
+    torch.save({"state_dict": MODELS.build(cfg.model).state_dict()}, path)
+    return path
+
+
+@pytest.fixture(params=["test", "image_demo", "train"])
+def with_checkpoint(request, call, data, image):
+    """Call each tool that takes a checkpoint."""
+
+    def calling(checkpoint):
+        arguments = {
+            "test": (CONFIG, checkpoint),
+            "image_demo": (image, CONFIG, checkpoint),
+            "train": (CONFIG, "--cfg-options", f"load_from={checkpoint}"),
+        }
+        return call(request.param, *arguments[request.param])
+
+    return calling
+
+
+def test_truncated_checkpoint(with_checkpoint, folder, weights):
+    (folder / "cut.pth").write_bytes(weights.read_bytes()[:100_000])
+    refused(with_checkpoint("cut.pth"), "checkpoint 'cut.pth' is damaged")
+
+
+def test_checkpoint_that_would_run_code(with_checkpoint, folder):
+    class Evil:
+        def __reduce__(self):
+            return open, (str(folder / "was_here"), "w")
+
+    torch.save({"state_dict": {"weight": torch.ones(2)}, "extra": Evil()}, folder / "evil.pth")
+    refused(with_checkpoint("evil.pth"), "checkpoint 'evil.pth' was refused", "open")
+    assert not (folder / "was_here").exists()
+
+
+def test_missing_checkpoint(with_checkpoint):
+    refused(with_checkpoint("none.pth"), "checkpoint 'none.pth' does not exist")
+
+
+def test_checkpoint_of_another_architecture(call, data, folder, weights):
+    state = torch.load(weights, weights_only=True)["state_dict"]
+    torch.save({"state_dict": state | {"rpn_head.rpn_conv.weight": torch.zeros(256, 96, 3, 3)}}, folder / "other.pth")
+    refused(call("test", CONFIG, "other.pth"), "rpn_head.rpn_conv.weight is 256x96x3x3 there and 96x96x3x3 in the config's")
+
+
+def test_backbone_weights_of_another_architecture(call, data, folder):
+    from mmbeit3.models.beit3 import BEiT3
+
+    torch.save({"model": BEiT3({"base": "tiny", "embed_dims": 96, "ffn_dims": 384}).state_dict()}, folder / "narrow.pth")
+    options = ("model.backbone.vit.init_cfg.type=Pretrained", "model.backbone.vit.init_cfg.checkpoint=narrow.pth")
+    code, stderr = call("train", CONFIG, "--cfg-options", *options)
+    assert code == 2
+    assert "its vision tower is 96 wide with 8 layers, the model's 192 wide with 8" in stderr.splitlines()[-1]
+
+
+def test_test_evaluates(call, data, weights):
+    code, _ = call("test", CONFIG, weights, "--work-dir", "out")
+    assert code == 0
+    (scores,) = data.parent.parent.glob("out/*/*.json")
+    assert "coco/bbox_mAP" in json.loads(scores.read_text())
+
+
+def test_image_demo_draws(call, folder, image, weights):
+    assert call("image_demo", image, CONFIG, weights, "--out", "drawn.png")[0] == 0
+    assert cv2.imread("drawn.png").shape == (64, 80, 3)
+
+
+def test_make_shapes_dataset(call, folder):
+    assert call("make_shapes_dataset", "here", "--train", 2, "--val", 1, "--size", 64)[0] == 0
+    assert len(list((folder / "here" / "train2017").iterdir())) == 2
