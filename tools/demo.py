@@ -2,16 +2,14 @@
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.registry import DATASETS, VISUALIZERS
-from torch import no_grad
 
 from mmbeit3.apis.cli import run
+from mmbeit3.apis.comparison import compare_with_truth
 from mmbeit3.apis.inference import load_model
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
@@ -23,6 +21,7 @@ MODELS = (
     ("Detection: Mask R-CNN", "detection", "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"),
     ("Segmentation: Mask2Former", "segmentation", "configs/shapes/beit3-adapter-t_mask2former_shapes.py"),
 )
+CAPTIONS = ("image", "ground truth", "prediction")
 SCORES = {
     "coco/bbox_mAP": "box AP",
     "coco/bbox_mAP_50": "box AP50",
@@ -41,32 +40,10 @@ def train(config: str, name: str) -> Path:
     return work_dir
 
 
-def pictures(config: str, checkpoint: Path, count: int) -> list[list[Figure]]:
-    """Image, ground truth and prediction of the first validation images."""
-    model, cfg = load_model(config, checkpoint)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": []})
-    visualizer.dataset_meta = dataset.metainfo
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for index in range(count):
-            item = dataset[index]
-            with no_grad():
-                sample = model.test_step({"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]})[0].cpu()
-            image = cv2.imread(sample.img_path)[..., ::-1].copy()
-            drawn = f"{folder}/{index}.png"
-            visualizer.add_datasample("image", image, sample, draw_gt=True, show=False, out_file=drawn)
-            truth, predicted = np.split(cv2.imread(drawn)[..., ::-1], 2, axis=1)
-            larger = [cv2.resize(i, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for i in (image, truth, predicted)]
-            rows.append(
-                [Figure(i, c) for i, c in zip(larger, ("image", "ground truth", "prediction"), strict=True)],
-            )
-    return rows
-
-
 def main() -> None:
     """Run everything."""
     data = make_shapes_dataset("data/shapes")
+    drawn = {}
     sections = [
         Section(
             "What this is",
@@ -83,10 +60,16 @@ def main() -> None:
         scores = {label: final[key] for key, label in SCORES.items() if key in final}
         scores["minutes of training and evaluation"] = minutes
         checkpoint = Path((work_dir / "last_checkpoint").read_text())
-        rows = [[Figure(draw_curve(scalars), "training loss")], *pictures(config, checkpoint, 8)]
-        sections.append(Section(title, f"Config {config}, weights {checkpoint}.", scores, rows))
+        drawn[name] = pictures = list(compare_with_truth(*load_model(config, checkpoint), count=8, factor=4))
+        rows = [[Figure(draw_curve(scalars), "training loss")]]
+        rows += [[Figure(*pair, lossy=True) for pair in zip(row, CAPTIONS, strict=True)] for row in pictures]
+        sections.append(Section(title, f"Config {config}, weights {work_dir / checkpoint.name}.", scores, rows))
         print(f"{title}: " + ", ".join(f"{label} {value:.3f}" for label, value in scores.items()))
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
+    # One picture of both: image, true and found objects, true and found regions.
+    both = [[*drawn["detection"][index], *drawn["segmentation"][index][1:]] for index in (1, 2, 6)]
+    picture = cv2.resize(np.vstack([np.hstack(row) for row in both]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(OUT / "pictures.jpg"), picture[..., ::-1])
     print(f"report in {OUT / 'report.html'}")
 
 

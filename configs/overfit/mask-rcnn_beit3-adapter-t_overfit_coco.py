@@ -13,7 +13,7 @@ model = dict(
 )
 train_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True, poly2mask=False),
+    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="Resize", scale=(480, 480), keep_ratio=True),
     dict(type="PackDetInputs"),
 ]

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
-from torch import nn, no_grad
+from torch import no_grad
 
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.errors import UserError
 
-__all__ = ["draw_prediction", "load_model"]
+__all__ = ["draw_prediction", "load_model", "read_image"]
 
 
-def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[nn.Module, Config]:
+def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
     """Build a model from its config file and fill it from a checkpoint. Nothing inside the checkpoint is run.
 
     Returns:
@@ -36,7 +38,20 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     return model.to(device).eval(), cfg
 
 
-def draw_prediction(model: nn.Module, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file: uint8 (H, W, 3), BGR.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    pixels = cv2.imread(str(path))
+    if pixels is None:
+        reason = "is no image or is damaged" if Path(path).is_file() else "does not exist"
+        raise UserError(f"image '{path}' {reason}: give a JPEG or PNG file")
+    return pixels
+
+
+def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
     """Predict on an image file and write a picture of the result.
 
     Args:
@@ -49,10 +64,7 @@ def draw_prediction(model: nn.Module, cfg: Config, image: str | Path, out: str |
     Raises:
         UserError: if the image cannot be read.
     """
-    pixels = cv2.imread(str(image))
-    if pixels is None:
-        reason = "is no image or is damaged" if Path(image).is_file() else "does not exist"
-        raise UserError(f"image '{image}' {reason}: give a JPEG or PNG file")
+    pixels = read_image(image)
     steps = [step for step in cfg.test_dataloader.dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
     data = {
         "img": pixels,

@@ -92,19 +92,21 @@ def _classes(cfg: Mapping[str, Any], where: str, scope: str | None) -> Sequence[
 
 
 def _categories(path: Path) -> dict[str, Any]:
-    """Names of a COCO file's categories, and the ids that its annotations use."""
+    """Names of a COCO file's categories, those that its annotations use, and how many masks of objects are RLE."""
     try:
         content = json.loads(path.read_bytes())
         names = {category["id"]: category["name"] for category in content["categories"]}
         used: set[int] = set()
+        encoded = 0
         for annotation in content.get("annotations", []):
             segments = annotation.get("segments_info")
             used.update([annotation["category_id"]] if segments is None else [s["category_id"] for s in segments])
+            encoded += isinstance(annotation.get("segmentation"), dict) and not annotation.get("iscrowd")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"'{path}' is no COCO annotation file ({type(error).__name__}: {error})") from error
     if unknown := sorted(used - names.keys()):
         raise UserError(f"'{path}': annotations use category ids {unknown} that its own categories lack")
-    return {"names": list(names.values()), "used": {names[i] for i in used}}
+    return {"names": list(names.values()), "used": {names[i] for i in used}, "encoded": encoded}
 
 
 def _check_categories(
@@ -125,6 +127,11 @@ def _check_categories(
         raise UserError(
             f"{where}: the config's classes {', '.join(missing)} are not among the categories of '{path}': "
             "set metainfo=dict(classes=...) to the file's names"
+        )
+    if found["encoded"] and any(step.get("poly2mask") is False for step in cfg.get("pipeline") or ()):
+        raise UserError(
+            f"{where}: '{path}' has {found['encoded']} masks in RLE, which LoadAnnotations ignores, with their boxes, where "
+            "poly2mask=False: remove that from the pipeline"
         )
 
 

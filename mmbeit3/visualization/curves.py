@@ -36,7 +36,7 @@ def draw_curve(scalars: Sequence[dict[str, float]], name: str = "loss") -> np.nd
         uint8 (H, W, 3), RGB.
     """
     points = [(line["step"], line[name]) for line in scalars if name in line and "step" in line]
-    figure, axes = plt.subplots(figsize=(7, 3), dpi=110, layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 3), dpi=130, layout="constrained")
     axes.plot(*zip(*points, strict=True), linewidth=1.5)
     axes.set(xlabel="iteration", ylabel=name)
     axes.grid(alpha=0.3)

@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["Figure", "Section", "write_report"]
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8888; }
+:root { color-scheme: light dark; --line: #8884; --soft: #777; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -30,10 +30,17 @@ figcaption { color: var(--soft); font-size: .85rem; }
 
 @dataclass
 class Figure:
-    """A picture: uint8 (H, W, 3), RGB, with a caption."""
+    """A picture with a caption.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB.
+        caption: the text below it.
+        lossy: whether it is stored as JPEG, for photographs and the like, instead of PNG.
+    """
 
     image: np.ndarray
     caption: str
+    lossy: bool = False
 
 
 @dataclass
@@ -92,7 +99,8 @@ def _value(value: str | float) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    _, png = cv2.imencode(".png", figure.image[..., ::-1])
-    data = base64.b64encode(png.tobytes()).decode()
+    kind = "jpeg" if figure.lossy else "png"
+    _, encoded = cv2.imencode(f".{kind}", figure.image[..., ::-1])
+    data = base64.b64encode(encoded.tobytes()).decode()
     caption = escape(figure.caption)
-    return f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+    return f'<figure><img alt="{caption}" src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>'

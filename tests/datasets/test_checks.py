@@ -1,5 +1,7 @@
 """Data that does not fit its config is named before anything is built."""
 
+import json
+
 import pytest
 from mmdet.datasets import CocoDataset
 
@@ -49,6 +51,19 @@ def test_data_that_does_not_fit(folder, changes, reason):
         check_data(loader(folder, **changes))
     assert str(error.value).startswith("train_dataloader") or "no COCO" in reason
     assert "\n" not in str(error.value)
+
+
+def test_encoded_masks_need_an_option(folder, tmp_path):
+    """mmdet would leave such objects out of training without a word."""
+    content = json.loads((folder / "annotations" / "instances_train2017.json").read_text())
+    content["annotations"][0].update(segmentation={"size": [96, 96], "counts": "0"}, iscrowd=0)
+    (tmp_path / "encoded.json").write_text(json.dumps(content))
+    pipeline = [{"type": "LoadAnnotations", "with_mask": True}]
+    check_data(loader(folder, ann_file=str(tmp_path / "encoded.json"), pipeline=pipeline))
+    pipeline[0]["poly2mask"] = False
+    check_data(loader(folder, pipeline=pipeline))
+    with pytest.raises(UserError, match="has 1 masks in RLE, which LoadAnnotations ignores"):
+        check_data(loader(folder, ann_file=str(tmp_path / "encoded.json"), pipeline=pipeline))
 
 
 def test_classes_from_a_file(folder, tmp_path):

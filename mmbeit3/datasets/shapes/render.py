@@ -59,7 +59,7 @@ def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) 
         The scene.
     """
     stuff = _regions(rng, size)
-    image = np.zeros((size, size, 3), np.float32)
+    image: np.ndarray = np.zeros((size, size, 3), np.float32)
     for index, name in enumerate(STUFF_CLASSES):
         if (region := stuff == index).any():
             image[region] = _texture(rng, name, size)[region]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -117,7 +117,7 @@ class LayerDecayOptimWrapperConstructor:
             ValueError: if a backbone's parameter cannot be placed, see :func:`layer_depth`.
         """
         if is_model_wrapper(model):
-            model = model.module
+            model = cast(nn.Module, model.module)
         optimizer = OPTIMIZERS.build({**self.optimizer_cfg, "params": self.param_groups(model)})
         return OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.optim_wrapper_cfg, "optimizer": optimizer})
 

@@ -15,7 +15,7 @@ __all__ = ["BEiT3Vision"]
 
 
 @MODELS.register_module()
-class BEiT3Vision(Tower, PlainViT):
+class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodule is the contract's function
     """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
 
     It is the same class as in the full model, without text weights and without the mask token, so the ``vision.`` part of a
@@ -89,7 +89,9 @@ class BEiT3Vision(Tower, PlainViT):
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
         """The embedding, then each block with its stochastic depth."""
-        return [[self.embed], *([layer, drop] for layer, drop in zip(self.layers, self.drop_paths, strict=True))]
+        stages: list[list[nn.Module | nn.Parameter]] = [[self.embed]]
+        stages += [[layer, drop] for layer, drop in zip(self.layers, self.drop_paths, strict=True)]
+        return stages
 
 
 def _grid(image_size: int | Sequence[int] | None, patch_size: int) -> tuple[int, int] | None:

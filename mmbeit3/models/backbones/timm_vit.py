@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -65,7 +65,7 @@ class TimmViT(PlainViT):
         self.num_prefix_tokens = self.model.num_prefix_tokens
         self.freeze()
 
-    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:  # type: ignore[override]
+    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed (B, 3, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p
@@ -82,7 +82,7 @@ class TimmViT(PlainViT):
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
         rope = getattr(self.model, "rope", None)
         options = {} if rope is None else {"rope": rope.get_embed(shape=grid)}
-        for block in self.model.blocks[first:last]:
+        for block in self._blocks()[first:last]:
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False, **options)
             else:
@@ -100,7 +100,12 @@ class TimmViT(PlainViT):
             module for name, module in self.model.named_children() if name not in outside
         ]
         embedding += [parameter for name, parameter in self.model.named_parameters(recurse=False)]
-        return [embedding, *([block] for block in self.model.blocks)]
+        stages = [embedding]
+        stages += [[block] for block in self._blocks()]
+        return stages
+
+    def _blocks(self) -> list[nn.Module]:
+        return list(cast(nn.ModuleList, self.model.blocks))
 
 
 def _create(

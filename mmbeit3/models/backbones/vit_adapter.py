@@ -105,7 +105,7 @@ class ViTAdapter(BaseModule):
             injector = Injector(C, deform_num_heads, n_points, deform_ratio, init_value=init_value)
             self.interactions.append(nn.ModuleDict({"injector": injector, "extractor": extractor()}))
         if use_extra_extractor:
-            self.interactions[-1]["extra_extractors"] = nn.ModuleList([extractor(), extractor()])
+            cast(nn.ModuleDict, self.interactions[-1])["extra_extractors"] = nn.ModuleList([extractor(), extractor()])
         self.up = nn.ConvTranspose2d(C, C, 2, 2)
         for index in range(1, 5):
             self.add_module(f"norm{index}", build_norm_layer(norm_cfg, C)[1])
@@ -129,7 +129,7 @@ class ViTAdapter(BaseModule):
                         nn.init.zeros_(module.bias)
         extractors = (module for module in self.interactions.modules() if isinstance(module, Extractor))
         for added in (self.up, *(extractor.attn.output_proj for extractor in extractors)):
-            added.weight.mul_(gain)
+            cast(Tensor, added.weight).mul_(gain)
 
     def init_weights(self) -> None:
         """Load what ``init_cfg`` of the ViT and of the adapter name. Called by MMEngine once the model is built."""
@@ -147,7 +147,7 @@ class ViTAdapter(BaseModule):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute four maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
         c1, *prior = self.spm(image)
-        first, *levels = (Grid(*m.shape[2:], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
+        first, *levels = (Grid(m.shape[2], m.shape[3], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
         c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
         x, shape = self.vit.embed(image)
         tokens = Grid(*shape, self.vit.patch_size)

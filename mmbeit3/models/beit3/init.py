@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +56,10 @@ def _scale_by_depth(model: nn.Module) -> None:
     # Attention projections that towers share must be scaled once.
     scaled: set[int] = set()
     for tower in (module for module in model.modules() if isinstance(module, Tower)):
-        for depth, expert in enumerate(tower.layers, start=1):
+        for depth, expert in enumerate(tower.experts, start=1):
             for linear in (expert.attn.out, expert.ffn.fc2):
                 if id(linear) not in scaled:
                     scaled.add(id(linear))
                     linear.weight.div_(math.sqrt(2 * depth))
     for index, ffn in getattr(model, "fusion_ffns", {}).items():
-        ffn.fc2.weight.div_(math.sqrt(2 * (int(index) + 1)))
+        cast(FeedForward, ffn).fc2.weight.div_(math.sqrt(2 * (int(index) + 1)))

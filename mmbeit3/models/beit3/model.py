@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,10 +56,10 @@ class BEiT3(nn.Module):
     ) -> None:
         super().__init__()
         self.arch = arch = get_arch(arch, **changes)
-        options = {"drop_path_rate": drop_path_rate, "with_cp": with_cp, "final_norm": final_norm}
-        self.vision = Tower(arch, VisionEmbedding(arch), **options)
+        tower = partial(Tower, arch, drop_path_rate=drop_path_rate, with_cp=with_cp, final_norm=final_norm)
+        self.vision = tower(VisionEmbedding(arch))
         shared_with = self.vision if arch.attention == "shared" else None
-        self.language = Tower(arch, TextEmbedding(arch), shared_with, **options)
+        self.language = tower(TextEmbedding(arch), shared_with)
         fused = range(arch.num_layers - arch.num_fusion_layers, arch.num_layers)
         self.fusion_ffns = nn.ModuleDict({str(index): FeedForward(arch) for index in fused})
         init_beit3(self)
@@ -103,7 +103,8 @@ class BEiT3(nn.Module):
             mask = _attention_mask(num_image, tokens, padding_mask, causal_text)
         attention = partial(attend, mask=mask)
         for index in range(self.arch.num_layers):
-            fusion_ffn = self.fusion_ffns[str(index)] if len(towers) == 2 and str(index) in self.fusion_ffns else None
+            fused = len(towers) == 2 and str(index) in self.fusion_ffns
+            fusion_ffn = cast(FeedForward, self.fusion_ffns[str(index)]) if fused else None
             streams = run_layer(towers, streams, index, attention, fusion_ffn)
         normed = [tower.norm(stream) for tower, stream in zip(towers, streams, strict=True)]
         return BEiT3Output(

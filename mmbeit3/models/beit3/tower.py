@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.layers import DropPath
@@ -61,12 +61,17 @@ class Tower(nn.Module):
         self.embed = embed
         shared: Sequence[AttentionProjections | None] = [None] * arch.num_layers
         if shared_with is not None:
-            shared = [layer.attn for layer in shared_with.layers]
+            shared = [expert.attn for expert in shared_with.experts]
         self.layers = nn.ModuleList(Expert(arch, attn) for attn in shared)
         self.drop_paths = nn.ModuleList(
             DropPath(rate) for rate in torch.linspace(0, drop_path_rate, arch.num_layers, device="cpu").tolist()
         )
         self.norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps) if final_norm else nn.Identity()
+
+    @property
+    def experts(self) -> list[Expert]:
+        """The layers, by their type."""
+        return cast("list[Expert]", list(self.layers))
 
 
 def run_layer(
@@ -91,12 +96,13 @@ def run_layer(
 
     def layer(*streams: Tensor) -> tuple[Tensor, ...]:
         lengths = [tokens.shape[1] for tokens in streams]
-        projected = [tower.layers[index].attn.project(tokens) for tower, tokens in zip(towers, streams, strict=True)]
+        experts = [cast(Expert, tower.layers[index]) for tower in towers]
+        projected = [expert.attn.project(tokens) for expert, tokens in zip(experts, streams, strict=True)]
         q, k, v = (projected[0] if len(projected) == 1 else torch.cat(projected, dim=3)).unbind()
         rows = attention(q, k, v).split(lengths, dim=2)
         outputs = []
-        for tower, tokens, attended in zip(towers, streams, rows, strict=True):
-            expert, drop_path = tower.layers[index], tower.drop_paths[index]
+        for tower, expert, tokens, attended in zip(towers, experts, streams, rows, strict=True):
+            drop_path = tower.drop_paths[index]
             tokens = tokens + drop_path(expert.attn.merge(attended))
             ffn = expert.ffn if fusion_ffn is None else fusion_ffn
             outputs.append(tokens + drop_path(ffn(tokens)))
