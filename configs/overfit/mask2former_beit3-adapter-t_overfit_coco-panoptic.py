@@ -76,7 +76,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-max_iters = 600
+max_iters = 350
 train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     optimizer=dict(lr=6e-4, betas=(0.9, 0.98)), paramwise_cfg=dict(layer_decay_rate=1.0), clip_grad=dict(max_norm=1.0)

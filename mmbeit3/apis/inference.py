@@ -9,11 +9,12 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
+from mmengine.registry import MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
 from torch import no_grad
 
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
+from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
 
 __all__ = ["draw_prediction", "load_model", "read_image"]
@@ -65,7 +66,10 @@ def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str |
         UserError: if the image cannot be read.
     """
     pixels = read_image(image)
-    steps = [step for step in cfg.test_dataloader.dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
+    dataset = cfg.test_dataloader.dataset
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    steps = [step for step in dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
     data = {
         "img": pixels,
         "img_path": str(image),
@@ -77,17 +81,8 @@ def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str |
     with no_grad():
         sample = model.test_step(batch)[0].cpu()
     visualizer = VISUALIZERS.build(cfg.visualizer)
-    visualizer.dataset_meta = _dataset_meta(cfg)
+    visualizer.dataset_meta = read_metainfo(dataset, cfg.default_scope)
     options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
     visualizer.add_datasample(
         "image", pixels[..., ::-1].copy(), sample, draw_gt=False, show=False, out_file=str(out), **options
     )
-
-
-def _dataset_meta(cfg: Config) -> dict:
-    dataset = cfg.test_dataloader.dataset
-    meta = dict(getattr(DATASETS.get(dataset.type), "METAINFO", {}))
-    meta.update(dataset.get("metainfo") or {})
-    if "palette" not in meta:
-        meta["palette"] = "random" if cfg.default_scope == "mmdet" else None
-    return meta

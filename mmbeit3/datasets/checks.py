@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.registry import DATASETS
-
+from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
 
 __all__ = ["check_data"]
@@ -30,7 +29,7 @@ def check_data(cfg: Mapping[str, Any], splits: tuple[str, ...] = ("train", "val"
         if loader:
             for dataset in _datasets(loader["dataset"]):
                 where = f"{split}_dataloader"
-                classes = _classes(dataset, where, cfg.get("default_scope"))
+                classes = read_metainfo(dataset, cfg.get("default_scope")).get("classes")
                 _check_files(dataset, where)
                 if classes is not None:
                     _check_categories(dataset, classes, where, categories)
@@ -74,21 +73,6 @@ def _check_metric(cfg: Mapping[str, Any], where: str) -> None:
         path = cfg.get(key)
         if path and not _is_remote(path) and not Path(path).exists():
             raise UserError(f"{where}: '{path}' ({key}) does not exist: set {key} in the config")
-
-
-def _classes(cfg: Mapping[str, Any], where: str, scope: str | None) -> Sequence[str] | None:
-    """The classes of a dataset: the config's, else the dataset's own."""
-    classes = (cfg.get("metainfo") or {}).get("classes")
-    if isinstance(classes, str):
-        # MMEngine takes a text for the name of a file with a class a line.
-        if not Path(classes).is_file():
-            raise UserError(f"{where}: metainfo.classes is '{classes}', which is no file: for one class, write ('{classes}',)")
-        return Path(classes).read_text(encoding="utf-8").splitlines()
-    if classes is None:
-        with DATASETS.switch_scope_and_registry(scope) as registry:
-            dataset = cfg["type"] if isinstance(cfg["type"], type) else registry.get(cfg["type"])
-        classes = (getattr(dataset, "METAINFO", None) or {}).get("classes")
-    return classes
 
 
 def _categories(path: Path) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""Class names and colours of a dataset, from its config alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DATASETS
+
+from mmbeit3.errors import UserError
+
+__all__ = ["read_metainfo"]
+
+
+def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
+    """What MMEngine would make ``dataset.metainfo`` of, without reading the data.
+
+    Args:
+        cfg: a dataset's config.
+        scope: the ``default_scope`` of the whole config.
+
+    Returns:
+        The dataset class's own meta information with the config's ``metainfo`` over it; ``classes`` is absent where neither
+        names any.
+
+    Raises:
+        UserError: if ``classes`` is a text and no file.
+    """
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        dataset = cfg["type"] if isinstance(cfg["type"], type) else registry.get(cfg["type"])
+    meta = {**(getattr(dataset, "METAINFO", None) or {}), **(cfg.get("metainfo") or {})}
+    classes = meta.get("classes")
+    if isinstance(classes, str):
+        # MMEngine takes a text for the name of a file with a class a line.
+        if not Path(classes).is_file():
+            raise UserError(f"metainfo.classes is '{classes}', which is no file: for one class, write ('{classes}',)")
+        meta["classes"] = Path(classes).read_text(encoding="utf-8").splitlines()
+    return meta
