@@ -58,3 +58,8 @@ def test_starts_from_an_official_file(path):
     else:
         # The giant's weights were never released; the COCO stage starts from the Objects365 stage.
         assert vit.arch == "giant" or "objects365" in cfg.load_from
+
+
+def test_every_config_is_in_the_docs():
+    listed = set(re.findall(r"\]\(\.\./(configs/[^)]+\.py)\)", (ROOT / "docs" / "configs.md").read_text()))
+    assert listed == set(CONFIGS)
