@@ -2,30 +2,20 @@
 # stage, longest training side 1280, soft-NMS. Paper, giant: 63.7 box AP and 54.8 mask AP on test-dev with multi-scale testing.
 # Not trained here; the giant's weights were never released.
 # From the paper: lr 5e-5, 20 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
-# Unstated in the paper, chosen: windows of 16 patches with ten global blocks at even distances; large-scale jitter 0.1 to 2 as
-# ViTDet; drops of the rate by 10 at epochs 18 and 19, ViTDet's fractions of its schedule.
-_base_ = ["mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py", "../_base_/mmbeit3.py"]
+# Unstated in the paper, chosen: windows of 16 patches with ten global blocks at even distances; heads and large-scale jitter 0.1
+# to 2 as ViTDet; drops of the rate by 10 at epochs 18 and 19, ViTDet's fractions of its schedule.
+_base_ = [
+    "../_base_/models/cascade-rcnn_vitdet.py",
+    "mmdet::_base_/datasets/coco_instance.py",
+    "mmdet::_base_/schedules/schedule_1x.py",
+    "mmdet::_base_/default_runtime.py",
+    "../_base_/mmbeit3.py",
+]
 load_from = "work_dirs/cascade-rcnn_beit3-g_vitdet_1024_objects365/epoch_15.pth"
 image_size = (1280, 1280)
 model = dict(
     data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad", size=image_size, pad_mask=True)]),
-    backbone=dict(
-        _delete_=True,
-        type="mmbeit3.BEiT3Vision",
-        arch="giant",
-        image_size=1280,
-        window_size=16,
-        global_indices=(3, 7, 11, 15, 19, 23, 27, 31, 35, 39),
-        drop_path_rate=0.6,
-        with_cp=True,
-    ),
-    neck=dict(_delete_=True, type="mmbeit3.SimpleFeaturePyramid", in_channels=1408),
-    # The patch of 14 pixels makes levels of 3.5, 7, 14, 28 and 56 pixels a cell.
-    rpn_head=dict(anchor_generator=dict(scales=[8], strides=[3.5, 7, 14, 28, 56])),
-    roi_head=dict(
-        bbox_roi_extractor=dict(featmap_strides=[3.5, 7, 14, 28]),
-        mask_roi_extractor=dict(featmap_strides=[3.5, 7, 14, 28]),
-    ),
+    backbone=dict(image_size=1280),
     test_cfg=dict(rcnn=dict(nms=dict(type="soft_nms", iou_threshold=0.5), score_thr=0.001)),
 )
 train_pipeline = [
@@ -46,8 +36,8 @@ test_pipeline = [
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# Multi-scale and flip at test time, boxes only: mmdet cannot merge masks. The paper's own scales are unstated.
-tta_model = dict(type="DetTTAModel", tta_cfg=dict(nms=dict(type="soft_nms", iou_threshold=0.5), max_per_img=100))
+# Multi-scale and flip at test time. The paper's own scales are unstated.
+tta_model = dict(type="mmbeit3.InstanceTTAModel")
 tta_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(
