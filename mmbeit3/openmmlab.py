@@ -10,6 +10,7 @@ import sys
 from importlib.util import find_spec
 
 from mmbeit3.ops import mmcv_ext
+from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
 
 __all__ = ["prepare", "require"]
 
@@ -53,6 +54,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
+    replace_fallback()
     from mmengine.logging import print_log
 
     in_use = "mmbeit3's stand-in (no compiled mmcv found)" if stand_in else "compiled mmcv"

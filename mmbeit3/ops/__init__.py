@@ -1,5 +1,5 @@
 """Operators that the models need and that no library gives everywhere."""
 
-from mmbeit3.ops.ms_deform_attn import ms_deform_attn
+from mmbeit3.ops.deform_attn import ms_deform_attn
 
 __all__ = ["ms_deform_attn"]

@@ -18,6 +18,6 @@ operator                                      made of
 Any other operator can be imported and raises an error when it is called.
 """
 
-from mmbeit3.ops.mmcv_ext.module import is_stand_in, provide
+from mmbeit3.ops.mmcv_ext.module import is_compiled, is_stand_in, provide
 
-__all__ = ["is_stand_in", "provide"]
+__all__ = ["is_compiled", "is_stand_in", "provide"]

@@ -1,11 +1,13 @@
-"""Multi-scale deformable attention as mmcv's autograd function calls it."""
+"""Multi-scale deformable attention as mmcv calls it."""
 
 from __future__ import annotations
+
+from functools import wraps
 
 import torch
 from torch import Tensor
 
-from mmbeit3.ops.ms_deform_attn import ms_deform_attn
+from mmbeit3.ops.deform_attn import ms_deform_attn
 
 __all__ = ["ms_deform_attn_backward", "ms_deform_attn_forward"]
 
@@ -41,3 +43,21 @@ def ms_deform_attn_backward(
         gradients = torch.autograd.grad(output, inputs, grad_output)
     for buffer, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
         buffer.copy_(gradient)
+
+
+def replace_fallback() -> None:
+    """Have mmcv's layer, and with it mmdet's and mmseg's models, call ours where mmcv would fall back to plain PyTorch.
+
+    That is on CPUs and, for bfloat16, on GPUs. mmcv's own form stays there as ``__wrapped__`` of what takes its place.
+    """
+    from mmcv.ops import multi_scale_deform_attn as theirs
+
+    fallback = theirs.multi_scale_deformable_attn_pytorch
+    if hasattr(fallback, "__wrapped__"):
+        return
+
+    @wraps(fallback)
+    def ours(value: Tensor, value_spatial_shapes: Tensor, sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
+        return ms_deform_attn(value, value_spatial_shapes, sampling_locations, attention_weights)
+
+    theirs.multi_scale_deformable_attn_pytorch = ours

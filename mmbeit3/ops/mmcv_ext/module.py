@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mmbeit3.ops.mmcv_ext import boxes, deform_attn, focal_loss, info, roi_align
 
-__all__ = ["is_stand_in", "provide"]
+__all__ = ["is_compiled", "is_stand_in", "provide"]
 
 _NAME = "mmcv._ext"
 _PROVIDERS = (boxes, deform_attn, focal_loss, info, roi_align)
@@ -70,3 +70,8 @@ def provide() -> bool:
 def is_stand_in() -> bool:
     """Whether the operators in use are ours."""
     return isinstance(sys.modules.get(_NAME), _StandIn)
+
+
+def is_compiled() -> bool:
+    """Whether mmcv's own compiled operators are there and loaded."""
+    return _NAME in sys.modules and not is_stand_in()

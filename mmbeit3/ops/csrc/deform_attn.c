@@ -1,0 +1,194 @@
+/* Multi-scale deformable attention on a CPU, forward and backward. See mmbeit3/ops/deform_attn/cpu_kernel.py.
+ *
+ * Layouts, all contiguous: value (B, S, H, D) in float32 or bfloat16; locations (B, Q, H, L, P, 2) and weights (B, Q, H, L, P) in
+ * float32; shapes (L, 2) as height and width. Sums are made in float32, in an order that does not depend on the threads.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define MAX_D 1024
+#define QUERIES 64 /* of one task of the forward pass */
+
+typedef struct {
+    int64_t batch, cells, heads, dims, queries, levels, points;
+    const int64_t *shapes;
+    int64_t half; /* value (and output) are bfloat16 */
+    int64_t threads;
+} Problem;
+
+typedef struct {
+    int64_t offset[4];               /* of the four cells around a point, in elements */
+    float share[4];                  /* bilinear weights; 0 for cells outside of the map */
+    float by_x[4], by_y[4];          /* their derivatives by the point's place in cells */
+} Corners;
+
+INLINE float widen(uint16_t stored) {
+    uint32_t bits = (uint32_t)stored << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+INLINE uint16_t narrow(float number) {
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (number != number) return 0x7fc0;
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); /* round to nearest, ties to even */
+}
+
+INLINE float load(const void *data, int64_t index, int half) {
+    return half ? widen(((const uint16_t *)data)[index]) : ((const float *)data)[index];
+}
+
+/* Find the cells around a point of a map. Returns 0 where it touches none, also for NaN. */
+INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, Corners *corners) {
+    float x = location[0] * (float)w - 0.5f, y = location[1] * (float)h - 0.5f;
+    if (!(x > -1.0f && x < (float)w && y > -1.0f && y < (float)h)) return 0;
+    /* Above -1, cutting off after adding 1 rounds down. */
+    int64_t left = (int64_t)(x + 1.0f) - 1, top = (int64_t)(y + 1.0f) - 1;
+    float fx = x - (float)left, fy = y - (float)top;
+    float in_left = left >= 0, in_right = left + 1 < w, in_top = top >= 0, in_bottom = top + 1 < h;
+    int64_t x0 = left < 0 ? 0 : left, x1 = left + 1 < w ? left + 1 : w - 1;
+    int64_t y0 = top < 0 ? 0 : top, y1 = top + 1 < h ? top + 1 : h - 1;
+    float wx0 = (1.0f - fx) * in_left, wx1 = fx * in_right, wy0 = (1.0f - fy) * in_top, wy1 = fy * in_bottom;
+    corners->offset[0] = (y0 * w + x0) * stride;
+    corners->offset[1] = (y0 * w + x1) * stride;
+    corners->offset[2] = (y1 * w + x0) * stride;
+    corners->offset[3] = (y1 * w + x1) * stride;
+    corners->share[0] = wy0 * wx0;
+    corners->share[1] = wy0 * wx1;
+    corners->share[2] = wy1 * wx0;
+    corners->share[3] = wy1 * wx1;
+    corners->by_x[0] = -wy0 * in_left;
+    corners->by_x[1] = wy0 * in_right;
+    corners->by_x[2] = -wy1 * in_left;
+    corners->by_x[3] = wy1 * in_right;
+    corners->by_y[0] = -wx0 * in_top;
+    corners->by_y[1] = -wx1 * in_top;
+    corners->by_y[2] = wx0 * in_bottom;
+    corners->by_y[3] = wx1 * in_bottom;
+    return 1;
+}
+
+INLINE const void *cell(const void *data, int64_t index, int half) {
+    return half ? (const void *)((const uint16_t *)data + index) : (const void *)((const float *)data + index);
+}
+
+INLINE void forward_rows(const Problem *p, const void *value, const float *locations, const float *weights, void *out,
+                         int64_t b, int64_t head, int64_t first, int64_t last, int dims, int half) {
+    int64_t stride = p->heads * dims, samples = p->levels * p->points;
+    for (int64_t q = first; q < last; q++) {
+        int64_t row = (b * p->queries + q) * p->heads + head;
+        const float *location = locations + row * samples * 2, *weight = weights + row * samples;
+        float sum[MAX_D];
+        for (int c = 0; c < dims; c++) sum[c] = 0.0f;
+        int64_t start = b * p->cells * stride + head * dims;
+        for (int64_t l = 0; l < p->levels; l++) {
+            int64_t h = p->shapes[2 * l], w = p->shapes[2 * l + 1];
+            const void *map = cell(value, start, half);
+            for (int64_t k = 0; k < p->points; k++, location += 2, weight++) {
+                Corners at;
+                if (!around(location, h, w, stride, &at)) continue;
+                float s0 = *weight * at.share[0], s1 = *weight * at.share[1];
+                float s2 = *weight * at.share[2], s3 = *weight * at.share[3];
+                for (int c = 0; c < dims; c++)
+                    sum[c] += s0 * load(map, at.offset[0] + c, half) + s1 * load(map, at.offset[1] + c, half) +
+                              s2 * load(map, at.offset[2] + c, half) + s3 * load(map, at.offset[3] + c, half);
+            }
+            start += h * w * stride;
+        }
+        if (half)
+            for (int c = 0; c < dims; c++) ((uint16_t *)out)[row * dims + c] = narrow(sum[c]);
+        else
+            for (int c = 0; c < dims; c++) ((float *)out)[row * dims + c] = sum[c];
+    }
+}
+
+INLINE void backward_head(const Problem *p, const void *value, const float *locations, const float *weights,
+                          const void *grad_out, float *grad_value, float *grad_locations, float *grad_weights,
+                          int64_t b, int64_t head, int dims, int half) {
+    int64_t stride = p->heads * dims, samples = p->levels * p->points;
+    for (int64_t q = 0; q < p->queries; q++) {
+        int64_t row = (b * p->queries + q) * p->heads + head, sample = row * samples;
+        float grad[MAX_D];
+        for (int c = 0; c < dims; c++) grad[c] = load(grad_out, row * dims + c, half);
+        int64_t start = b * p->cells * stride + head * dims;
+        for (int64_t l = 0; l < p->levels; l++) {
+            int64_t h = p->shapes[2 * l], w = p->shapes[2 * l + 1];
+            const void *map = cell(value, start, half);
+            float *grad_map = grad_value + start;
+            for (int64_t k = 0; k < p->points; k++, sample++) {
+                Corners at;
+                float by_weight = 0.0f, by_x = 0.0f, by_y = 0.0f;
+                if (around(locations + 2 * sample, h, w, stride, &at)) {
+                    float d0 = 0.0f, d1 = 0.0f, d2 = 0.0f, d3 = 0.0f, weight = weights[sample];
+                    for (int c = 0; c < dims; c++) {
+                        d0 += grad[c] * load(map, at.offset[0] + c, half);
+                        d1 += grad[c] * load(map, at.offset[1] + c, half);
+                        d2 += grad[c] * load(map, at.offset[2] + c, half);
+                        d3 += grad[c] * load(map, at.offset[3] + c, half);
+                    }
+                    by_weight = at.share[0] * d0 + at.share[1] * d1 + at.share[2] * d2 + at.share[3] * d3;
+                    by_x = weight * (at.by_x[0] * d0 + at.by_x[1] * d1 + at.by_x[2] * d2 + at.by_x[3] * d3);
+                    by_y = weight * (at.by_y[0] * d0 + at.by_y[1] * d1 + at.by_y[2] * d2 + at.by_y[3] * d3);
+                    /* One after another: at an edge two of the four can be the same cell. */
+                    for (int corner = 0; corner < 4; corner++) {
+                        float share = weight * at.share[corner];
+                        float *to = grad_map + at.offset[corner];
+                        for (int c = 0; c < dims; c++) to[c] += share * grad[c];
+                    }
+                }
+                grad_weights[sample] = by_weight;
+                grad_locations[2 * sample] = by_x * (float)w;
+                grad_locations[2 * sample + 1] = by_y * (float)h;
+            }
+            start += h * w * stride;
+        }
+    }
+}
+
+/* The usual widths of a head get code of their own. */
+#define FOR_DIMS(CALL)              \
+    switch (p->dims) {              \
+        case 8: CALL(8); break;     \
+        case 16: CALL(16); break;   \
+        case 24: CALL(24); break;   \
+        case 32: CALL(32); break;   \
+        case 44: CALL(44); break;   \
+        case 48: CALL(48); break;   \
+        case 64: CALL(64); break;   \
+        default: CALL((int)p->dims); \
+    }
+
+void deform_attn_forward(const Problem *p, const void *value, const float *locations, const float *weights, void *out) {
+    int64_t heads = p->batch * p->heads, chunks = (p->queries + QUERIES - 1) / QUERIES;
+#pragma omp parallel for collapse(2) schedule(static) num_threads(p->threads)
+    for (int64_t bh = 0; bh < heads; bh++)
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            int64_t b = bh / p->heads, head = bh % p->heads, first = chunk * QUERIES;
+            int64_t last = first + QUERIES < p->queries ? first + QUERIES : p->queries;
+#define ROWS(N)                                                                                   \
+    if (p->half)                                                                                  \
+        forward_rows(p, value, locations, weights, out, b, head, first, last, N, 1);              \
+    else                                                                                          \
+        forward_rows(p, value, locations, weights, out, b, head, first, last, N, 0)
+            FOR_DIMS(ROWS)
+        }
+}
+
+/* grad_value must be zero. Every head is one task, so that no two threads add to the same place. */
+void deform_attn_backward(const Problem *p, const void *value, const float *locations, const float *weights,
+                          const void *grad_out, float *grad_value, float *grad_locations, float *grad_weights) {
+    int64_t heads = p->batch * p->heads;
+#pragma omp parallel for schedule(static) num_threads(p->threads)
+    for (int64_t bh = 0; bh < heads; bh++) {
+        int64_t b = bh / p->heads, head = bh % p->heads;
+#define HEAD(N)                                                                                                        \
+    if (p->half)                                                                                                       \
+        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, N, 1); \
+    else                                                                                                               \
+        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, N, 0)
+        FOR_DIMS(HEAD)
+    }
+}
