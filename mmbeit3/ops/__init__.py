@@ -1,5 +1,7 @@
-"""Operators that the models need and that no library gives everywhere."""
+"""Operators that the models need and that no library gives everywhere, or none fast enough."""
 
+from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn
+from mmbeit3.ops.linear import Linear, linear
 
-__all__ = ["ms_deform_attn"]
+__all__ = ["Linear", "attend", "linear", "ms_deform_attn"]

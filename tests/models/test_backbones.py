@@ -3,7 +3,8 @@ import torch
 
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
-from mmbeit3.models.beit3 import attend, window_attention
+from mmbeit3.models.beit3 import WindowOrder
+from mmbeit3.ops import attend
 from tests.goldens import ARCH, golden
 
 GN = {"type": "GN", "num_groups": 8}
@@ -93,7 +94,10 @@ def test_windows_equal_masked_global_attention(grid, num_prefix):
     window = (y // size * 100 + x // size).flatten()
     mask = torch.ones(num_prefix + h * w, num_prefix + h * w, dtype=torch.bool)
     mask[num_prefix:, num_prefix:] = window[:, None] == window[None]
-    torch.testing.assert_close(window_attention(grid, size, num_prefix)(q, k, v), attend(q, k, v, mask))
+    order = WindowOrder(grid, size, num_prefix)
+    ordered = [order.enter(t.transpose(1, 2).flatten(2)).unflatten(2, (2, -1)).transpose(1, 2) for t in (q, k, v)]
+    attended = order.leave(order.attend(*ordered).transpose(1, 2).flatten(2)).unflatten(2, (2, -1)).transpose(1, 2)
+    torch.testing.assert_close(attended, attend(q, k, v, mask))
 
 
 def test_window_as_large_as_the_grid_is_global():

@@ -8,6 +8,7 @@ in pixels. Where an image is a multiple of 32 and the patch is 16, everything re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -41,7 +42,7 @@ class Grid(NamedTuple):
 
 
 def reference_points(queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device) -> Tensor:
-    """Where the cells of the query grids lie on each level.
+    """Where the cells of the query grids lie on each level. The points of the last few sizes are kept.
 
     Args:
         queries: grids whose cells, one grid after another, are the queries.
@@ -49,11 +50,22 @@ def reference_points(queries: Sequence[Grid], levels: Sequence[Grid], device: to
         device: where to make the points.
 
     Returns:
-        (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level.
+        (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Not to be written to.
     """
+    if torch.compiler.is_compiling():
+        return _reference_points(tuple(queries), tuple(levels), device)
+    # Not an inference tensor even in inference mode, so that it can be used outside, too.
+    with torch.inference_mode(False):
+        return _kept_reference_points(tuple(queries), tuple(levels), device)
+
+
+def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device) -> Tensor:
     centres = torch.cat([grid.centres(device) for grid in queries])
     extents = torch.stack([level.extent(device) for level in levels])
     return (centres[:, None] / extents[None])[None]
+
+
+_kept_reference_points = lru_cache(maxsize=32)(_reference_points)
 
 
 def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention
+from mmbeit3.ops import Linear
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
 
@@ -109,13 +110,13 @@ class ConvFFN(nn.Module):
 
     def __init__(self, embed_dims: int, hidden_dims: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(embed_dims, hidden_dims)
+        self.fc1 = Linear(embed_dims, hidden_dims)
         # The reference wraps its convolution in a module of its own; the name is kept for its weights.
         self.dwconv = nn.ModuleDict(
             {"dwconv": nn.Conv2d(hidden_dims, hidden_dims, 3, padding=1, groups=hidden_dims)},
         )
         self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden_dims, embed_dims)
+        self.fc2 = Linear(hidden_dims, embed_dims)
 
     def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
         """Compute the residual branch for (B, M, C)."""

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmbeit3.models.backbones.plain_vit import PlainViT
-from mmbeit3.models.beit3 import Tower, VisionEmbedding, attend, get_arch, init_beit3, run_layer, window_attention
+from mmbeit3.models.beit3 import Tower, VisionEmbedding, WindowOrder, get_arch, init_beit3, run_layer
+from mmbeit3.ops import attend
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3Vision"]
@@ -77,11 +78,14 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
-        windowed = window_attention(grid, self.window_size, self.num_prefix_tokens) if self.window_size else attend
+        order = None
+        if self.window_size and not self.global_indices.issuperset(range(first, last)):
+            order = WindowOrder(grid, self.window_size, self.num_prefix_tokens)
+            tokens = order.enter(tokens)
         for index in range(first, last):
-            attention = attend if index in self.global_indices else windowed
+            attention = attend if order is None or index in self.global_indices else order.attend
             (tokens,) = run_layer([self], [tokens], index, attention)
-        return tokens
+        return tokens if order is None else order.leave(tokens)
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm, if it was built, to tokens (B, 1 + h * w, C)."""

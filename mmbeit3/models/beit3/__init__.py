@@ -5,8 +5,8 @@ from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, Visi
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.init import init_beit3
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
-from mmbeit3.models.beit3.tower import Tower, attend, run_layer
-from mmbeit3.models.beit3.windows import window_attention
+from mmbeit3.models.beit3.tower import Tower, run_layer
+from mmbeit3.models.beit3.windows import WindowOrder
 
 __all__ = [
     "ARCHS",
@@ -20,9 +20,8 @@ __all__ = [
     "TextEmbedding",
     "Tower",
     "VisionEmbedding",
-    "attend",
+    "WindowOrder",
     "get_arch",
     "init_beit3",
     "run_layer",
-    "window_attention",
 ]

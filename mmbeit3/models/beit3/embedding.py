@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from mmbeit3.checkpoint.resizing import resize_position_table
 from mmbeit3.models.beit3.arch import Arch
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
+
+_KEPT_SIZES = 8
 
 UNUSED_POSITIONS = 2
 """Rows at the start of both position tables that are never read: positions count from 2 in the released models."""
@@ -42,6 +45,8 @@ class VisionEmbedding(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
+        self._resized: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
+        self._resized_from: tuple[int, int] | None = None
         self.register_load_state_dict_pre_hook(_resize_positions)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
@@ -73,6 +78,25 @@ class VisionEmbedding(nn.Module):
         table = self.positions[None, UNUSED_POSITIONS:]
         if grid == self.grid:
             return table
+        differentiable = torch.is_grad_enabled() and table.requires_grad
+        if differentiable or torch.compiler.is_compiling():
+            return self._resize(grid)
+        # The table is kept for the last few sizes, as long as the parameter is the same.
+        source = (self.positions.data_ptr(), self.positions._version)
+        if source != self._resized_from:
+            self._resized.clear()
+            self._resized_from = source
+        if grid not in self._resized:
+            # Not an inference tensor even in inference mode, so that it can be used outside, too.
+            with torch.inference_mode(False), torch.no_grad():
+                self._resized[grid] = self._resize(grid)
+            if len(self._resized) > _KEPT_SIZES:
+                self._resized.popitem(last=False)
+        self._resized.move_to_end(grid)
+        return self._resized[grid]
+
+    def _resize(self, grid: tuple[int, int]) -> Tensor:
+        table = self.positions[None, UNUSED_POSITIONS:]
         return resample_abs_pos_embed(table, list(grid), list(self.grid), num_prefix_tokens=1, antialias=False)
 
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3.arch import Arch
+from mmbeit3.ops import Linear
 
 __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
@@ -23,9 +24,9 @@ class AttentionProjections(nn.Module):
         super().__init__()
         self.num_heads = arch.num_heads
         self.norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
-        self.qkv = nn.Linear(arch.embed_dims, 3 * arch.embed_dims)
+        self.qkv = Linear(arch.embed_dims, 3 * arch.embed_dims)
         self.inner_norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
-        self.out = nn.Linear(arch.embed_dims, arch.embed_dims)
+        self.out = Linear(arch.embed_dims, arch.embed_dims)
 
     def project(self, tokens: Tensor) -> Tensor:
         """Norm and project tokens (B, N, C) to q, k, v stacked as (3, B, heads, N, C / heads)."""
@@ -48,9 +49,9 @@ class FeedForward(nn.Module):
     def __init__(self, arch: Arch) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
-        self.fc1 = nn.Linear(arch.embed_dims, arch.ffn_dims)
+        self.fc1 = Linear(arch.embed_dims, arch.ffn_dims)
         self.inner_norm = nn.LayerNorm(arch.ffn_dims, eps=arch.layer_norm_eps)
-        self.fc2 = nn.Linear(arch.ffn_dims, arch.embed_dims)
+        self.fc2 = Linear(arch.ffn_dims, arch.embed_dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Compute the residual branch for tokens (B, N, C)."""

@@ -13,7 +13,8 @@ from mmbeit3.models.beit3.arch import Arch, get_arch
 from mmbeit3.models.beit3.embedding import TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import FeedForward
 from mmbeit3.models.beit3.init import init_beit3
-from mmbeit3.models.beit3.tower import Tower, attend, run_layer
+from mmbeit3.models.beit3.tower import Tower, run_layer
+from mmbeit3.ops import attend
 
 __all__ = ["BEiT3", "BEiT3Output"]
 

@@ -8,29 +8,15 @@ from typing import Any, cast
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 
-__all__ = ["Attend", "Tower", "attend", "run_layer"]
+__all__ = ["Attend", "Tower", "run_layer"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention over q, k, v (B, heads, N, d) giving (B, heads, N, d)."""
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention.
-
-    Args:
-        q, k, v: (B, heads, N, d).
-        mask: boolean, broadcastable to (B, heads, N, N); True = may attend.
-
-    Returns:
-        (B, heads, N, d).
-    """
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 class Tower(nn.Module):

@@ -2,69 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from mmbeit3.models.beit3.tower import Attend, attend
+from mmbeit3.ops import attend
 
-__all__ = ["window_attention"]
+__all__ = ["WindowOrder"]
 
 
-def window_attention(grid: tuple[int, int], window_size: int, num_prefix: int) -> Attend:
-    """Make an attention in which patches see their own window and the prefix tokens, prefix tokens see everything.
+class _Group(NamedTuple):
+    """Windows of one size: a rectangle of the grid.
 
-    Windows start at the top left. Where the grid is no multiple of the window, the last windows are filled up with empty
-    places that nobody attends to, so a window as large as the grid is exactly global attention. (The reference
-    ViT-Adapter lets such places take part in the softmax.)
+    Attributes:
+        rows, columns: its first and last + 1.
+        height, width: of a window.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """Rows and columns of windows."""
+        return self.shape[0] // self.height, self.shape[1] // self.width
+
+    @property
+    def size(self) -> int:
+        """Patches in a window."""
+        return self.height * self.width
+
+
+class WindowOrder:
+    """An order of a tower's tokens in which each window's patches stand together, and attention within windows in it.
+
+    Everything else that a tower does, global attention included, is the same in any order, so tokens are put in this order once
+    and not in every block. Windows start at the top left. Where the grid is no multiple of the window, the last ones are
+    smaller: nothing is padded or masked. (ViTDet and the reference ViT-Adapter fill them up, the latter with places that take
+    part in the softmax.) Patches see their window and the prefix tokens, prefix tokens see everything.
 
     Args:
         grid: (h, w) of the patches.
         window_size: side of a window in patches.
         num_prefix: tokens before the first patch (class and register tokens).
-
-    Returns:
-        A function of q, k, v (B, heads, num_prefix + h * w, d).
     """
-    h, w = grid
-    s = window_size
-    rows, columns = -(-h // s), -(-w // s)
-    bottom, right = rows * s - h, columns * s - w
 
-    def to_windows(patches: Tensor) -> Tensor:
-        """(B, heads, h * w, d) to (B, rows * columns, heads, s * s, d)."""
-        B, heads, _, d = patches.shape
-        patches = patches.reshape(B, heads, h, w, d)
-        if bottom or right:
-            patches = F.pad(patches, (0, 0, 0, right, 0, bottom))
-        patches = patches.view(B, heads, rows, s, columns, s, d).permute(0, 2, 4, 1, 3, 5, 6)
-        return patches.reshape(B, rows * columns, heads, s * s, d)
+    def __init__(self, grid: tuple[int, int], window_size: int, num_prefix: int) -> None:
+        self.grid = grid
+        self.num_prefix = num_prefix
+        self.groups = [
+            _Group(rows, columns, height, width)
+            for rows, height in _spans(grid[0], window_size)
+            for columns, width in _spans(grid[1], window_size)
+        ]
 
-    def from_windows(windows: Tensor) -> Tensor:
-        B, _, heads, _, d = windows.shape
-        patches = windows.view(B, rows, columns, heads, s, s, d).permute(0, 3, 1, 4, 2, 5, 6)
-        return patches.reshape(B, heads, rows * s, columns * s, d)[:, :, :h, :w].reshape(B, heads, h * w, d)
+    def enter(self, tokens: Tensor) -> Tensor:
+        """Bring tokens (B, P + h * w, C), patches row-major, into this order."""
+        patches = tokens[:, self.num_prefix :].unflatten(1, self.grid)
+        parts = [tokens[:, : self.num_prefix]]
+        for group in self.groups:
+            part = patches[:, slice(*group.rows), slice(*group.columns)]
+            part = part.unflatten(2, (-1, group.width)).unflatten(1, (-1, group.height)).transpose(2, 3)
+            parts.append(part.flatten(1, 4))
+        return torch.cat(parts, dim=1)
 
-    def visible(device: torch.device) -> Tensor | None:
-        """Which keys of each window are real: (windows, 1, 1, num_prefix + s * s), or None where all are."""
-        if not bottom and not right:
-            return None
-        real = torch.ones(1, 1, h * w, 1, dtype=torch.bool, device=device)
-        real = to_windows(real).reshape(rows * columns, 1, 1, s * s)
-        return F.pad(real, (num_prefix, 0), value=True)
+    def leave(self, tokens: Tensor) -> Tensor:
+        """Bring tokens in this order back to row-major patches."""
+        prefix, *parts = tokens.split([self.num_prefix, *(g.shape[0] * g.shape[1] for g in self.groups)], dim=1)
+        regions = []
+        for group, part in zip(self.groups, parts, strict=True):
+            part = part.unflatten(1, (*group.windows, group.height, group.width)).transpose(2, 3)
+            regions.append(part.flatten(3, 4).flatten(1, 2))
+        columns = sum(group.rows == self.groups[0].rows for group in self.groups)
+        rows = [torch.cat(regions[i : i + columns], dim=2) for i in range(0, len(regions), columns)]
+        return torch.cat([prefix, *(row.flatten(1, 2) for row in rows)], dim=1)
 
-    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        B = q.shape[0]
-        windows = [to_windows(t[:, :, num_prefix:]) for t in (q, k, v)]
-        prefix = [t[:, None, :, :num_prefix].expand(-1, rows * columns, -1, -1, -1) for t in (k, v)]
-        keys, values = (torch.cat(pair, dim=3) for pair in zip(prefix, windows[1:], strict=True))
-        mask = visible(q.device)
-        if mask is not None:
-            mask = mask.expand(B, *mask.shape).flatten(0, 1)
-        attended = attend(windows[0].flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask)
-        patches = from_windows(attended.view(B, rows * columns, *attended.shape[1:]))
-        if not num_prefix:
-            return patches
-        return torch.cat([attend(q[:, :, :num_prefix], k, v), patches], dim=2)
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), in this order."""
+        P = self.num_prefix
+        # Rows before heads, as the tower lays out its projections and wants the result: a window's tokens then stay together.
+        queries, keys, values = (t.transpose(1, 2) for t in (q, k, v))
+        outputs = [attend(q[:, :, :P], k, v).transpose(1, 2)] if P else []
+        start = P
+        for group in self.groups:
+            rows, columns = group.windows
+            stop = start + rows * columns * group.size
+            windows = [t[:, start:stop].unflatten(1, (-1, group.size)) for t in (queries, keys, values)]
+            if P:
+                prefix = [t[:, None, :P].expand(-1, rows * columns, -1, -1, -1) for t in (keys, values)]
+                windows[1:] = [torch.cat(pair, dim=2) for pair in zip(prefix, windows[1:], strict=True)]
+            attended = attend(*(t.flatten(0, 1).transpose(1, 2) for t in windows))
+            outputs.append(attended.transpose(1, 2).unflatten(0, (-1, rows * columns)).flatten(1, 2))
+            start = stop
+        return torch.cat(outputs, dim=1).transpose(1, 2)
 
-    return attention
+
+def _spans(length: int, window_size: int) -> Sequence[tuple[tuple[int, int], int]]:
+    """The stretch of whole windows along a side and that of the rest, each with its window's length; none is empty."""
+    whole = length // window_size * window_size
+    spans = []
+    if whole:
+        spans.append(((0, whole), window_size))
+    if length - whole:
+        spans.append(((whole, length), length - whole))
+    return spans

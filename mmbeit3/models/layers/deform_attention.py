@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from mmbeit3.ops import ms_deform_attn
+from mmbeit3.ops import Linear, ms_deform_attn
 
 __all__ = ["DeformableAttention"]
 
@@ -40,10 +41,10 @@ class DeformableAttention(nn.Module):
         self.num_levels = num_levels
         self.num_points = num_points
         samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(embed_dims, 2 * samples)
-        self.attention_weights = nn.Linear(embed_dims, samples)
-        self.value_proj = nn.Linear(embed_dims, width)
-        self.output_proj = nn.Linear(width, embed_dims)
+        self.sampling_offsets = Linear(embed_dims, 2 * samples)
+        self.attention_weights = Linear(embed_dims, samples)
+        self.value_proj = Linear(embed_dims, width)
+        self.output_proj = Linear(width, embed_dims)
         self.init_weights()
 
     @torch.no_grad()
@@ -81,8 +82,24 @@ class DeformableAttention(nn.Module):
         projected = self.value_proj(value).view(B, value.shape[1], heads, -1)
         # Coordinates stay in float32 also under autocast: see ms_deform_attn.
         offsets = self.sampling_offsets(query).float().view(B, Q, heads, levels, points, 2)
-        sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=torch.float32, device=query.device)
-        locations = reference_points.float()[:, :, None, :, None] + offsets / sizes[None, None, None, :, None]
+        steps = _steps(tuple(spatial_shapes), query.device)
+        locations = torch.addcmul(reference_points.float()[:, :, None, :, None], offsets, steps)
         weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
         attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
         return self.output_proj(attended.to(query.dtype))
+
+
+def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Width and height of each level's cells as fractions of its map, (levels, 1, 2)."""
+    if torch.compiler.is_compiling():
+        return _new_steps(shapes, device)
+    with torch.inference_mode(False):
+        return _kept_steps(shapes, device)
+
+
+def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=device)
+    return sizes.reciprocal()[:, None]
+
+
+_kept_steps = lru_cache(maxsize=32)(_new_steps)

@@ -15,6 +15,8 @@ import functools
 import importlib.util
 import os
 import shutil
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +26,9 @@ __all__ = ["backward", "forward", "unavailable"]
 
 _TRITON = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-_WARPS = 4
-# Values of a block of (rows, d): eight a thread.
-_BLOCK_VALUES = 1024
-# Fewer rows than threads, so that Triton lets each thread read the coordinates it needs itself; with as many rows as
-# threads it spreads these reads over the threads and passes the numbers on through shared memory.
-_MAX_ROWS = 64
+# Warps a program and channels a thread. Backward sums over the threads of a row, which needs no barriers within one
+# warp, and adds up to four channels to grad_value in one instruction.
+_FORWARD_PLAN, _BACKWARD_PLAN = (4, 8), (1, 4)
 
 if _TRITON:
     import triton
@@ -37,13 +36,13 @@ if _TRITON:
 
     @triton.jit
     def _corners(
-        locations: tl.tensor, levels: tl.tensor, level: tl.tensor, point: tl.tensor, alive: tl.tensor
+        locations: tl.tensor, levels: tl.tensor, level: tl.tensor, point: tl.tensor, alive: tl.tensor, real: tl.tensor
     ) -> tuple[tl.tensor, ...]:
         """Where points (BLOCK) fall on a level's map.
 
-        Returns the position right of and below the upper left cell (fx, fy), 0 to 1; that cell's number among all
-        cells; which of the four cells (upper left, upper right, lower left, lower right) are on the map; the map's
-        (h, w) as float32 and w as int32.
+        Returns the place between the upper left cell (0) and the right and the lower ones (1), fx and fy; the upper
+        left cell's number among all cells; masks (BLOCK, BLOCK_D) of the channels to read in the upper left, upper
+        right, lower left and lower right cells; the map's h and w as float32, and w as int32.
         """
         height = tl.load(levels + 3 * level)
         width = tl.load(levels + 3 * level + 1)
@@ -58,21 +57,19 @@ if _TRITON:
         y = tl.where(near, y, 0.0)
         column = tl.floor(x).to(tl.int32)
         row = tl.floor(y).to(tl.int32)
-        left = near & (column >= 0)
-        right = near & (column + 1 < width)
-        upper = row >= 0
-        lower = row + 1 < height
+        left, right = near & (column >= 0), near & (column + 1 < width)
+        upper, lower = row >= 0, row + 1 < height
+        m00, m01 = (left & upper)[:, None] & real, (right & upper)[:, None] & real
+        m10, m11 = (left & lower)[:, None] & real, (right & lower)[:, None] & real
         cell = first + row * width + column
-        return (
-            x - tl.floor(x), y - tl.floor(y), cell, left & upper, right & upper, left & lower, right & lower, h, w, width
-        )  # fmt: skip
+        return x - tl.floor(x), y - tl.floor(y), cell, m00, m01, m10, m11, h, w, width
 
     @triton.jit(do_not_specialize=["rows", "queries", "cells"])
     def _forward_kernel(
         value: tl.tensor,  # (B, cells, heads, D)
         locations: tl.tensor,  # (rows, L, P, 2)
         weights: tl.tensor,  # (rows, L, P)
-        levels: tl.tensor,  # (L, 3)
+        levels: tl.tensor,  # (L, 3), see _levels
         output: tl.tensor,  # (rows, D)
         rows: tl.tensor,
         queries: tl.tensor,
@@ -84,7 +81,6 @@ if _TRITON:
         BLOCK: tl.constexpr,
         BLOCK_D: tl.constexpr,
     ) -> None:
-        """Fill ``output`` (rows, D)."""
         row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         alive = row < rows
         batch = row // (queries * heads)
@@ -96,15 +92,15 @@ if _TRITON:
         points = row.to(tl.int64) * (L * P)
         total = tl.zeros([BLOCK, BLOCK_D], dtype=tl.float32)
         for level in range(L):
-            for p in tl.static_range(P):
+            for p in tl.range(P, loop_unroll_factor=4):
                 point = points + level * P + p
                 weight = tl.load(weights + point, mask=alive, other=0.0)
-                fx, fy, cell, m00, m01, m10, m11, _, _, width = _corners(locations, levels, level, point, alive)
+                fx, fy, cell, m00, m01, m10, m11, _, _, width = _corners(locations, levels, level, point, alive, real)
                 upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                v00 = tl.load(upper_left, mask=m00[:, None] & real, other=0.0).to(tl.float32)
-                v01 = tl.load(upper_left + stride, mask=m01[:, None] & real, other=0.0).to(tl.float32)
-                v10 = tl.load(upper_left + width * stride, mask=m10[:, None] & real, other=0.0).to(tl.float32)
-                v11 = tl.load(upper_left + (width + 1) * stride, mask=m11[:, None] & real, other=0.0).to(tl.float32)
+                v00 = tl.load(upper_left, mask=m00, other=0.0).to(tl.float32)
+                v01 = tl.load(upper_left + stride, mask=m01, other=0.0).to(tl.float32)
+                v10 = tl.load(upper_left + width * stride, mask=m10, other=0.0).to(tl.float32)
+                v11 = tl.load(upper_left + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
                 total += (weight * (1 - fy) * (1 - fx))[:, None] * v00
                 total += (weight * (1 - fy) * fx)[:, None] * v01
                 total += (weight * fy * (1 - fx))[:, None] * v10
@@ -120,8 +116,8 @@ if _TRITON:
         levels: tl.tensor,
         grad_output: tl.tensor,  # (rows, D)
         grad_value: tl.tensor,  # (B, cells, heads, D), float32, zeros
-        grad_locations: tl.tensor,  # (rows, L, P, 2)
-        grad_weights: tl.tensor,  # (rows, L, P)
+        grad_locations: tl.tensor,  # (rows, L, P, 2), float32
+        grad_weights: tl.tensor,  # (rows, L, P), float32
         rows: tl.tensor,
         queries: tl.tensor,
         cells: tl.tensor,
@@ -132,7 +128,6 @@ if _TRITON:
         BLOCK: tl.constexpr,
         BLOCK_D: tl.constexpr,
     ) -> None:
-        """Add to ``grad_value`` and fill the other two gradients."""
         row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         alive = row < rows
         batch = row // (queries * heads)
@@ -144,21 +139,17 @@ if _TRITON:
         place = grad_output + (row.to(tl.int64) * D)[:, None] + channel
         g = tl.load(place, mask=alive[:, None] & real, other=0.0).to(tl.float32)
         for level in range(L):
-            for p in tl.static_range(P):
+            for p in tl.range(P, loop_unroll_factor=4):
                 point = points + level * P + p
                 weight = tl.load(weights + point, mask=alive, other=0.0)
-                fx, fy, cell, m00, m01, m10, m11, h, w, width = _corners(locations, levels, level, point, alive)
-                c00 = m00[:, None] & real
-                c01 = m01[:, None] & real
-                c10 = m10[:, None] & real
-                c11 = m11[:, None] & real
+                fx, fy, cell, m00, m01, m10, m11, h, w, width = _corners(locations, levels, level, point, alive, real)
                 upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
                 from_cell = value + upper_left
                 # All reads before the additions: the assembler may not move a read past a write.
-                v00 = tl.load(from_cell, mask=c00, other=0.0).to(tl.float32)
-                v01 = tl.load(from_cell + stride, mask=c01, other=0.0).to(tl.float32)
-                v10 = tl.load(from_cell + width * stride, mask=c10, other=0.0).to(tl.float32)
-                v11 = tl.load(from_cell + (width + 1) * stride, mask=c11, other=0.0).to(tl.float32)
+                v00 = tl.load(from_cell, mask=m00, other=0.0).to(tl.float32)
+                v01 = tl.load(from_cell + stride, mask=m01, other=0.0).to(tl.float32)
+                v10 = tl.load(from_cell + width * stride, mask=m10, other=0.0).to(tl.float32)
+                v11 = tl.load(from_cell + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
                 # The output's gradient against each cell's values; the cells' shares of the point do the rest.
                 d00 = tl.sum(g * v00, axis=1)
                 d01 = tl.sum(g * v01, axis=1)
@@ -171,10 +162,10 @@ if _TRITON:
                 tl.store(grad_locations + 2 * point, of_x, mask=alive)
                 tl.store(grad_locations + 2 * point + 1, of_y, mask=alive)
                 to_cell = grad_value + upper_left
-                tl.atomic_add(to_cell, (weight * (1 - fy) * (1 - fx))[:, None] * g, mask=c00, sem="relaxed")
-                tl.atomic_add(to_cell + stride, (weight * (1 - fy) * fx)[:, None] * g, mask=c01, sem="relaxed")
-                tl.atomic_add(to_cell + width * stride, (weight * fy * (1 - fx))[:, None] * g, mask=c10, sem="relaxed")
-                tl.atomic_add(to_cell + (width + 1) * stride, (weight * fy * fx)[:, None] * g, mask=c11, sem="relaxed")
+                tl.atomic_add(to_cell, (weight * (1 - fy) * (1 - fx))[:, None] * g, mask=m00, sem="relaxed")
+                tl.atomic_add(to_cell + stride, (weight * (1 - fy) * fx)[:, None] * g, mask=m01, sem="relaxed")
+                tl.atomic_add(to_cell + width * stride, (weight * fy * (1 - fx))[:, None] * g, mask=m10, sem="relaxed")
+                tl.atomic_add(to_cell + (width + 1) * stride, (weight * fy * fx)[:, None] * g, mask=m11, sem="relaxed")
 
 
 def _interpreted() -> bool:
@@ -183,8 +174,15 @@ def _interpreted() -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in (os.environ.get("CC", "gcc"), "gcc", "clang"))
+def _unbuildable() -> str | None:
+    # Known beforehand, so that the caller can do without the kernels; Triton fails no sooner than at the first launch.
+    if os.name != "posix":
+        return None
+    if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
+        return "Triton needs a C compiler, gcc or clang or what CC names, and finds none"
+    # Debian's own scheme names a folder that does not have the headers.
+    header = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
+    return None if header.is_file() else f"Triton needs Python's C headers, {header} is missing"
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -200,9 +198,7 @@ def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
         return None
     if device.type != "cuda":
         return f"the Triton kernels run on CUDA devices, not on {device.type}"
-    if not _has_compiler():
-        return "Triton needs a C compiler (gcc or clang) to build its launcher and finds none"
-    return None
+    return _unbuildable()
 
 
 def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
@@ -227,7 +223,7 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
     _check(value, shapes, locations, weights)
     B, Q, heads = locations.shape[:3]
     output = value.new_empty(B, Q, heads * value.shape[3])
-    _launch("forward", value, shapes, locations, weights, output)
+    _launch(_forward_kernel, _FORWARD_PLAN, value, shapes, locations, weights, output)
     return output
 
 
@@ -240,18 +236,14 @@ def backward(
     order, and with it the last bits of the sum, varies from run to run.
 
     Args:
-        value: as for :func:`forward`.
-        shapes: as for :func:`forward`.
-        locations: as for :func:`forward`.
-        weights: as for :func:`forward`.
+        value, shapes, locations, weights: as for :func:`forward`.
         grad_output: (B, Q, heads * d), the gradient of the output.
 
     Returns:
         The gradients of value (in its dtype), of locations and of weights (float32), in the shapes of these.
 
     Raises:
-        ValueError: if shapes, types or devices do not fit each other, or a tensor is too large.
-        RuntimeError: if the kernels cannot be used here, see :func:`unavailable`.
+        ValueError, RuntimeError: as :func:`forward`.
     """
     _check(value, shapes, locations, weights)
     wanted = (*locations.shape[:2], locations.shape[2] * value.shape[3])
@@ -263,8 +255,8 @@ def backward(
     grad_value = torch.zeros(value.shape, dtype=torch.float32, device=value.device)
     grad_locations = torch.empty(locations.shape, dtype=torch.float32, device=value.device)
     grad_weights = torch.empty(weights.shape, dtype=torch.float32, device=value.device)
-    gradients = (grad_value, grad_locations, grad_weights)
-    _launch("backward", value, shapes, locations, weights, grad_output.contiguous(), *gradients)
+    tensors = (grad_output.contiguous(), grad_value, grad_locations, grad_weights)
+    _launch(_backward_kernel, _BACKWARD_PLAN, value, shapes, locations, weights, *tensors)
     return grad_value.to(value.dtype), grad_locations, grad_weights
 
 
@@ -272,40 +264,48 @@ def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weig
     """Refuse what would be read or written out of bounds."""
     if reason := unavailable(value.device, value.dtype):
         raise RuntimeError(reason)
-    B, S, heads, _ = value.shape
-    Q, L, P = locations.shape[1], len(shapes), locations.shape[4]
-    wanted = (B, Q, heads, L, P)
-    if sum(h * w for h, w in shapes) != S or locations.shape != (*wanted, 2) or weights.shape != wanted:
+    fits = value.ndim == 4 and value.shape[3] > 0 and locations.ndim == 6 and sum(h * w for h, w in shapes) == value.shape[1]
+    if fits:
+        wanted = (value.shape[0], locations.shape[1], value.shape[2], len(shapes), locations.shape[4])
+        fits = locations.shape == (*wanted, 2) and weights.shape == wanted
+    if not fits:
         raise ValueError(
             f"deformable attention: value {tuple(value.shape)}, shapes {shapes}, locations {tuple(locations.shape)} "
             f"and weights {tuple(weights.shape)} do not fit each other"
         )
-    for name, tensor in (("locations", locations), ("weights", weights)):
+    for tensor in (locations, weights):
         if tensor.dtype != torch.float32 or tensor.device != value.device:
-            raise ValueError(
-                f"deformable attention: {name} must be float32 on {value.device}, got {tensor.dtype} on {tensor.device}"
-            )
-    if max(B * Q * heads, S) > 2**31 - 2048:
-        raise ValueError(f"deformable attention: B * Q * heads = {B * Q * heads} or S = {S} does not fit 32 bits")
+            got = f"{tensor.dtype} on {tensor.device}"
+            raise ValueError(f"deformable attention: locations and weights must be float32 on {value.device}, got {got}")
+    # Rows and cells are counted in int32, with room for the last block.
+    if max(locations.shape[:3].numel(), value.shape[1]) > 2**31 - 2048:
+        raise ValueError(f"deformable attention: too many queries or cells, {locations.shape[:3]} and {value.shape[:2]}")
 
 
 def _launch(
-    direction: str, value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, *others: Tensor
+    kernel: Any,
+    plan: tuple[int, int],
+    value: Tensor,
+    shapes: list[tuple[int, int]],
+    locations: Tensor,
+    weights: Tensor,
+    *others: Tensor,
 ) -> None:
-    B, S, heads, d = value.shape
-    Q, L, P = locations.shape[1], len(shapes), locations.shape[4]
+    (_, S, heads, d), (warps, channels) = value.shape, plan
+    B, Q, _, L, P, _ = locations.shape
     rows = B * Q * heads
-    if rows == 0 or d == 0:
+    if rows == 0:
         return
-    kernel: Any = _forward_kernel if direction == "forward" else _backward_kernel
     block_d = triton.next_power_of_2(d)
-    block = min(max(_BLOCK_VALUES // block_d, 1), _MAX_ROWS)
-    levels = _levels(tuple(shapes), value.device)
+    # At most half as many rows as threads: Triton then lets each thread read the coordinates it needs itself. With more
+    # it spreads these reads over the threads and passes the numbers on through shared memory.
+    block = min(max(32 * warps * channels // block_d, 1), 16 * warps)
+    levels = _levels(tuple((h, w) for h, w in shapes), value.device)
     # Triton launches on the current device, which need not be the tensors'.
     with torch.cuda.device_of(value):
         kernel[(triton.cdiv(rows, block),)](
-            value.contiguous(), locations.contiguous(), weights.contiguous(), levels, *others,
-            rows, Q, S, heads, L=L, P=P, D=d, BLOCK=block, BLOCK_D=block_d, num_warps=_WARPS,
+            value.contiguous(), locations.contiguous(), weights.contiguous(), levels, *others, rows, Q, S, heads,
+            L=L, P=P, D=d, BLOCK=block, BLOCK_D=block_d, num_warps=max(warps, min(block_d // 256, 8)),
         )  # fmt: skip
 
 
