@@ -60,8 +60,12 @@ def _is_ours(q: Tensor, k: Tensor, v: Tensor) -> bool:
 
 
 @torch.compiler.assume_constant_result
-@cache
 def _compiled() -> bool:
+    return _load()
+
+
+@cache
+def _load() -> bool:
     try:
         load_library("attention").attention_workspace.restype = ctypes.c_int64
     except CompileError as error:

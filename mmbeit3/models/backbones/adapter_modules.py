@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, linear
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
 
@@ -54,12 +54,17 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(4 * inplanes, embed_dims, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn (B, 3, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
-        c1 = self.stem(image)
+        """Turn (B, 3, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32, channels last in memory."""
+        c1 = self.stem(image.contiguous(memory_format=torch.channels_last))
         c2 = self.conv2(c1)
         c3 = self.conv3(c2)
         c4 = self.conv4(c3)
-        return self.fc1(c1), self.fc2(c2), self.fc3(c3), self.fc4(c4)
+        return _pointwise(self.fc1, c1), _pointwise(self.fc2, c2), _pointwise(self.fc3, c3), _pointwise(self.fc4, c4)
+
+
+def _pointwise(conv: nn.Conv2d, features: Tensor) -> Tensor:
+    """A 1x1 convolution as a matrix product, which leaves each cell's channels together, as tokens have them."""
+    return linear(features.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
 
 
 class Injector(nn.Module):
@@ -120,11 +125,10 @@ class ConvFFN(nn.Module):
 
     def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
         """Compute the residual branch for (B, M, C)."""
-        hidden = self.fc1(c)
-        B, _, width = hidden.shape
-        scales = hidden.split([grid.h * grid.w for grid in levels], dim=1)
+        scales = self.fc1(c).split([grid.h * grid.w for grid in levels], dim=1)
+        # Tokens are maps with channels last: neither way moves them in memory.
         convolved = [
-            self.dwconv["dwconv"](scale.transpose(1, 2).reshape(B, width, *grid.shape)).flatten(2).transpose(1, 2)
+            self.dwconv["dwconv"](scale.unflatten(1, grid.shape).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
             for scale, grid in zip(scales, levels, strict=True)
         ]
         return self.fc2(self.act(torch.cat(convolved, dim=1)))

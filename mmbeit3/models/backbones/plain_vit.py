@@ -14,9 +14,8 @@ __all__ = ["PlainViT", "tokens_to_map"]
 
 
 def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_prefix: int) -> Tensor:
-    """Drop the prefix tokens of (B, P + h * w, C) and lay the patches out as (B, C, h, w)."""
-    patches = tokens[:, num_prefix:]
-    return patches.transpose(1, 2).reshape(patches.shape[0], patches.shape[2], *grid).contiguous()
+    """Drop the prefix tokens of (B, P + h * w, C) and see the patches as (B, C, h, w), channels last in memory."""
+    return tokens[:, num_prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
 
 
 class PlainViT(BaseModule):

@@ -1,0 +1,64 @@
+"""Linear layers by oneDNN against PyTorch's."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmbeit3.ops import Linear, linear
+
+
+@pytest.fixture(params=["onednn", "torch"])
+def _choice(request, monkeypatch):
+    if request.param == "onednn" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of PyTorch has no oneDNN")
+    monkeypatch.setenv("MMBEIT3_LINEAR", request.param)
+
+
+@pytest.mark.usefixtures("_choice")
+@pytest.mark.parametrize("shape", [(33, 7), (2, 50, 24), (2, 3, 8, 16), (1, 3), (0, 5), (2, 0, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_and_gradients(shape, bias):
+    tensors = [torch.randn(shape), torch.randn(10, shape[-1])] + [torch.randn(10)] * bias
+    leaves = [[t.clone().requires_grad_() for t in tensors] for _ in range(2)]
+    outputs = [function(*own) for function, own in zip((linear, F.linear), leaves, strict=True)]
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(outputs[0])
+    for output in outputs:
+        output.backward(grad)
+    for ours, theirs in zip(*leaves, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("_choice")
+def test_only_what_is_wanted_is_differentiated():
+    layer = Linear(8, 4)
+    layer.weight.requires_grad_(False)
+    layer(torch.randn(40, 8)).sum().backward()
+    assert layer.weight.grad is None
+    torch.testing.assert_close(layer.bias.grad, torch.full((4,), 40.0))
+
+
+@pytest.mark.usefixtures("_choice")
+def test_autocast_is_left_to_pytorch():
+    layer, x = Linear(8, 4), torch.randn(40, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    assert layer.double()(x.double()).dtype == torch.float64
+
+
+def test_a_layer_like_any_other():
+    assert isinstance(Linear(3, 4), torch.nn.Linear)
+    assert list(Linear(3, 4).state_dict()) == ["weight", "bias"]
+
+
+def test_unknown_choice(monkeypatch):
+    monkeypatch.setenv("MMBEIT3_LINEAR", "mkl")
+    with pytest.raises(ValueError, match="MMBEIT3_LINEAR must be one of onednn, torch"):
+        linear(torch.randn(40, 8), torch.randn(4, 8))
+
+
+def test_registered_as_it_should_be():
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of PyTorch has no oneDNN")
+    leaves = [torch.randn(40, 8), torch.randn(4, 8), torch.randn(4)]
+    torch.library.opcheck(torch.ops.mmbeit3.linear, tuple(t.requires_grad_() for t in leaves))
