@@ -79,7 +79,8 @@ def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
     Returns:
         (B, C, target.h, target.w).
     """
-    if source == target:
+    # Strides first: they are never symbols of a compiled graph, which sizes may be.
+    if source.stride == target.stride and source.shape == target.shape:
         return features
     if source.h * source.stride == target.h * target.stride and source.w * source.stride == target.w * target.stride:
         return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)

@@ -16,7 +16,6 @@ from mmbeit3.models.backbones.adapter_grids import Grid, reference_points, resam
 from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.backbones.pretrained import init_pretrained
-from mmbeit3.ops import linear
 from mmbeit3.registry import MODELS
 
 __all__ = ["ViTAdapter"]
@@ -157,19 +156,12 @@ class ViTAdapter(BaseModule):
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
         maps = [part.unflatten(1, grid.shape).permute(0, 3, 1, 2) for part, grid in zip(cells, levels, strict=True)]
         # The stride-8 grid may reach beyond the stride-4 grid by one cell.
-        maps.insert(0, self._upsample(maps[0])[:, :, : first.h, : first.w] + c1)
+        maps.insert(0, self.up(maps[0])[:, :, : first.h, : first.w] + c1)
         if self.add_vit_feature:
             sources = stages if self.vit_feature == "stages" else stages[-1:] * len(maps)
             maps = [m + resample(s, tokens, grid) for m, s, grid in zip(maps, sources, (first, *levels), strict=True)]
         f1, f2, f3, f4 = (getattr(self, f"norm{index}")(m) for index, m in enumerate(maps, start=1))
         return f1, f2, f3, f4
-
-    def _upsample(self, features: Tensor) -> Tensor:
-        """``self.up``, a transposed convolution whose windows do not overlap, as a matrix product: (B, C, 2 h, 2 w)."""
-        weight = self.up.weight.permute(2, 3, 1, 0)
-        bias = cast(Tensor, self.up.bias)
-        four = linear(features.permute(0, 2, 3, 1), weight.flatten(0, 2), bias.repeat(4)).unflatten(-1, (2, 2, -1))
-        return four.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
     def _interact(self, x: Tensor, c: Tensor, tokens: Grid, levels: list[Grid]) -> tuple[Tensor, list[Tensor]]:
         """Run the ViT's blocks, exchanging features before and after each group of them.

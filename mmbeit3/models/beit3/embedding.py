@@ -71,8 +71,9 @@ class VisionEmbedding(nn.Module):
         tokens = patches.flatten(2).transpose(1, 2)
         if masked is not None:
             tokens = self._mask(tokens, masked)
+        # Under autocast the patches are half precision; added to positions in float32, the residual stream is not.
         tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(B, -1, -1), tokens], dim=1)
-        return tokens + self._positions((h, w)).to(tokens.dtype), (h, w)
+        return tokens + self._positions((h, w)), (h, w)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         table = self.positions[None, UNUSED_POSITIONS:]
