@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --maxprocesses=4
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
