@@ -1,0 +1,104 @@
+"""The benchmark command in its quick form: everything is run and written, no time is judged."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import pytest
+import torch
+
+from tests.paths import ROOT
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Call the tool; returns its exit status and what it wrote."""
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+
+    def calling(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tools/benchmark.py", *arguments])
+        capsys.readouterr()
+        try:
+            runpy.run_path(str(ROOT / "tools" / "benchmark.py"), run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return code, capsys.readouterr()
+
+    yield calling
+    torch.set_num_threads(threads)
+
+
+def run_quickly(call, folder, suite, *arguments):
+    code, output = call(suite, "--quick", "--threads", "1", "--sides", "64", *arguments)
+    assert code == 0, output.err
+    out = folder / "work_dirs" / "benchmark" / suite
+    assert cv2.imread(str(out / "plot.png")) is not None
+    table = (out / "table.md").read_text()
+    assert "the numbers mean nothing" in table
+    results = json.loads((out / "results.json").read_text())
+    assert results["settings"]["quick"]
+    assert results["machine"]["torch"]
+    for row in results["rows"]:
+        assert row["who"] in output.out
+        assert row["case"] in table
+        assert row["note"] or row["median_ms"] or row["memory_mb"], row
+    return results
+
+
+def test_ops(call, tmp_path):
+    results = run_quickly(call, tmp_path, "ops", "--dtype", "float32", "bfloat16")
+    found = {(row["who"], row["dtype"]) for row in results["rows"] if row["median_ms"]}
+    assert {("mmbeit3 reference", "float32"), ("mmcv, PyTorch", "float32"), ("mmbeit3 reference", "bfloat16")} <= found
+    assert any(row["case"].startswith("Mask2Former") for row in results["rows"])
+    assert all(row["floor_ms"] for row in results["rows"] if row["case"].startswith("injector"))
+
+
+def test_backbone(call, tmp_path):
+    results = run_quickly(call, tmp_path, "backbone")
+    timed = {(row["case"].split()[0], row["who"]): row for row in results["rows"] if row["median_ms"]}
+    assert {("tower", "mmbeit3"), ("tower", "timm"), ("ViT-Adapter", "mmbeit3"), ("image", "mmbeit3")} <= set(timed)
+    assert timed["tower", "timm"]["gflop"] == timed["tower", "mmbeit3"]["gflop"] > 0
+    others = [row for row in results["rows"] if row["who"] == "torchscale"]
+    assert all(row["median_ms"] or "pip install" in row["note"] for row in others)
+    assert results["peaks"]["float32"] > 0
+
+
+@pytest.mark.slow
+def test_train_step(call, tmp_path):
+    results = run_quickly(call, tmp_path, "train-step")
+    ours = [row for row in results["rows"] if row["who"] == "mmbeit3"]
+    assert len(ours) == 2
+    assert all(row["memory_mb"] > 0 and row["median_ms"] > 0 for row in ours)
+
+
+@pytest.mark.slow
+def test_memory(call, tmp_path):
+    results = run_quickly(call, tmp_path, "memory")
+    assert len(results["rows"]) == 3
+    assert all(row["memory_ratio"] > 0 for row in results["rows"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("backbone", "--sides", "100"), "a side of 100 pixels"),
+        (("backbone", "--threads", "0"), "0 threads"),
+        (("ops", "--device", "nowhere"), "device 'nowhere'"),
+    ],
+)
+def test_wrong_arguments(call, arguments, message):
+    code, output = call(*arguments)
+    assert code == 2
+    assert output.err.startswith("error: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_gpu(call):
+    code, output = call("ops", "--device", "cuda")
+    assert code == 2
+    assert "finds no GPU" in output.err
