@@ -2,6 +2,6 @@
 
 from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn
-from mmbeit3.ops.linear import Linear, linear
+from mmbeit3.ops.linear import Linear, linear, replace_linears
 
-__all__ = ["Linear", "attend", "linear", "ms_deform_attn"]
+__all__ = ["Linear", "attend", "linear", "ms_deform_attn", "replace_linears"]

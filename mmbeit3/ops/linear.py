@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Linear", "linear"]
+__all__ = ["Linear", "linear", "replace_linears"]
 
 _VARIABLE = "MMBEIT3_LINEAR"
 _CHOICES = ("onednn", "torch")
@@ -27,6 +27,20 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         return linear(input, self.weight, self.bias)
+
+
+def replace_linears(model: nn.Module) -> int:
+    """Have every plain ``torch.nn.Linear`` inside a model, such as a detection head's, compute by :func:`linear`.
+
+    In place; parameters, names and results stay as they are. Subclasses of ``torch.nn.Linear`` are left alone.
+
+    Returns:
+        How many layers were changed.
+    """
+    plain = [module for module in model.modules() if type(module) is nn.Linear]
+    for module in plain:
+        module.__class__ = Linear
+    return len(plain)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

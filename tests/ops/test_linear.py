@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmbeit3.ops import Linear, linear
+from mmbeit3.ops import Linear, linear, replace_linears
 
 
 @pytest.fixture(params=["onednn", "torch"])
@@ -62,3 +62,19 @@ def test_registered_as_it_should_be():
         pytest.skip("this build of PyTorch has no oneDNN")
     leaves = [torch.randn(40, 8), torch.randn(4, 8), torch.randn(4)]
     torch.library.opcheck(torch.ops.mmbeit3.linear, tuple(t.requires_grad_() for t in leaves))
+
+
+def test_a_models_own_layers_are_replaced():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.TransformerEncoderLayer(4, 2, 8), Linear(4, 2))
+    x = torch.randn(40, 8)
+    before, names = model.eval()(x), list(model.state_dict())
+    # Attention's own projection is a subclass, and not called as a layer.
+    assert replace_linears(model) == 3
+    assert [type(model[0]), type(model[1].linear1), type(model[1].self_attn.out_proj)] == [
+        Linear,
+        Linear,
+        torch.nn.modules.linear.NonDynamicallyQuantizableLinear,
+    ]
+    assert replace_linears(model) == 0
+    assert list(model.state_dict()) == names
+    torch.testing.assert_close(model(x), before, atol=1e-5, rtol=1e-5)

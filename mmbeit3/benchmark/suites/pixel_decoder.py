@@ -14,6 +14,7 @@ from mmbeit3.benchmark.cases import OURS, Case, Contender, Step, Unavailable
 from mmbeit3.benchmark.forcing import with_attention
 from mmbeit3.benchmark.networks import Network, randomise, train_step
 from mmbeit3.benchmark.settings import Settings
+from mmbeit3.ops import replace_linears
 
 __all__ = ["pixel_decoder"]
 
@@ -29,12 +30,17 @@ def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
         dtype: ``'float32'``, or the type of autocast.
     """
 
+    def step(network: Network) -> Step:
+        return train_step(network, {"maps": _maps(settings, side)}, settings, dtype)  # type: ignore[arg-type]
+
     def ours(equal: bool) -> Step:
-        inputs = {"maps": _maps(settings, side)}
-        return train_step(_network(settings), inputs, settings, dtype)  # type: ignore[arg-type]
+        network = _network(settings)
+        # As FastLinearHook does in training.
+        replace_linears(network.module)
+        return step(network)
 
     def theirs(equal: bool) -> Step:
-        return with_attention(ours(equal), peers.mmcv_fallback())
+        return with_attention(step(_network(settings)), peers.mmcv_fallback())
 
     name = f"Mask2Former's pixel decoder on {settings.arch} {side}², forward + backward"
     return Case(name, dtype, [Contender(OURS, ours), Contender("mmcv, PyTorch", theirs)])
