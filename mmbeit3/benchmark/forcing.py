@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ __all__ = ["forced", "with_attention"]
 
 @contextmanager
 def forced(attention: DeformAttn) -> Iterator[Callable[[], int]]:
-    """Within it, our layers and mmcv's call the given deformable attention.
+    """Within it, our layers and mmcv's call the given deformable attention, and our linear layers are PyTorch's own.
 
     As in the reference ViT-Adapter, values of half precision are computed in float32.
 
@@ -39,6 +40,7 @@ def forced(attention: DeformAttn) -> Iterator[Callable[[], int]]:
         return attention(value.float(), shapes, locations.float(), weights.float()).to(value.dtype)
 
     with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, {"MMBEIT3_LINEAR": "torch"}))
         # By what they hold and not by name: a layer may move to another file.
         for name, module in list(sys.modules.items()):
             if name.startswith("mmbeit3.models") and getattr(module, "ms_deform_attn", None) is ms_deform_attn:

@@ -31,7 +31,8 @@ def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
     """
 
     def step(network: Network) -> Step:
-        return train_step(network, {"maps": _maps(settings, side)}, settings, dtype)  # type: ignore[arg-type]
+        inputs = {"maps": _maps(settings, side)}
+        return train_step(network, inputs, settings, dtype)  # type: ignore[arg-type]
 
     def ours(equal: bool) -> Step:
         network = _network(settings)
