@@ -1,7 +1,7 @@
 """The reference's form of a ViT-Adapter's parts: torchscale's BEiT-3 layers as blocks, mmcv's fallback as deformable attention.
 
-The adapter around them is ours, since the reference's is no package, with PyTorch's own linear layers. Convolutions and norms are
-the same work in both, so the comparison is about the blocks, the projections and the sampling.
+The adapter around them is ours, since the reference's is no package, with PyTorch's own linear layers. Convolutions and norms
+are the same work in both, so the comparison is about the blocks, the projections and the sampling.
 """
 
 from __future__ import annotations
