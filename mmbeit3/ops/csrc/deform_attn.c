@@ -8,7 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define MAX_D 1024
-#define BUFFER 4096 /* sums of one task of the forward pass */
+#define QUERIES 64 /* of one task of the forward pass */
 
 typedef struct {
     int64_t batch, cells, heads, dims, queries, levels, points;
@@ -71,8 +71,6 @@ INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, C
     return 1;
 }
 
-INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 INLINE const void *cell(const void *data, int64_t index, int half) {
     return half ? (const void *)((const uint16_t *)data + index) : (const void *)((const float *)data + index);
 }
@@ -80,13 +78,10 @@ INLINE const void *cell(const void *data, int64_t index, int half) {
 INLINE void forward_rows(const Problem *p, const void *value, const float *locations, const float *weights, void *out,
                          int64_t b, int64_t head, int64_t first, int64_t last, int dims, int half) {
     int64_t stride = p->heads * dims, samples = p->levels * p->points;
-    /* Written out at the end: output and value often lie at the same distance within pages, and loads then wait for stores that are
-       no business of theirs, which takes three times as long. */
-    float sums[BUFFER];
     for (int64_t q = first; q < last; q++) {
         int64_t row = (b * p->queries + q) * p->heads + head;
         const float *location = locations + row * samples * 2, *weight = weights + row * samples;
-        float *sum = sums + (q - first) * dims;
+        float sum[MAX_D];
         for (int c = 0; c < dims; c++) sum[c] = 0.0f;
         int64_t start = b * p->cells * stride + head * dims;
         for (int64_t l = 0; l < p->levels; l++) {
@@ -103,10 +98,6 @@ INLINE void forward_rows(const Problem *p, const void *value, const float *locat
             }
             start += h * w * stride;
         }
-    }
-    for (int64_t q = first; q < last; q++) {
-        int64_t row = (b * p->queries + q) * p->heads + head;
-        const float *sum = sums + (q - first) * dims;
         if (half)
             for (int c = 0; c < dims; c++) ((uint16_t *)out)[row * dims + c] = narrow(sum[c]);
         else
@@ -171,11 +162,12 @@ INLINE void backward_head(const Problem *p, const void *value, const float *loca
     }
 
 void deform_attn_forward(const Problem *p, const void *value, const float *locations, const float *weights, void *out) {
-    int64_t heads = p->batch * p->heads, size = BUFFER / p->dims, chunks = (p->queries + size - 1) / size;
+    int64_t heads = p->batch * p->heads, chunks = (p->queries + QUERIES - 1) / QUERIES;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(p->threads)
     for (int64_t bh = 0; bh < heads; bh++)
         for (int64_t chunk = 0; chunk < chunks; chunk++) {
-            int64_t b = bh / p->heads, head = bh % p->heads, first = chunk * size, last = least(first + size, p->queries);
+            int64_t b = bh / p->heads, head = bh % p->heads, first = chunk * QUERIES;
+            int64_t last = first + QUERIES < p->queries ? first + QUERIES : p->queries;
 #define ROWS(N)                                                                                   \
     if (p->half)                                                                                  \
         forward_rows(p, value, locations, weights, out, b, head, first, last, N, 1);              \

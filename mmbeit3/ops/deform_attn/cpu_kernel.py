@@ -18,7 +18,6 @@ __all__ = ["backward", "forward", "unavailable"]
 
 _DTYPES = (torch.float32, torch.bfloat16)
 _MAX_DIMS = 1024
-_SHIFT = 64
 
 
 class _Problem(ctypes.Structure):
@@ -74,8 +73,7 @@ def backward(
     """Gradients of :func:`forward` by ``value`` (in its dtype), ``locations`` and ``weights`` (float32)."""
     value, locations, weights = value.contiguous(), locations.contiguous(), weights.contiguous()
     grad_output = grad_output.to(value.dtype).contiguous()
-    # Not at the same distance within pages as the values: loads of these would wait for stores to those.
-    grad_value = torch.zeros(value.numel() + _SHIFT, dtype=torch.float32)[_SHIFT:].view(value.shape)
+    grad_value = torch.zeros(value.shape, dtype=torch.float32)
     grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
     problem, _sizes = _problem(value, shapes, locations)
     buffers = _addresses(value, locations, weights, grad_output, grad_value, grad_locations, grad_weights)
