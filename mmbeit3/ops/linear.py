@@ -63,7 +63,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and not torch.is_autocast_enabled("cpu")
         and _onednn_is_faster()
     ):
-        return torch.ops.mmbeit3.linear(input, weight, bias)
+        # Rows alone, since an operator's output that is a view could not be written to, as by ReLU in place.
+        rows = torch.ops.mmbeit3.linear(input.reshape(-1, input.shape[-1]), weight, bias)
+        return rows.view(*input.shape[:-1], weight.shape[0])
     return F.linear(input, weight, bias)
 
 
@@ -99,7 +101,7 @@ def _linear_op(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @_linear_op.register_fake
 def _linear_fake(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return input.new_empty(*input.shape[:-1], weight.shape[0])
+    return input.new_empty(input.shape[0], weight.shape[0])
 
 
 def _setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
@@ -111,11 +113,10 @@ def _setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa
 def _backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     input, weight = ctx.saved_tensors
     by_input, by_weight, by_bias = ctx.needs_input_grad
-    rows = grad.flatten(0, -2)
     return (
         linear(grad, weight.t()) if by_input else None,
-        linear(rows.t(), input.flatten(0, -2).t()) if by_weight else None,
-        rows.sum(0) if by_bias and ctx.has_bias else None,
+        linear(grad.t(), input.t()) if by_weight else None,
+        grad.sum(0) if by_bias and ctx.has_bias else None,
     )
 
 

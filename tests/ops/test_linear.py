@@ -78,3 +78,12 @@ def test_a_models_own_layers_are_replaced():
     assert replace_linears(model) == 0
     assert list(model.state_dict()) == names
     torch.testing.assert_close(model(x), before, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("_choice")
+@pytest.mark.parametrize("shape", [(33, 7), (2, 50, 7)])
+def test_the_output_can_be_written_to(shape):
+    leaves = [torch.randn(shape, requires_grad=True), torch.randn(10, 7, requires_grad=True)]
+    expected = torch.autograd.grad(F.relu(F.linear(*leaves)).sum(), leaves)
+    found = torch.autograd.grad(F.relu(linear(*leaves), inplace=True).sum(), leaves)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
