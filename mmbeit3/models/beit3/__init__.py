@@ -5,6 +5,7 @@ from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, Visi
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.init import init_beit3
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
+from mmbeit3.models.beit3.packed import Stream, run_streams
 from mmbeit3.models.beit3.tower import Tower, run_layer
 from mmbeit3.models.beit3.windows import WindowOrder
 
@@ -17,6 +18,7 @@ __all__ = [
     "BEiT3Output",
     "Expert",
     "FeedForward",
+    "Stream",
     "TextEmbedding",
     "Tower",
     "VisionEmbedding",
@@ -24,4 +26,5 @@ __all__ = [
     "get_arch",
     "init_beit3",
     "run_layer",
+    "run_streams",
 ]

@@ -16,7 +16,7 @@ from mmbeit3.models.beit3.init import init_beit3
 from mmbeit3.models.beit3.tower import Tower, run_layer
 from mmbeit3.ops import attend
 
-__all__ = ["BEiT3", "BEiT3Output"]
+__all__ = ["BEiT3", "BEiT3Output", "attention_mask", "check_inputs"]
 
 
 class BEiT3Output(NamedTuple):
@@ -88,7 +88,7 @@ class BEiT3(nn.Module):
         Raises:
             ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
         """
-        _check_inputs(image, tokens, padding_mask, masked_positions)
+        check_inputs(image, tokens, padding_mask, masked_positions)
         towers: list[Tower] = []
         streams: list[Tensor] = []
         if image is not None:
@@ -101,7 +101,7 @@ class BEiT3(nn.Module):
         num_image = streams[0].shape[1] if image is not None else 0
         mask = None
         if tokens is not None:
-            mask = _attention_mask(num_image, tokens, padding_mask, causal_text)
+            mask = attention_mask(num_image, tokens, padding_mask, causal_text)
         attention = partial(attend, mask=mask)
         for index in range(self.arch.num_layers):
             fused = len(towers) == 2 and str(index) in self.fusion_ffns
@@ -114,9 +114,14 @@ class BEiT3(nn.Module):
         )
 
 
-def _check_inputs(
+def check_inputs(
     image: Tensor | None, tokens: Tensor | None, padding_mask: Tensor | None, masked_positions: Tensor | None
 ) -> None:
+    """Check arguments of :meth:`BEiT3.forward` against each other.
+
+    Raises:
+        ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
+    """
     if image is None and tokens is None:
         raise ValueError("BEiT3 needs an image, tokens, or both")
     if image is not None and tokens is not None and image.shape[0] != tokens.shape[0]:
@@ -131,7 +136,7 @@ def _check_inputs(
         )
 
 
-def _attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
+def attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
     """Who may attend to whom, broadcastable to (B, heads, N, N), True = may; None where everybody may."""
     B, T = tokens.shape
     mask = None

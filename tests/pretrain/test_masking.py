@@ -1,0 +1,92 @@
+"""What is masked: how much, where, and by what."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
+
+
+@settings(max_examples=60, deadline=None)
+@given(h=st.integers(1, 20), w=st.integers(1, 20), share=st.floats(0, 1), seed=st.integers(0, 1000))
+def test_blocks_are_exactly_as_many_as_wanted(h, w, share, seed):
+    count = round(share * h * w)
+    generator = torch.Generator().manual_seed(seed)
+    mask = mask_blocks((h, w), count, generator=generator)
+    assert mask.shape == (h, w)
+    assert int(mask.sum()) == count
+    assert torch.equal(mask, mask_blocks((h, w), count, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_masked_patches_stand_together():
+    def neighbours(mask):
+        return (mask[1:] & mask[:-1]).sum() + (mask[:, 1:] & mask[:, :-1]).sum()
+
+    blocks = [mask_blocks((14, 14), 78, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
+    scattered = torch.zeros(14 * 14, dtype=torch.bool)
+    scattered[torch.randperm(14 * 14)[:78]] = True
+    assert min(int(neighbours(mask)) for mask in blocks) > 1.3 * int(neighbours(scattered.view(14, 14)))
+    # Every place is masked sometimes.
+    assert torch.stack([mask_blocks((14, 14), 78) for _ in range(200)]).any(dim=0).all()
+
+
+@pytest.mark.parametrize("count", [-1, 17])
+def test_more_than_there_are(count):
+    with pytest.raises(ValueError, match="of 4 x 4 patches"):
+        mask_blocks((4, 4), count)
+
+
+def texts(batch=64, length=30):
+    tokens = torch.randint(4, 200, (batch, length))
+    lengths = torch.randint(3, length + 1, (batch, 1))
+    place = torch.arange(length)
+    tokens[:, 0] = 0
+    tokens[place == lengths - 1] = 2
+    padding = place >= lengths
+    tokens[padding] = 1
+    return tokens, padding
+
+
+@pytest.mark.parametrize("ratio", [0.15, 0.5, 1.0])
+def test_words_are_as_many_as_wanted(ratio):
+    tokens, padding = texts()
+    masked, chosen = mask_tokens(tokens, padding, ratio, 250, 200)
+    words = (tokens > 2).sum(dim=1)
+    assert torch.equal(chosen.sum(dim=1), (words * ratio).round().clamp(min=1).long().minimum(words))
+    assert not chosen[tokens <= 2].any()
+    assert torch.equal(masked[~chosen], tokens[~chosen])
+
+
+def test_by_what_words_are_replaced():
+    tokens, padding = texts(batch=400)
+    masked, chosen = mask_tokens(tokens, padding, 0.5, 250, 200)
+    was, now = tokens[chosen], masked[chosen]
+    assert (now == 250).float().mean() == pytest.approx(0.8, abs=0.03)
+    assert (now == was).float().mean() == pytest.approx(0.1, abs=0.03)
+    others = now[(now != 250) & (now != was)]
+    assert len(others) / len(now) == pytest.approx(0.1, abs=0.03)
+    assert int(others.min()) >= 3
+    assert int(others.max()) < 200
+
+
+def test_all_by_the_mask_and_none_at_all():
+    tokens, padding = texts()
+    masked, chosen = mask_tokens(tokens, padding, 0.5, 250, 200, replaced=(1.0, 0.0))
+    assert (masked[chosen] == 250).all()
+    masked, chosen = mask_tokens(tokens, padding, 0.0, 250, 200)
+    assert torch.equal(masked, tokens)
+    assert not chosen.any()
+
+
+def test_the_same_again():
+    tokens, padding = texts()
+    first, second = (mask_tokens(tokens, padding, 0.3, 250, 200, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize(("ratio", "replaced"), [(1.5, (0.8, 0.1)), (0.5, (0.8, 0.3)), (0.5, (-0.1, 0.1))])
+def test_shares_that_are_none(ratio, replaced):
+    with pytest.raises(ValueError, match="must be shares"):
+        mask_tokens(*texts(), ratio, 250, 200, replaced=replaced)
