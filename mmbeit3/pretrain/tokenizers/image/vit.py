@@ -1,0 +1,120 @@
+"""The plain ViT that is the tokenizer's encoder and its decoder."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import cast
+
+import torch
+from timm.layers import Mlp, resample_abs_pos_embed
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["TokenizerViT"]
+
+_EPS = 1e-6
+_STD = 0.02
+
+
+class TokenizerViT(nn.Module):
+    """A pre-norm ViT with absolute positions that returns its normed patch features, without the class token.
+
+    Parameters are named as in the released tokenizers (``patch_embed.proj``, ``blocks.{i}.attn.qkv``, ``fc_norm`` …). No
+    LayerScale, no relative positions, exact GELU, FFN four times as wide, layer norms with eps 1e-6.
+
+    Args:
+        in_channels: channels of the map: 3 for an image, the codes' width for the decoder.
+        grid: rows and columns of the position table.
+        patch_size: side of a patch in pixels of the map; 1 for the decoder.
+        dims: width of the tokens.
+        depth: number of blocks.
+        heads: attention heads of each block.
+
+    Raises:
+        ValueError: if ``heads`` doesn't divide ``dims``.
+    """
+
+    def __init__(self, in_channels: int, grid: tuple[int, int], patch_size: int, dims: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(in_channels, dims, patch_size, patch_size)))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dims))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid[0] * grid[1], dims))
+        self.blocks = nn.ModuleList(_Block(dims, heads) for _ in range(depth))
+        self.fc_norm = nn.LayerNorm(dims, eps=_EPS)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Initialise as BEiT does: truncated normal of 0.02, output matrices of block l (from 1) divided by sqrt(2 l)."""
+        for table in (self.cls_token, self.pos_embed):
+            nn.init.trunc_normal_(table, std=_STD, a=-_STD, b=_STD)
+        self.apply(init_linear)
+        for depth, block in enumerate(cast("list[_Block]", list(self.blocks)), start=1):
+            for linear in (block.attn.proj, block.mlp.fc2):
+                cast(nn.Linear, linear).weight.div_(math.sqrt(2 * depth))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of the patches of a map.
+
+        Args:
+            image: (B, in_channels, H, W), sides multiples of the patch size. Where its grid isn't the position table's, the
+                table is resized bicubically.
+
+        Returns:
+            (B, h * w, dims), patches row-major.
+        """
+        patches = self.patch_embed(image)
+        grid = (patches.shape[2], patches.shape[3])
+        tokens = torch.cat([self.cls_token.to(patches.dtype).expand(len(image), -1, -1), patches.flatten(2).mT], dim=1)
+        tokens = tokens + self._positions(grid)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.fc_norm(tokens[:, 1:])
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        if grid == self.grid:
+            return self.pos_embed
+        return resample_abs_pos_embed(self.pos_embed, list(grid), list(self.grid), num_prefix_tokens=1, antialias=False)
+
+
+class _Attention(nn.Module):
+    """Self-attention whose queries and values have a bias; one of the keys would cancel in the softmax."""
+
+    def __init__(self, dims: int, heads: int) -> None:
+        super().__init__()
+        if dims % heads:
+            raise ValueError(f"{heads} heads don't divide the tokenizer's width of {dims}")
+        self.heads = heads
+        self.qkv = nn.Linear(dims, 3 * dims, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dims))
+        self.v_bias = nn.Parameter(torch.zeros(dims))
+        self.proj = nn.Linear(dims, dims)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        B, N, _ = tokens.shape
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        q, k, v = F.linear(tokens, self.qkv.weight, bias).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class _Block(nn.Module):
+    def __init__(self, dims: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims, eps=_EPS)
+        self.attn = _Attention(dims, heads)
+        self.norm2 = nn.LayerNorm(dims, eps=_EPS)
+        self.mlp = Mlp(dims, 4 * dims)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attn(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+def init_linear(module: nn.Module) -> None:
+    """Initialise a linear or convolution layer by a truncated normal of 0.02 and no bias; leave other modules alone."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.trunc_normal_(module.weight, std=_STD, a=-_STD, b=_STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
