@@ -7,7 +7,10 @@ _base_ = [
     "../_base_/mmbeit3.py",
 ]
 data_root = "data/shapes/"
-metainfo = dict(classes=("circle", "square", "triangle", "star", "cross", "crescent"))
+metainfo = dict(
+    classes=("circle", "square", "triangle", "star", "cross", "crescent"),
+    palette=[(230, 60, 60), (60, 180, 75), (255, 215, 25), (0, 100, 220), (245, 130, 48), (145, 30, 180)],
+)
 num_classes = 6
 norm_cfg = dict(type="BN")
 model = dict(
@@ -64,7 +67,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json")
 test_evaluator = val_evaluator
 
-max_epochs = 2
+max_epochs = 3
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
