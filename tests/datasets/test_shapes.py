@@ -40,6 +40,33 @@ def test_deterministic_and_kept(folder, tmp_path):
     assert (tmp_path / "photos" / "holiday.jpg").exists()
 
 
+def test_an_older_versions_dataset_is_brought_up_to_date(folder, tmp_path):
+    old = make_shapes_dataset(tmp_path / "shapes", train=12, val=8, size=96)
+    meta = json.loads((old / "shapes.json").read_text())
+    (old / "shapes.json").write_text(json.dumps({**meta, "version": 1}))
+    (old / "texts_train.txt").unlink()
+    assert digest(make_shapes_dataset(old, train=12, val=8, size=96)) == digest(folder)
+
+
+def test_sentences_say_what_is_there(folder):
+    lines = [json.loads(line) for line in (folder / "pairs_train.jsonl").read_text().splitlines()]
+    assert len(lines) == 12
+    content = json.loads((folder / "annotations" / "panoptic_train2017.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    for image, annotation, line in zip(content["images"], content["annotations"], lines, strict=True):
+        assert line["image"] == f"train2017/{image['file_name']}"
+        assert (folder / line["image"]).is_file()
+        there = {names[segment["category_id"]] for segment in annotation["segments_info"]}
+        said = {name for name in names.values() if name in line["text"]}
+        # What is behind may be covered wholly, and is named all the same.
+        assert there <= said <= there | set(STUFF_CLASSES)
+        if any(segment["iscrowd"] for segment in annotation["segments_info"]):
+            assert "many circles" in line["text"]
+    texts = (folder / "texts_train.txt").read_text().splitlines()
+    assert len(texts) == 5 * 12
+    assert len(set(texts)) > 30
+
+
 @pytest.mark.parametrize("bad", [{"train": 0}, {"val": 0}, {"size": 63}, {"seed": -1}])
 def test_arguments_out_of_range(tmp_path, bad):
     with pytest.raises(UserError, match=f"{next(iter(bad))} {next(iter(bad.values()))}"):

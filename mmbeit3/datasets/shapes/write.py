@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from mmbeit3.datasets.shapes.captions import describe, imagine
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene
 from mmbeit3.errors import UserError
@@ -20,9 +22,11 @@ from mmbeit3.errors import UserError
 __all__ = ["make_shapes_dataset"]
 
 _META = "shapes.json"
+_TEXTS = 5
+"""Sentences without an image to every one with."""
 _FINER = 8
 """How much finer than pixels the raster is on which outlines are traced."""
-_VERSION = 3
+_VERSION = 4
 """Raised whenever the same arguments would give other files."""
 
 
@@ -33,8 +37,10 @@ def make_shapes_dataset(
 
     The folder has ``annotations/{instances,panoptic}_{train,val}2017.json``, ``{train,val}2017/*.jpg`` and
     ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
-    ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. The same
-    arguments give the same bytes. Written beside and renamed when complete.
+    ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. For
+    pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``, five
+    times as many sentences about scenes that were not drawn. The same arguments give the same bytes. Written beside and renamed
+    when complete.
 
     Args:
         out: folder to make.
@@ -61,9 +67,11 @@ def make_shapes_dataset(
         meta = out / _META
         if not meta.is_file():
             raise UserError(f"'{out}' exists and is no shapes dataset: give another folder")
-        if _read_meta(meta) == arguments:
+        found = _read_meta(meta)
+        if found == arguments:
             return out
-        if not force:
+        # An older version's of the same arguments is brought up to date.
+        if not force and not (isinstance(found, dict) and {**found, "version": _VERSION} == arguments):
             raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
@@ -73,7 +81,7 @@ def make_shapes_dataset(
                 render_scene(np.random.default_rng([seed, split_index, index]), size)
                 for index in track(range(count), description=f"rendering {split}", transient=True)
             )
-            _write_split(folder, split, scenes)
+            _write_split(folder, split, scenes, np.random.default_rng([seed, split_index]))
         (folder / _META).write_text(json.dumps(arguments))
         if out.exists():
             # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
@@ -90,7 +98,8 @@ def _read_meta(path: Path) -> Any:
         return None
 
 
-def _write_split(folder: Path, split: str, scenes: Any) -> None:
+def _write_split(folder: Path, split: str, scenes: Iterable[Scene], rng: np.random.Generator) -> None:
+    """Write images, annotations and sentences; ``rng`` chooses how the latter say it."""
     long = {"train": "training", "val": "validation"}[split]
     images, pngs = folder / f"{split}2017", folder / "annotations" / f"panoptic_{split}2017"
     ade_images, ade_labels = folder / "ade" / "images" / long, folder / "ade" / "annotations" / long
@@ -98,6 +107,7 @@ def _write_split(folder: Path, split: str, scenes: Any) -> None:
         path.mkdir(parents=True)
     instances: dict[str, Any] = _header(THING_CLASSES)
     panoptic: dict[str, Any] = _header((*THING_CLASSES, *STUFF_CLASSES))
+    pairs: list[str] = []
     for image_id, scene in enumerate(scenes, start=1):
         name = f"{image_id:012d}"
         height, width = scene.stuff.shape
@@ -113,8 +123,12 @@ def _write_split(folder: Path, split: str, scenes: Any) -> None:
         segments, ids = _panoptic(scene)
         cv2.imwrite(str(pngs / f"{name}.png"), ids[..., ::-1])
         panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
+        pairs.append(json.dumps({"image": f"{split}2017/{name}.jpg", "text": describe(scene, rng)}))
     for kind, content in (("instances", instances), ("panoptic", panoptic)):
         (folder / "annotations" / f"{kind}_{split}2017.json").write_text(json.dumps(content))
+    texts = [imagine(rng) for _ in range(_TEXTS * len(pairs))]
+    for file, lines in ((f"pairs_{split}.jsonl", pairs), (f"texts_{split}.txt", texts)):
+        (folder / file).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _link(source: Path, target: Path) -> None:
