@@ -22,6 +22,9 @@ __all__ = ["LoadReport", "load_checkpoint", "load_weights"]
 _ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
 """How to tell a bare vision tower (or one inside a ViT-Adapter) by its names, and what stands for ``vision.`` in it."""
 
+_PARTS = ("backbone.", "network.")
+"""Where detectors and segmentors, and pretraining, have the network."""
+
 
 @dataclass
 class LoadReport:
@@ -138,13 +141,14 @@ def load_weights(model: nn.Module, source: str | Path) -> None:
 
 
 def _unwrap(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Strip DDP's prefix and take the backbone out of a detector or segmentor; also returns the names left out."""
+    """Strip DDP's prefix and take the network out of what it was trained in; also returns the names left out."""
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    backbone = {name.removeprefix("backbone."): t for name, t in state.items() if name.startswith("backbone.")}
-    if not backbone:
-        return state, []
-    return backbone, [name for name in state if not name.startswith("backbone.")]
+    for part in _PARTS:
+        network = {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
+        if network:
+            return network, [name for name in state if not name.startswith(part)]
+    return state, []
 
 
 def _rename_root(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -38,9 +38,9 @@ def make_shapes_dataset(
     The folder has ``annotations/{instances,panoptic}_{train,val}2017.json``, ``{train,val}2017/*.jpg`` and
     ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
     ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. For
-    pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``, five
-    times as many sentences about scenes that were not drawn. The same arguments give the same bytes. Written beside and renamed
-    when complete.
+    pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``,
+    five times as many sentences about scenes that were not drawn. The same arguments give the same bytes. Written beside and
+    renamed when complete.
 
     Args:
         out: folder to make.

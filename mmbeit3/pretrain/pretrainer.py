@@ -1,0 +1,101 @@
+"""Masked data modeling as MMEngine trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmbeit3.checkpoint import load_checkpoint, read_state_dict
+from mmbeit3.errors import UserError
+from mmbeit3.models.beit3 import Stream
+from mmbeit3.pretrain.model import MaskedBatch, MaskedDataModeling
+from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid
+from mmbeit3.registry import MODELS
+
+__all__ = ["BEiT3Pretrainer"]
+
+
+@MODELS.register_module()
+class BEiT3Pretrainer(BaseModel):
+    """The network and the image tokenizer whose codes it predicts.
+
+    Args:
+        network: arguments of :class:`~mmbeit3.pretrain.MaskedDataModeling`; the codes are the tokenizer's.
+        tokenizer: arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, or ``dict(preset='base')`` for the released sizes;
+            with ``checkpoint``, an official or own file that is loaded into it when training starts. Without it the codes are
+            those of random weights, which is good for tests alone.
+        mean, std: of the network's input, for values from 0 to 1; the tokenizer has its own.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network.
+    """
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        tokenizer: Mapping[str, Any],
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        sizes = dict(tokenizer)
+        self.tokenizer_checkpoint = sizes.pop("checkpoint", None)
+        preset = sizes.pop("preset", None)
+        if preset not in (None, "base"):
+            raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
+        sizes = {**sizes, "teacher_dims": None, "frozen": True}
+        self.tokenizer = VQKD.base(teacher_dims=None, frozen=True) if preset else VQKD(**sizes)
+        self.network = MaskedDataModeling(**network, num_codes=self.tokenizer.num_codes)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def init_weights(self) -> None:
+        """Load the tokenizer, and what ``init_cfg`` names into the network. Called by MMEngine once the model is built.
+
+        Raises:
+            UserError: if a file cannot be used.
+        """
+        if self.tokenizer_checkpoint is not None:
+            state = read_state_dict(self.tokenizer_checkpoint)
+            wanted = self.tokenizer.state_dict()
+            if lacking := [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]:
+                raise UserError(
+                    f"image tokenizer '{self.tokenizer_checkpoint}' does not fit: {lacking[0]} is missing or of another size "
+                    f"({len(lacking)} of {len(wanted)} tensors)"
+                )
+            self.tokenizer.load_state_dict({name: state[name] for name in wanted})
+        if self.init_cfg:
+            print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
+
+    def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
+        """Losses and accuracies of a step.
+
+        Args:
+            inputs: streams by name; each may hold ``image`` (B, 3, H, W), uint8 RGB, with ``masked_positions`` (B, h, w), and
+                ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T).
+            data_samples: not used.
+            mode: ``'loss'``.
+
+        Raises:
+            ValueError: for another mode.
+        """
+        if mode != "loss":
+            raise ValueError(
+                f"BEiT3Pretrainer has no mode {mode!r}: it is for training; load its weights into BEiT3 to use them"
+            )
+        return self.network.losses({name: self._batch(stream) for name, stream in inputs.items()})
+
+    def _batch(self, given: Mapping[str, Tensor]) -> MaskedBatch:
+        stream = Stream(tokens=given.get("tokens"), padding_mask=given.get("padding_mask"))
+        codes = None
+        if "image" in given:
+            pixels = given["image"].float() / 255
+            masked = given["masked_positions"]
+            codes = codes_for_grid(self.tokenizer, pixels, (masked.shape[1], masked.shape[2]))
+            stream.image = (pixels - self.mean) / self.std
+            stream.masked_positions = masked.flatten(1)
+        return MaskedBatch(stream, codes, given.get("words"), given.get("masked_words"))

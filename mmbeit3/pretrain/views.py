@@ -1,0 +1,111 @@
+"""From records to what the model sees: random views of images, masked blocks, masked words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
+
+__all__ = ["Masking", "RandomView", "TextIds"]
+
+
+class TextIds(Protocol):
+    """What is wanted of a text tokenizer."""
+
+    mask_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without special ones."""
+
+    def batch(self, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:
+        """Ids (B, T) with special ones, and boolean (B, T), True = pad."""
+
+
+class RandomView:
+    """A random crop of an image, perhaps flipped, its colours changed.
+
+    The jitter of 0.4 is the paper's (table 11); the share of the crop, which it does not state, BEiT v2's.
+
+    Args:
+        size: side of the view in pixels.
+        least_share: of the image's area, the smallest crop.
+        jitter: by how much brightness, contrast and saturation may change; 0 for not at all.
+    """
+
+    def __init__(self, size: int, least_share: float = 0.2, jitter: float = 0.4) -> None:
+        steps: list[torch.nn.Module] = [
+            v2.RandomResizedCrop(size, (least_share, 1.0), interpolation=InterpolationMode.BICUBIC, antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+        if jitter:
+            steps.append(v2.ColorJitter(jitter, jitter, jitter))
+        self.steps = v2.Compose(steps)
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """Draw a view (3, size, size), uint8, of an image (H, W, 3), uint8 RGB."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        # torchvision draws from the global generator.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            return self.steps(pixels)
+
+
+class Masking:
+    """Put views and texts together to one stream of a step, with some of it hidden.
+
+    Args:
+        grid: (h, w) of the model's patches.
+        image_ratio: of the patches to hide, in blocks; the paper's 0.4.
+        text_ratio: of the words to hide; the paper's 0.15 in texts, 0.5 in pairs.
+        tokenizer: for texts.
+        max_length: of a text with its special tokens.
+        num_words: random words are drawn from the ids below.
+        least_block: patches in the smallest block.
+    """
+
+    def __init__(
+        self,
+        grid: tuple[int, int] = (14, 14),
+        image_ratio: float = 0.4,
+        text_ratio: float = 0.15,
+        tokenizer: TextIds | None = None,
+        max_length: int = 64,
+        num_words: int = 64001,
+        least_block: int = 16,
+    ) -> None:
+        self.grid = grid
+        self.count = round(image_ratio * grid[0] * grid[1])
+        self.text_ratio = text_ratio
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.num_words = num_words
+        self.least_block = least_block
+
+    def __call__(self, samples: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Collate samples with ``view`` (3, S, S), ``text`` (str), or both.
+
+        Returns:
+            ``image`` (B, 3, S, S) uint8 and ``masked_positions`` (B, h, w); ``tokens``, ``padding_mask``, ``words`` and
+            ``masked_words`` (B, T); as :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` takes them.
+        """
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        stream: dict[str, Tensor] = {}
+        if "view" in samples[0]:
+            stream["image"] = torch.stack([sample["view"] for sample in samples])
+            masks = [mask_blocks(self.grid, self.count, self.least_block, generator=generator) for _ in samples]
+            stream["masked_positions"] = torch.stack(masks)
+        if "text" in samples[0]:
+            if self.tokenizer is None:
+                raise ValueError("a stream with texts needs a tokenizer")
+            words, padding = self.tokenizer.batch([sample["text"] for sample in samples], self.max_length)
+            tokens, masked = mask_tokens(
+                words, padding, self.text_ratio, self.tokenizer.mask_id, self.num_words, generator=generator
+            )
+            stream.update(tokens=tokens, padding_mask=padding, words=words, masked_words=masked)
+        return stream

@@ -1,0 +1,118 @@
+"""Views, masks, tokenizer, network and losses together, as MMEngine calls them."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+
+from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.errors import UserError
+from mmbeit3.models.backbones import BEiT3Vision
+from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
+from mmbeit3.pretrain.tokenizers import VQKD
+from mmbeit3.pretrain.views import Masking, RandomView
+from tests.goldens import ARCH
+
+SIZES = {"dims": 32, "depth": 1, "heads": 2, "image_size": 64, "patch_size": 16, "num_codes": 16, "code_dims": 8}
+
+
+class Letters:
+    """A tokenizer of letters."""
+
+    mask_id = 299
+
+    def encode(self, text):
+        return [3 + ord(letter) % 200 for letter in text]
+
+    def batch(self, texts, max_length):
+        rows = [[0, *self.encode(text)[: max_length - 2], 2] for text in texts]
+        length = max(map(len, rows))
+        tokens = torch.tensor([row + [1] * (length - len(row)) for row in rows])
+        return tokens, tokens == 1
+
+
+def step(seed=0):
+    rng = np.random.default_rng(seed)
+    view = RandomView(64)
+    images = [rng.integers(0, 256, (80, 100, 3), dtype=np.uint8) for _ in range(2)]
+    options = {"grid": (4, 4), "least_block": 2, "tokenizer": Letters(), "num_words": 290}
+    pairs = [{"view": view(image, rng), "text": text} for image, text in zip(images, ("two stars", "a cross"), strict=True)]
+    return {
+        "images": Masking(**options)([{"view": view(image, rng)} for image in images], rng),
+        "texts": Masking(**options)([{"text": "many circles on clouds"}, {"text": "star"}], rng),
+        "pairs": Masking(**options, text_ratio=0.5)(pairs, rng),
+    }
+
+
+def test_a_step():
+    inputs = step()
+    assert inputs["images"]["image"].shape == (2, 3, 64, 64)
+    assert inputs["images"]["image"].dtype == torch.uint8
+    assert inputs["images"]["masked_positions"].flatten(1).sum(dim=1).tolist() == [6, 6]
+    assert inputs["texts"]["masked_words"].sum(dim=1).tolist() == [3, 1]
+    assert set(inputs["texts"]) == {"tokens", "padding_mask", "words", "masked_words"}
+    # The same randomness gives the same step.
+    again = step()
+    assert all(torch.equal(inputs[name][key], again[name][key]) for name in inputs for key in inputs[name])
+
+
+def test_views_leave_the_global_generator_alone():
+    state = torch.random.get_rng_state()
+    RandomView(32)(np.zeros((40, 40, 3), np.uint8), np.random.default_rng(0))
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_trains_with_mmengine():
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
+    model.init_weights()
+    wrapper = build_optim_wrapper(model, {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 2e-3}})
+    before = {name: tensor.clone() for name, tensor in model.tokenizer.state_dict().items()}
+    model.train()
+    data, losses = {"inputs": step()}, []
+    for _ in range(60):
+        log = model.train_step(data, wrapper)
+        losses.append(log["loss"].item())
+    assert losses[-1] < 0.6 * losses[0]
+    assert {"pairs.image.accuracy", "pairs.text.accuracy", "texts.text.accuracy", "images.image.accuracy"} <= set(log)
+    # The targets stay where they are.
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.tokenizer.state_dict().items())
+
+
+def test_codes_are_the_tokenizers():
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES).eval()
+    stream = step()["images"]
+    batch = model._batch(stream)
+    assert torch.equal(batch.codes, model.tokenizer.encode(stream["image"].float() / 255))
+    torch.testing.assert_close(batch.stream.image, (stream["image"].float() / 255 - 0.5) / 0.5)
+
+
+def test_what_it_trains_goes_into_backbones_and_the_full_model(tmp_path):
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "pretrained.pth")
+    for target in (BEiT3(ARCH), BEiT3Vision(ARCH)):
+        report = load_checkpoint(target, tmp_path / "pretrained.pth")
+        assert not report.missing
+        tower = getattr(target, "vision", target)
+        torch.testing.assert_close(tower.embed.proj.weight, model.network.vision.embed.proj.weight)
+
+
+def test_tokenizer_from_a_file(tmp_path):
+    tokenizer = VQKD(**SIZES, teacher_dims=24)
+    torch.save({"model": tokenizer.state_dict()}, tmp_path / "vqkd.pth")
+    model = BEiT3Pretrainer({"arch": ARCH}, {**SIZES, "checkpoint": str(tmp_path / "vqkd.pth")})
+    model.init_weights()
+    image = torch.rand(2, 3, 64, 64)
+    assert torch.equal(model.tokenizer.encode(image), tokenizer.eval().encode(image))
+    other = BEiT3Pretrainer({"arch": ARCH}, {**SIZES, "num_codes": 8, "checkpoint": str(tmp_path / "vqkd.pth")})
+    with pytest.raises(UserError, match="does not fit: quantize"):
+        other.init_weights()
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="unknown preset"):
+        BEiT3Pretrainer({"arch": ARCH}, {"preset": "huge"})
+    with pytest.raises(ValueError, match="no mode 'predict'"):
+        BEiT3Pretrainer({"arch": ARCH}, SIZES)(step(), mode="predict")
+    with pytest.raises(ValueError, match="needs a tokenizer"):
+        Masking()([{"text": "words"}], np.random.default_rng(0))
