@@ -17,6 +17,7 @@ ENGINE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6"]
 DET = [*ENGINE, "onedl-mmdetection>=3.5.1", "pycocotools>=2.0.8"]
 # mmseg's Mask2Former head is built on mmdet's.
 SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy", "regex"]
+PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
 TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -39,5 +40,5 @@ setup(
         "safetensors>=0.4.3",
         "rich>=13",
     ],
-    extras_require={"det": DET, "seg": SEG, "all": SEG, "test": [*SEG, *TEST]},
+    extras_require={"det": DET, "seg": SEG, "pretrain": PRETRAIN, "all": [*SEG, *PRETRAIN], "test": [*SEG, *PRETRAIN, *TEST]},
 )

@@ -9,6 +9,8 @@ from mmbeit3.openmmlab import prepare
 
 prepare()
 
+from mmengine.registry import DATASETS as MMENGINE_DATASETS  # noqa: E402
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS  # noqa: E402
 from mmengine.registry import HOOKS as MMENGINE_HOOKS  # noqa: E402
 from mmengine.registry import METRICS as MMENGINE_METRICS  # noqa: E402
 from mmengine.registry import MODELS as MMENGINE_MODELS  # noqa: E402
@@ -16,7 +18,10 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPP
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=["mmbeit3.models"])
+_MODELS = ["models.backbones", "models.layers", "models.necks", "models.test_time_augs", "pretrain.pretrainer"]
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _MODELS])
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
+FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
 TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets.transforms"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine"])
@@ -27,4 +32,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=["mmbeit3.engine"],
 )
 
-__all__ = ["HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]
+__all__ = ["DATASETS", "FUNCTIONS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]

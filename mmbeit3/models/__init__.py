@@ -1,5 +1,1 @@
-"""Models. Importing this package registers what OpenMMLab configs can name."""
-
-from mmbeit3.models import backbones, layers, necks, test_time_augs
-
-__all__ = ["backbones", "layers", "necks", "test_time_augs"]
+"""Models. ``beit3`` is plain PyTorch; the other packages are OpenMMLab's parts, which :mod:`mmbeit3.registry` finds by name."""

@@ -18,7 +18,9 @@ __all__ = ["Masking", "RandomView", "TextIds"]
 class TextIds(Protocol):
     """What is wanted of a text tokenizer."""
 
-    mask_id: int
+    @property
+    def mask_id(self) -> int:
+        """Id of the mask token."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special ones."""

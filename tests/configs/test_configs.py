@@ -9,7 +9,9 @@ from mmengine.registry import MODELS, init_default_scope
 
 from tests.paths import ROOT
 
-CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
+ALL = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
+PRETRAIN = [path for path in ALL if path.startswith("configs/pretrain/")]
+CONFIGS = [path for path in ALL if path not in PRETRAIN]
 OFFICIAL = re.compile(r"/beit3_(base|large)_itc_patch16_224\.pth$")
 
 
@@ -63,4 +65,23 @@ def test_starts_from_an_official_file(path):
 
 def test_every_config_is_in_the_docs():
     listed = set(re.findall(r"\]\(\.\./(configs/[^)]+\.py)\)", (ROOT / "docs" / "configs.md").read_text()))
-    assert listed == set(CONFIGS)
+    assert listed == set(ALL)
+
+
+@pytest.mark.parametrize("path", PRETRAIN)
+def test_pretraining_builds(path):
+    cfg = Config.fromfile(ROOT / path)
+    assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
+    assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+    counted = sum(p.numel() for p in model.network.parameters())
+    # The released files' counts; the paper says 1.9 billion for the giant, heads not counted.
+    expected = {768: 276.51e6, 1024: 746.71e6, 1408: 1.95e9, 192: 7.36e6}[model.network.arch.embed_dims]
+    assert counted == pytest.approx(expected, rel=1e-3)
+    dataset = cfg.train_dataloader.dataset
+    assert (dataset.image_size, dataset.patch_size) == (model.network.arch.image_size, model.network.arch.patch_size)
+    words = model.network.arch.vocab_size
+    texts = [stream for stream in dataset.streams.values() if stream.kind != "images"]
+    assert all(stream.masking.get("num_words", 64001) < words for stream in texts)

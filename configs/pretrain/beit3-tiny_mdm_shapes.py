@@ -1,0 +1,38 @@
+# Masked data modeling of a tiny BEiT-3 on the made shapes dataset, its sentences and pairs, on two CPU cores. Numbers that are not
+# the paper's are ours. The image tokenizer has random weights: its codes are those of no teacher, but the same patch always has the
+# same code. The vocabulary comes from: python tools/train_text_tokenizer.py data/shapes/texts_train.txt --out data/shapes/texts.spm
+# --vocab-size 50
+_base_ = "../_base_/pretrain.py"
+data = "data/shapes/"
+image_size, patch_size = 128, 16
+image_masking = dict(image_ratio=0.4, least_block=4)
+streams = dict(
+    images=dict(paths=data + "train2017", batch=8, masking=image_masking),
+    texts=dict(paths=data + "texts_train.txt", batch=16, masking=dict(num_words=51)),
+    pairs=dict(paths=data + "pairs_train.jsonl", batch=8, masking=dict(num_words=51, **image_masking)),
+)
+model = dict(
+    type="mmbeit3.BEiT3Pretrainer",
+    network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=64)),
+    tokenizer=dict(dims=96, depth=2, heads=3, image_size=image_size, patch_size=patch_size, num_codes=64, code_dims=16),
+)
+train_dataloader = dict(
+    num_workers=1,
+    dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=data + "texts.spm", streams=streams),
+)
+max_iters = 600
+train_cfg = dict(max_iters=max_iters)
+optim_wrapper = dict(
+    _delete_=True,
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
+    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=1.0),
+    clip_grad=dict(max_norm=3.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
+]
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300, max_keep_ckpts=2))
+env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

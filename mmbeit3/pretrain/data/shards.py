@@ -1,0 +1,179 @@
+"""Records in WebDataset's tar shards, read in sequence and in memory: nothing is unpacked, unpickled or executed."""
+
+from __future__ import annotations
+
+import glob
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbeit3.errors import UserError
+from mmbeit3.pretrain.data.decode import IMAGE_SUFFIXES, decode_image, decode_json, decode_text, text_of
+from mmbeit3.pretrain.data.types import KINDS, BadRecordError, Entry, Place, Record, refuse_address
+
+__all__ = ["TarShards"]
+
+
+class TarShards:
+    """Tar shards as WebDataset has them: members ``key.jpg`` (jpeg, png, webp) and ``key.txt`` or ``key.json``.
+
+    A JSON member is an object with ``text`` or ``caption``; other members, pickles among them, are never looked into.
+    Shards are permuted each epoch and dealt to the readers; where there are fewer shards than readers, several share one
+    and take turns by record. Readers may get unequal numbers of records, so that training on several ranks wants endless
+    reading. A buffer of undecoded records then shuffles each reader's part.
+
+    Args:
+        paths: local paths with brace expansion and wildcards, as ``train-{0000..0099}.tar`` or ``train-*.tar``.
+        kind: 'images', 'texts' or 'pairs'; what else a record has is left out.
+        buffer: records in the shuffle buffer; their bytes are held in memory by each worker.
+
+    Raises:
+        UserError: if the library is missing, a path is an address, a shard is missing, or there are none.
+        ValueError: if the kind is unknown or the buffer has no place.
+    """
+
+    def __init__(self, paths: str | Path | Sequence[str | Path], kind: str, buffer: int = 1000) -> None:
+        if kind not in KINDS or buffer < 1:
+            raise ValueError(f"TarShards: kind '{kind}' must be one of {', '.join(KINDS)}, and buffer {buffer} at least 1")
+        self.paths = _expand([paths] if isinstance(paths, str | Path) else paths)
+        self.kind, self.buffer = kind, buffer
+        names = "\0".join(Path(path).name for path in self.paths)
+        self.fingerprint = f"{len(self.paths)}-{zlib.crc32(names.encode('utf-8', 'surrogateescape')):08x}-{buffer}"
+
+    def entries(self, place: Place, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[Entry]:
+        """A reader's part of an epoch.
+
+        Args:
+            place: the reader.
+            epoch: number of the epoch.
+            seed: of the order.
+            shuffle: whether to permute shards and shuffle in the buffer.
+            start: entries to leave out at the beginning. They are read again, though not decoded, so that the buffer is
+                as it was: exact, at the cost of reading that much of the shards.
+
+        Yields:
+            Entries, the same for the same arguments. A fault of the archive itself is an entry that cannot be loaded.
+        """
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.paths)) if shuffle else range(len(self.paths))
+        shards = [self.paths[int(index)] for index in order]
+        entries = self._dealt(shards, place)
+        if shuffle:
+            entries = _shuffled(entries, self.buffer, np.random.default_rng([seed, epoch, place.stream]))
+        for position, entry in enumerate(entries):
+            if position >= start:
+                yield entry
+
+    def _dealt(self, shards: list[str], place: Place) -> Iterator[Entry]:
+        if len(shards) >= place.streams:
+            for shard in shards[place.stream :: place.streams]:
+                yield from self._read(shard)
+            return
+        number = place.stream % len(shards)
+        sharing = range(number, place.streams, len(shards))
+        turn = sharing.index(place.stream)
+        for index, entry in enumerate(self._read(shards[number])):
+            if index % len(sharing) == turn:
+                yield entry
+
+    def _read(self, shard: str) -> Iterator[Entry]:
+        """All records of a shard, and one entry for every fault of the archive."""
+        from webdataset.tariterators import group_by_keys, tar_file_expander
+
+        faults: list[str] = []
+
+        def noted(error: Exception) -> bool:
+            # The library puts the stream's name behind what tarfile says.
+            faults.append(f"{type(error).__name__}: {str(error.args[0] if error.args else error).partition(' @ ')[0]}")
+            return True
+
+        def ended(error: Exception) -> bool:
+            # What comes after a fault of the stream itself cannot be read: one fault, and the rest is left.
+            return not noted(error)
+
+        def drained() -> Iterator[Entry]:
+            while faults:
+                yield Entry(shard, "(archive)", partial(_fail, faults.pop(0)))
+
+        # The stream is opened here, not by the library, whose opener would run commands for some addresses.
+        try:
+            file = Path(shard).open("rb")  # noqa: SIM115
+        except OSError as error:
+            yield Entry(shard, "(archive)", partial(_fail, f"cannot be opened ({error})"))
+            return
+        with file:
+            members = tar_file_expander([{"url": shard, "stream": file}], handler=ended)
+            for sample in group_by_keys(members, handler=noted):
+                yield from drained()
+                yield Entry(shard, str(sample["__key__"]), partial(_record, sample, self.kind))
+            yield from drained()
+
+
+def _record(sample: dict[str, Any], kind: str) -> Record:
+    has_image, has_text = KINDS[kind]
+    record: Record = {"key": str(sample["__key__"])}
+    if has_image:
+        data = next((sample[suffix] for suffix in IMAGE_SUFFIXES if suffix in sample), None)
+        if data is None:
+            raise BadRecordError(f"no image among its members ({_members(sample)})")
+        record["image"] = decode_image(data)
+    if has_text:
+        if "txt" in sample:
+            record["text"] = decode_text(sample["txt"])
+        elif "json" in sample:
+            record["text"] = text_of(decode_json(sample["json"]), ("text", "caption"))
+        else:
+            raise BadRecordError(f"no txt or json among its members ({_members(sample)})")
+    return record
+
+
+def _members(sample: dict[str, Any]) -> str:
+    return ", ".join(name for name in sample if not name.startswith("__"))
+
+
+def _fail(reason: str) -> Record:
+    raise BadRecordError(f"damaged archive ({reason})")
+
+
+def _shuffled(entries: Iterable[Entry], size: int, rng: np.random.Generator) -> Iterator[Entry]:
+    """Keep ``size`` in hand and give a random one of them for each that comes in; at the end the rest in random order."""
+    held: list[Entry] = []
+    for entry in entries:
+        if len(held) < size:
+            held.append(entry)
+            continue
+        index = int(rng.integers(size))
+        yield held[index]
+        held[index] = entry
+    for index in rng.permutation(len(held)):
+        yield held[int(index)]
+
+
+def _expand(patterns: Sequence[str | Path]) -> list[str]:
+    """Paths of shards, sorted within a wildcard, each once."""
+    try:
+        import webdataset  # noqa: F401
+        from braceexpand import braceexpand
+    except ImportError as error:
+        raise UserError(f"tar shards need webdataset ({error}): pip install 'mmbeit3[pretrain]'") from error
+    found: list[str] = []
+    for pattern in map(str, patterns):
+        refuse_address(pattern)
+        try:
+            paths = list(braceexpand(pattern))
+        except ValueError as error:
+            raise UserError(f"shards '{pattern}': {error}") from error
+        for path in paths:
+            refuse_address(path)
+            # Path.glob takes no absolute patterns.
+            found_here = [path] if Path(path).is_file() else sorted(glob.glob(path))  # noqa: PTH207
+            matches = [name for name in found_here if Path(name).is_file()]
+            if not matches:
+                raise UserError(f"no tar shard '{path}'")
+            found.extend(matches)
+    if not found:
+        raise UserError("no tar shards given")
+    return list(dict.fromkeys(found))

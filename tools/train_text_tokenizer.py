@@ -1,0 +1,29 @@
+"""Train a SentencePiece vocabulary for pretraining on text files of your own."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmbeit3.apis.cli import run
+from mmbeit3.pretrain.data import TextFiles
+from mmbeit3.pretrain.data.source import RecordSource
+from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
+
+
+def main() -> None:
+    """Parse arguments and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("texts", nargs="+", help="plain text files, one text a line, or JSON lines with a 'text' each")
+    parser.add_argument("--out", type=Path, required=True, help="model to write, e.g. data/mine.spm")
+    parser.add_argument("--vocab-size", type=int, default=64000, help="pieces (%(default)s, as the released models have)")
+    args = parser.parse_args()
+
+    def texts() -> Iterator[str]:
+        for record in RecordSource(TextFiles(args.texts), shuffle=False):
+            yield record["text"]
+
+    print(f"vocabulary in {train_text_tokenizer(texts(), args.out, args.vocab_size)}")
+
+
+if __name__ == "__main__":
+    run(main)
