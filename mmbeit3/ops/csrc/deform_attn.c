@@ -2,13 +2,20 @@
  *
  * Layouts, all contiguous: value (B, S, H, D) in float32 or bfloat16; locations (B, Q, H, L, P, 2) and weights (B, Q, H, L, P) in
  * float32; shapes (L, 2) as height and width. Sums are made in float32, in an order that does not depend on the threads.
+ *
+ * Every head of every image is one task. Its values are first put together, (S, D), since in (B, S, H, D) they are spread over as
+ * many pages of memory as all heads' are; and its gradients by the values are summed in a buffer like that.
  */
 #include <stdint.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#else
+static int omp_get_thread_num(void) { return 0; }
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define MAX_D 1024
-#define QUERIES 64 /* of one task of the forward pass */
 
 typedef struct {
     int64_t batch, cells, heads, dims, queries, levels, points;
@@ -35,10 +42,6 @@ INLINE uint16_t narrow(float number) {
     memcpy(&bits, &number, sizeof bits);
     if (number != number) return 0x7fc0;
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); /* round to nearest, ties to even */
-}
-
-INLINE float load(const void *data, int64_t index, int half) {
-    return half ? widen(((const uint16_t *)data)[index]) : ((const float *)data)[index];
 }
 
 /* Find the cells around a point of a map. Returns 0 where it touches none, also for NaN. */
@@ -71,32 +74,46 @@ INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, C
     return 1;
 }
 
-INLINE const void *cell(const void *data, int64_t index, int half) {
-    return half ? (const void *)((const uint16_t *)data + index) : (const void *)((const float *)data + index);
+/* One head's values as float32, (S, D). */
+INLINE void gather(const Problem *p, const void *value, int64_t b, int64_t head, float *map, int dims, int half) {
+    int64_t stride = p->heads * dims, start = b * p->cells * stride + head * dims;
+    for (int64_t s = 0; s < p->cells; s++, start += stride)
+        for (int c = 0; c < dims; c++)
+            map[s * dims + c] = half ? widen(((const uint16_t *)value)[start + c]) : ((const float *)value)[start + c];
 }
 
-INLINE void forward_rows(const Problem *p, const void *value, const float *locations, const float *weights, void *out,
-                         int64_t b, int64_t head, int64_t first, int64_t last, int dims, int half) {
-    int64_t stride = p->heads * dims, samples = p->levels * p->points;
-    for (int64_t q = first; q < last; q++) {
+/* The way back. */
+INLINE void spread(const Problem *p, const float *map, int64_t b, int64_t head, void *value, int dims, int half) {
+    int64_t stride = p->heads * dims, start = b * p->cells * stride + head * dims;
+    for (int64_t s = 0; s < p->cells; s++, start += stride)
+        for (int c = 0; c < dims; c++)
+            if (half)
+                ((uint16_t *)value)[start + c] = narrow(map[s * dims + c]);
+            else
+                ((float *)value)[start + c] = map[s * dims + c];
+}
+
+INLINE void forward_head(const Problem *p, const void *value, const float *locations, const float *weights, void *out, int64_t b,
+                         int64_t head, float *map, int dims, int half) {
+    int64_t samples = p->levels * p->points;
+    gather(p, value, b, head, map, dims, half);
+    for (int64_t q = 0; q < p->queries; q++) {
         int64_t row = (b * p->queries + q) * p->heads + head;
-        const float *location = locations + row * samples * 2, *weight = weights + row * samples;
+        const float *location = locations + row * samples * 2, *weight = weights + row * samples, *level = map;
         float sum[MAX_D];
         for (int c = 0; c < dims; c++) sum[c] = 0.0f;
-        int64_t start = b * p->cells * stride + head * dims;
         for (int64_t l = 0; l < p->levels; l++) {
             int64_t h = p->shapes[2 * l], w = p->shapes[2 * l + 1];
-            const void *map = cell(value, start, half);
             for (int64_t k = 0; k < p->points; k++, location += 2, weight++) {
                 Corners at;
-                if (!around(location, h, w, stride, &at)) continue;
+                if (!around(location, h, w, dims, &at)) continue;
                 float s0 = *weight * at.share[0], s1 = *weight * at.share[1];
                 float s2 = *weight * at.share[2], s3 = *weight * at.share[3];
-                for (int c = 0; c < dims; c++)
-                    sum[c] += s0 * load(map, at.offset[0] + c, half) + s1 * load(map, at.offset[1] + c, half) +
-                              s2 * load(map, at.offset[2] + c, half) + s3 * load(map, at.offset[3] + c, half);
+                const float *v0 = level + at.offset[0], *v1 = level + at.offset[1];
+                const float *v2 = level + at.offset[2], *v3 = level + at.offset[3];
+                for (int c = 0; c < dims; c++) sum[c] += s0 * v0[c] + s1 * v1[c] + s2 * v2[c] + s3 * v3[c];
             }
-            start += h * w * stride;
+            level += h * w * dims;
         }
         if (half)
             for (int c = 0; c < dims; c++) ((uint16_t *)out)[row * dims + c] = narrow(sum[c]);
@@ -105,29 +122,32 @@ INLINE void forward_rows(const Problem *p, const void *value, const float *locat
     }
 }
 
-INLINE void backward_head(const Problem *p, const void *value, const float *locations, const float *weights,
-                          const void *grad_out, float *grad_value, float *grad_locations, float *grad_weights,
-                          int64_t b, int64_t head, int dims, int half) {
-    int64_t stride = p->heads * dims, samples = p->levels * p->points;
+INLINE void backward_head(const Problem *p, const void *value, const float *locations, const float *weights, const void *grad_out,
+                          void *grad_value, float *grad_locations, float *grad_weights, int64_t b, int64_t head, float *map,
+                          float *grad_map, int dims, int half) {
+    int64_t samples = p->levels * p->points;
+    gather(p, value, b, head, map, dims, half);
+    memset(grad_map, 0, p->cells * dims * sizeof(float));
     for (int64_t q = 0; q < p->queries; q++) {
-        int64_t row = (b * p->queries + q) * p->heads + head, sample = row * samples;
+        int64_t row = (b * p->queries + q) * p->heads + head, sample = row * samples, start = 0;
         float grad[MAX_D];
-        for (int c = 0; c < dims; c++) grad[c] = load(grad_out, row * dims + c, half);
-        int64_t start = b * p->cells * stride + head * dims;
+        for (int c = 0; c < dims; c++)
+            grad[c] = half ? widen(((const uint16_t *)grad_out)[row * dims + c]) : ((const float *)grad_out)[row * dims + c];
         for (int64_t l = 0; l < p->levels; l++) {
             int64_t h = p->shapes[2 * l], w = p->shapes[2 * l + 1];
-            const void *map = cell(value, start, half);
-            float *grad_map = grad_value + start;
             for (int64_t k = 0; k < p->points; k++, sample++) {
                 Corners at;
                 float by_weight = 0.0f, by_x = 0.0f, by_y = 0.0f;
-                if (around(locations + 2 * sample, h, w, stride, &at)) {
+                if (around(locations + 2 * sample, h, w, dims, &at)) {
+                    const float *level = map + start;
+                    const float *v0 = level + at.offset[0], *v1 = level + at.offset[1];
+                    const float *v2 = level + at.offset[2], *v3 = level + at.offset[3];
                     float d0 = 0.0f, d1 = 0.0f, d2 = 0.0f, d3 = 0.0f, weight = weights[sample];
                     for (int c = 0; c < dims; c++) {
-                        d0 += grad[c] * load(map, at.offset[0] + c, half);
-                        d1 += grad[c] * load(map, at.offset[1] + c, half);
-                        d2 += grad[c] * load(map, at.offset[2] + c, half);
-                        d3 += grad[c] * load(map, at.offset[3] + c, half);
+                        d0 += grad[c] * v0[c];
+                        d1 += grad[c] * v1[c];
+                        d2 += grad[c] * v2[c];
+                        d3 += grad[c] * v3[c];
                     }
                     by_weight = at.share[0] * d0 + at.share[1] * d1 + at.share[2] * d2 + at.share[3] * d3;
                     by_x = weight * (at.by_x[0] * d0 + at.by_x[1] * d1 + at.by_x[2] * d2 + at.by_x[3] * d3);
@@ -135,7 +155,7 @@ INLINE void backward_head(const Problem *p, const void *value, const float *loca
                     /* One after another: at an edge two of the four can be the same cell. */
                     for (int corner = 0; corner < 4; corner++) {
                         float share = weight * at.share[corner];
-                        float *to = grad_map + at.offset[corner];
+                        float *to = grad_map + start + at.offset[corner];
                         for (int c = 0; c < dims; c++) to[c] += share * grad[c];
                     }
                 }
@@ -143,52 +163,55 @@ INLINE void backward_head(const Problem *p, const void *value, const float *loca
                 grad_locations[2 * sample] = by_x * (float)w;
                 grad_locations[2 * sample + 1] = by_y * (float)h;
             }
-            start += h * w * stride;
+            start += h * w * dims;
         }
     }
+    spread(p, grad_map, b, head, grad_value, dims, half);
 }
 
 /* The usual widths of a head get code of their own. */
-#define FOR_DIMS(CALL)              \
-    switch (p->dims) {              \
-        case 8: CALL(8); break;     \
-        case 16: CALL(16); break;   \
-        case 24: CALL(24); break;   \
-        case 32: CALL(32); break;   \
-        case 44: CALL(44); break;   \
-        case 48: CALL(48); break;   \
-        case 64: CALL(64); break;   \
+#define FOR_DIMS(CALL)               \
+    switch (p->dims) {               \
+        case 8: CALL(8); break;      \
+        case 16: CALL(16); break;    \
+        case 24: CALL(24); break;    \
+        case 32: CALL(32); break;    \
+        case 44: CALL(44); break;    \
+        case 48: CALL(48); break;    \
+        case 64: CALL(64); break;    \
         default: CALL((int)p->dims); \
     }
 
-void deform_attn_forward(const Problem *p, const void *value, const float *locations, const float *weights, void *out) {
-    int64_t heads = p->batch * p->heads, chunks = (p->queries + QUERIES - 1) / QUERIES;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(p->threads)
-    for (int64_t bh = 0; bh < heads; bh++)
-        for (int64_t chunk = 0; chunk < chunks; chunk++) {
-            int64_t b = bh / p->heads, head = bh % p->heads, first = chunk * QUERIES;
-            int64_t last = first + QUERIES < p->queries ? first + QUERIES : p->queries;
-#define ROWS(N)                                                                                   \
-    if (p->half)                                                                                  \
-        forward_rows(p, value, locations, weights, out, b, head, first, last, N, 1);              \
-    else                                                                                          \
-        forward_rows(p, value, locations, weights, out, b, head, first, last, N, 0)
-            FOR_DIMS(ROWS)
-        }
+/* workspace: cells * dims floats for each thread. */
+void deform_attn_forward(const Problem *p, const void *value, const float *locations, const float *weights, void *out,
+                         float *workspace) {
+#pragma omp parallel for schedule(static) num_threads(p->threads)
+    for (int64_t task = 0; task < p->batch * p->heads; task++) {
+        int64_t b = task / p->heads, head = task % p->heads;
+        float *map = workspace + omp_get_thread_num() * p->cells * p->dims;
+#define FORWARD(N)                                                                  \
+    if (p->half)                                                                    \
+        forward_head(p, value, locations, weights, out, b, head, map, N, 1);        \
+    else                                                                            \
+        forward_head(p, value, locations, weights, out, b, head, map, N, 0)
+        FOR_DIMS(FORWARD)
+    }
 }
 
-/* grad_value must be zero. Every head is one task, so that no two threads add to the same place. */
-void deform_attn_backward(const Problem *p, const void *value, const float *locations, const float *weights,
-                          const void *grad_out, float *grad_value, float *grad_locations, float *grad_weights) {
-    int64_t heads = p->batch * p->heads;
+/* workspace: twice as much. */
+void deform_attn_backward(const Problem *p, const void *value, const float *locations, const float *weights, const void *grad_out,
+                          void *grad_value, float *grad_locations, float *grad_weights, float *workspace) {
 #pragma omp parallel for schedule(static) num_threads(p->threads)
-    for (int64_t bh = 0; bh < heads; bh++) {
-        int64_t b = bh / p->heads, head = bh % p->heads;
-#define HEAD(N)                                                                                                        \
-    if (p->half)                                                                                                       \
-        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, N, 1); \
-    else                                                                                                               \
-        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, N, 0)
-        FOR_DIMS(HEAD)
+    for (int64_t task = 0; task < p->batch * p->heads; task++) {
+        int64_t b = task / p->heads, head = task % p->heads, size = p->cells * p->dims;
+        float *map = workspace + 2 * omp_get_thread_num() * size, *grad_map = map + size;
+#define BACKWARD(N)                                                                                                          \
+    if (p->half)                                                                                                             \
+        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, map, grad_map, \
+                      N, 1);                                                                                                 \
+    else                                                                                                                     \
+        backward_head(p, value, locations, weights, grad_out, grad_value, grad_locations, grad_weights, b, head, map, grad_map, \
+                      N, 0)
+        FOR_DIMS(BACKWARD)
     }
 }

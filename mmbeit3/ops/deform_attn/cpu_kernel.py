@@ -1,7 +1,7 @@
 """Deformable attention on a CPU by a compiled kernel (``ops/csrc/deform_attn.c``).
 
-Both passes are deterministic, whatever the number of threads: sums are made in float32 in a fixed order. The backward pass
-gives each thread whole heads, so it scales up to B * heads threads.
+Both passes are deterministic, whatever the number of threads: sums are made in float32 in a fixed order. A thread gets whole
+heads, so it scales up to B * heads threads.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
     B, Q = locations.shape[:2]
     out = value.new_empty(B, Q, value.shape[2] * value.shape[3])
     problem, _sizes = _problem(value, shapes, locations)
-    load_library("deform_attn").deform_attn_forward(ctypes.byref(problem), *_addresses(value, locations, weights, out))
+    workspace = _workspace(problem, 1)
+    buffers = _addresses(value, locations, weights, out, workspace)
+    load_library("deform_attn").deform_attn_forward(ctypes.byref(problem), *buffers)
     return out
 
 
@@ -73,12 +75,12 @@ def backward(
     """Gradients of :func:`forward` by ``value`` (in its dtype), ``locations`` and ``weights`` (float32)."""
     value, locations, weights = value.contiguous(), locations.contiguous(), weights.contiguous()
     grad_output = grad_output.to(value.dtype).contiguous()
-    grad_value = torch.zeros(value.shape, dtype=torch.float32)
-    grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
+    gradients = torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
     problem, _sizes = _problem(value, shapes, locations)
-    buffers = _addresses(value, locations, weights, grad_output, grad_value, grad_locations, grad_weights)
+    workspace = _workspace(problem, 2)
+    buffers = _addresses(value, locations, weights, grad_output, *gradients, workspace)
     load_library("deform_attn").deform_attn_backward(ctypes.byref(problem), *buffers)
-    return grad_value.to(value.dtype), grad_locations, grad_weights
+    return gradients
 
 
 def _problem(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor) -> tuple[_Problem, ctypes.Array[ctypes.c_int64]]:
@@ -89,8 +91,15 @@ def _problem(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor) ->
     _, Q, _, L, P, _ = locations.shape
     sizes = (ctypes.c_int64 * (2 * L))(*(side for shape in shapes for side in shape))
     half = int(value.dtype == torch.bfloat16)
-    return _Problem(B, S, heads, d, Q, L, P, ctypes.addressof(sizes), half, torch.get_num_threads()), sizes
+    threads = max(1, min(torch.get_num_threads(), B * heads))
+    return _Problem(B, S, heads, d, Q, L, P, ctypes.addressof(sizes), half, threads), sizes
+
+
+def _workspace(problem: _Problem, maps: int) -> Tensor:
+    """Room for one head's values (and gradients) in each thread."""
+    return torch.empty(maps * problem.threads * problem.cells * problem.dims)
 
 
 def _addresses(*tensors: Tensor) -> list[ctypes.c_void_p]:
+    """Where tensors are; the caller keeps them alive."""
     return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
