@@ -7,6 +7,7 @@ AVX-512. oneDNN, which PyTorch brings as well, goes by what the processor can: 1
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -32,12 +33,15 @@ class Linear(nn.Linear):
 def replace_linears(model: nn.Module) -> int:
     """Have every plain ``torch.nn.Linear`` inside a model, such as a detection head's, compute by :func:`linear`.
 
-    In place; parameters, names and results stay as they are. Subclasses of ``torch.nn.Linear`` are left alone.
+    In place; parameters, names and results stay as they are. Subclasses of ``torch.nn.Linear`` are left alone, but for mmcv's
+    wrapper, which does no more than its base since PyTorch 1.5.
 
     Returns:
         How many layers were changed.
     """
-    plain = [module for module in model.modules() if type(module) is nn.Linear]
+    wrappers = sys.modules.get("mmcv.cnn.bricks.wrappers")
+    kinds = (nn.Linear,) if wrappers is None else (nn.Linear, wrappers.Linear)
+    plain = [module for module in model.modules() if type(module) in kinds]
     for module in plain:
         module.__class__ = Linear
     return len(plain)

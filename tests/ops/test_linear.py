@@ -64,6 +64,14 @@ def test_registered_as_it_should_be():
     torch.library.opcheck(torch.ops.mmbeit3.linear, tuple(t.requires_grad_() for t in leaves))
 
 
+def test_mmcvs_wrapper_is_replaced():
+    from mmcv.cnn import Linear as Wrapper
+
+    model = torch.nn.Sequential(Wrapper(3, 4))
+    assert replace_linears(model) == 1
+    assert type(model[0]) is Linear
+
+
 def test_a_models_own_layers_are_replaced():
     model = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.TransformerEncoderLayer(4, 2, 8), Linear(4, 2))
     x = torch.randn(40, 8)
