@@ -101,7 +101,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
 
-max_iters = 900
+max_iters = 1300
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     type="OptimWrapper",
@@ -114,5 +114,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
 ]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=300))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=650))
 env_cfg = dict(dist_cfg=dict(backend="gloo"))
