@@ -29,7 +29,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["mmbeit3", "mmbeit3.*"]),
-    package_data={"mmbeit3": ["py.typed", "ops/csrc/*.c"]},
+    package_data={"mmbeit3": ["py.typed", "ops/csrc/*.c", "ops/csrc/*.h"]},
     install_requires=[
         # Before 2.6 torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
         "torch>=2.6",

@@ -45,7 +45,8 @@ def load_library(name: str) -> ctypes.CDLL:
     source = _SOURCES / f"{name}.c"
     compiler = _compiler()
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False, timeout=_TIMEOUT).stdout
-    identity = "\n".join([source.read_text(encoding="utf-8"), *compiler, version, *_OPTIMIZE, _processor()])
+    sources = [path.read_text(encoding="utf-8") for path in (source, *sorted(_SOURCES.glob("*.h")))]
+    identity = "\n".join([*sources, *compiler, version, *_OPTIMIZE, _processor()])
     folder = cache_folder()
     path = folder / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"
     problems = []
@@ -55,7 +56,7 @@ def load_library(name: str) -> ctypes.CDLL:
         try:
             if not target.is_file():
                 _compile(compiler, source, target, link)
-            return ctypes.CDLL(str(target), mode=os.RTLD_NOW)
+            return ctypes.CDLL(str(target), mode=getattr(os, "RTLD_NOW", ctypes.DEFAULT_MODE))
         except (CompileError, OSError) as error:
             problems.append(str(error))
     raise CompileError(f"{source.name} cannot be compiled or loaded: {problems[-1]}")

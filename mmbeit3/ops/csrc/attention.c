@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "bfloat16.h"
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #define PAIRS_POSSIBLE 1
@@ -14,7 +16,6 @@
 #define PAIRS_POSSIBLE 0
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
 #define LANES 16
 #define ROWS 6       /* queries of a strip: with PANEL columns its sums fill the registers */
 #define PANEL 64     /* keys side by side in memory */
@@ -31,20 +32,6 @@ typedef struct {
     int64_t half, threads;                            /* half: everything is bfloat16 */
     double scale;
 } Problem;
-
-INLINE float widen(uint16_t stored) {
-    uint32_t bits = (uint32_t)stored << 16;
-    float number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
-INLINE uint16_t narrow(float number) {
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    if (number != number) return 0x7fc0;
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); /* round to nearest, ties to even */
-}
 
 INLINE int64_t round_up(int64_t number, int64_t step) { return (number + step - 1) / step * step; }
 

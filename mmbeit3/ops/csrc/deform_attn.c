@@ -8,13 +8,14 @@
  */
 #include <stdint.h>
 #include <string.h>
+
+#include "bfloat16.h"
 #ifdef _OPENMP
 #include <omp.h>
 #else
 static int omp_get_thread_num(void) { return 0; }
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
 #define MAX_D 1024
 
 typedef struct {
@@ -29,20 +30,6 @@ typedef struct {
     float share[4];                  /* bilinear weights; 0 for cells outside of the map */
     float by_x[4], by_y[4];          /* their derivatives by the point's place in cells */
 } Corners;
-
-INLINE float widen(uint16_t stored) {
-    uint32_t bits = (uint32_t)stored << 16;
-    float number;
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
-INLINE uint16_t narrow(float number) {
-    uint32_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    if (number != number) return 0x7fc0;
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16); /* round to nearest, ties to even */
-}
 
 /* Find the cells around a point of a map. Returns 0 where it touches none, also for NaN. */
 INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, Corners *corners) {
