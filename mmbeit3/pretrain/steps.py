@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.data import Place, RecordSource, open_records
+from mmbeit3.pretrain.data.dataset import process_rank
 from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.pretrain.views import Masking, RandomView
 from mmbeit3.registry import DATASETS, FUNCTIONS
@@ -105,6 +105,5 @@ class PretrainSteps(IterableDataset[dict[str, dict[str, dict[str, Tensor]]]]):
 
 def _place() -> Place:
     """Which of all data loaders' workers this is."""
-    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
     worker = get_worker_info()
-    return Place(rank, world_size, worker.id if worker else 0, worker.num_workers if worker else 1)
+    return Place(*process_rank(), worker.id if worker else 0, worker.num_workers if worker else 1)

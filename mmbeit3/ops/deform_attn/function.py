@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -111,13 +111,6 @@ def _first_usable(device_type: str, dtype: torch.dtype) -> str:
     return chosen
 
 
-class _Saved(NamedTuple):
-    """What the backward pass needs besides tensors."""
-
-    shapes: list[int]
-    kernel: str
-
-
 @torch.library.custom_op("mmbeit3::ms_deform_attn", mutates_args=())
 def _forward_op(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str) -> Tensor:
     return _module(kernel).forward(value, _pairs(shapes), locations, weights)
@@ -146,12 +139,12 @@ def _backward_fake(
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     value, shapes, locations, weights, kernel = inputs
     ctx.save_for_backward(value, locations, weights)
-    ctx.saved = _Saved(shapes, kernel)
+    ctx.shapes, ctx.kernel = shapes, kernel
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     value, locations, weights = ctx.saved_tensors
-    gradients = _backward_op(grad_output, value, ctx.saved.shapes, locations, weights, ctx.saved.kernel)
+    gradients = _backward_op(grad_output, value, ctx.shapes, locations, weights, ctx.kernel)
     return gradients[0], None, gradients[1], gradients[2], None
 
 

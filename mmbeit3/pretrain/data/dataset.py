@@ -14,7 +14,7 @@ from mmbeit3.pretrain.data.records import Records
 from mmbeit3.pretrain.data.source import RecordSource
 from mmbeit3.pretrain.data.types import Place, Record
 
-__all__ = ["RecordDataset"]
+__all__ = ["RecordDataset", "process_rank"]
 
 
 class RecordDataset(IterableDataset[Any]):
@@ -99,9 +99,7 @@ class RecordDataset(IterableDataset[Any]):
     def _find_rank(self) -> tuple[int, int]:
         if self._rank is not None:
             return self._rank
-        if dist.is_available() and dist.is_initialized():
-            return dist.get_rank(), dist.get_world_size()
-        return 0, 1
+        return process_rank()
 
     def set_epoch(self, epoch: int) -> None:
         """Start at that epoch and forget what was consumed; workers that run already do not hear of it."""
@@ -135,3 +133,10 @@ class RecordDataset(IterableDataset[Any]):
 
 def _start(worker: int, epoch: int) -> dict[str, int]:
     return {"worker": worker, "epoch": epoch, "position": 0, "errors": 0}
+
+
+def process_rank() -> tuple[int, int]:
+    """Rank of this process and number of ranks, 0 of 1 where there is no process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
