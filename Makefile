@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo pretrain-demo compare-pretraining test lint clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,12 @@ $(STAMP): setup.py requirements/constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
+
+pretrain-demo: $(STAMP)
+	$(BIN)/python tools/pretrain_demo.py
+
+compare-pretraining: $(STAMP)
+	$(BIN)/python tools/compare_pretraining.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4

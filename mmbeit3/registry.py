@@ -15,16 +15,26 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS  # noqa: E402
 from mmengine.registry import METRICS as MMENGINE_METRICS  # noqa: E402
 from mmengine.registry import MODELS as MMENGINE_MODELS  # noqa: E402
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES  # noqa: E402
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
-_MODELS = ["models.backbones", "models.layers", "models.necks", "models.test_time_augs", "pretrain.pretrainer"]
+_MODELS = [
+    "models.backbones",
+    "models.layers",
+    "models.necks",
+    "models.test_time_augs",
+    "pretrain.contrastive_tuner",
+    "pretrain.pretrainer",
+    "pretrain.tokenizer_trainer",
+]
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _MODELS])
 DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
 FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
 TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets.transforms"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine", "mmbeit3.pretrain.hooks"])
+STRATEGIES = Registry("strategy", parent=MMENGINE_STRATEGIES, scope="mmbeit3", locations=["mmbeit3.engine.strategies"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
@@ -32,4 +42,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=["mmbeit3.engine"],
 )
 
-__all__ = ["DATASETS", "FUNCTIONS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "TRANSFORMS"]
+__all__ = ["DATASETS", "FUNCTIONS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "STRATEGIES", "TRANSFORMS"]

@@ -14,6 +14,7 @@ WHAT: dict[str, tuple[str, dict[str, Any]]] = {
     "ops": ("deformable attention by itself, and in Mask2Former's pixel decoder", {"sides": [512]}),
     "backbone": ("forward passes: tower, ViT-Adapter, image with text", {"sides": [224, 512, 1024], "adapter_sides": [512]}),
     "train-step": ("forward and backward passes, and their peak memory", {"sides": [512], "adapter_sides": [512]}),
+    "pretrain-step": ("a step of masked data modeling on images, texts and pairs, and its peak memory", {"sides": [224]}),
     "memory": ("peak memory of a training step by what is recomputed", {"arch": "large", "sides": [896]}),
 }
 """Each subcommand: what it measures, and its defaults."""
@@ -36,12 +37,15 @@ def main() -> None:
         if suite in ("backbone", "train-step"):
             command.add_argument("--adapter-sides", type=int, nargs="+", help="the same for the ViT-Adapter (%(default)s)")
             command.add_argument("--compile", action="store_true", help="torch.compile of ours and of timm's as well")
+        if suite == "pretrain-step":
+            command.add_argument("--batch", type=int, default=4, help="images, texts and pairs, as many of each (%(default)s)")
         command.set_defaults(**defaults)
     args = parser.parse_args()
     settings = Settings(
         arch=args.arch,
         sides=tuple(args.sides),
         adapter_sides=tuple(getattr(args, "adapter_sides", [])),
+        batch=getattr(args, "batch", Settings.batch),
         dtypes=tuple(args.dtype),
         device=args.device,
         threads=args.threads,

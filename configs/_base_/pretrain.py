@@ -2,7 +2,8 @@
 # paper's (arXiv 2208.10442, table 11). Unstated there, and chosen: words are replaced as in BERT, texts of up to 64 tokens, crops of
 # at least a fifth of the image (BEiT v2), losses summed with equal weights.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
-custom_hooks = [dict(type="mmbeit3.FastLinearHook")]
+custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.ExactResumeHook")]
+randomness = dict(seed=0)
 default_scope = "mmengine"
 image_size, patch_size = 224, 16
 image_masking = dict(image_ratio=0.4)
@@ -17,11 +18,11 @@ streams = dict(
     ),
 )
 train_dataloader = dict(
-    batch_size=None,
+    batch_size=1,  # a step, which is of so many images, texts and pairs as the streams say
     num_workers=8,
     persistent_workers=True,
     sampler=None,
-    collate_fn=dict(type="mmbeit3.as_it_is"),
+    collate_fn=dict(type="mmbeit3.only_item"),
     dataset=dict(
         type="mmbeit3.PretrainSteps",
         image_size=image_size,
@@ -31,7 +32,7 @@ train_dataloader = dict(
     ),
 )
 max_iters = 1_000_000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, fast_forward_on_resume=True)  # the hook above does it
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="bfloat16",

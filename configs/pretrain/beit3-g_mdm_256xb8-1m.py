@@ -11,3 +11,4 @@ model = dict(
     tokenizer=dict(preset="base", checkpoint="checkpoints/vqkd_encoder_base_decoder_3x768x12_clip-d5036aa7.pth"),
 )
 train_dataloader = dict(dataset=dict(patch_size=patch_size, streams=streams))
+default_hooks = dict(filled_in=dict(type="mmbeit3.FilledInHook", interval=5000))

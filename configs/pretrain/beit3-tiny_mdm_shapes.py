@@ -1,20 +1,28 @@
 # Masked data modeling of a tiny BEiT-3 on the made shapes dataset, its sentences and pairs, on two CPU cores. Numbers that are not
-# the paper's are ours. The image tokenizer has random weights: its codes are those of no teacher, but the same patch always has the
-# same code. The vocabulary comes from: python tools/train_text_tokenizer.py data/shapes/texts_train.txt --out data/shapes/texts.spm
-# --vocab-size 50
+# the paper's are ours. Before it come the vocabulary (python tools/train_text_tokenizer.py data/shapes/texts_train.txt --out
+# data/shapes/texts.spm --vocab-size 50) and the image tokenizer (python tools/train.py configs/pretrain/vqkd-tiny_shapes.py).
 _base_ = "../_base_/pretrain.py"
 data = "data/shapes/"
 image_size, patch_size = 128, 16
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(
     images=dict(paths=data + "train2017", batch=8, masking=image_masking),
-    texts=dict(paths=data + "texts_train.txt", batch=16, masking=dict(num_words=51)),
-    pairs=dict(paths=data + "pairs_train.jsonl", batch=8, masking=dict(num_words=51, **image_masking)),
+    texts=dict(paths=data + "texts_train.txt", batch=16),
+    pairs=dict(paths=data + "pairs_train.jsonl", batch=8, masking=dict(text_ratio=0.5, **image_masking)),
 )
 model = dict(
     type="mmbeit3.BEiT3Pretrainer",
     network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=64)),
-    tokenizer=dict(dims=96, depth=2, heads=3, image_size=image_size, patch_size=patch_size, num_codes=64, code_dims=16),
+    tokenizer=dict(
+        dims=128,
+        depth=2,
+        heads=2,
+        image_size=image_size,
+        patch_size=patch_size,
+        num_codes=64,
+        code_dims=16,
+        checkpoint="work_dirs/vqkd-tiny_shapes/iter_600.pth",
+    ),
 )
 train_dataloader = dict(
     num_workers=1,
@@ -34,5 +42,9 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
 ]
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300, max_keep_ckpts=2))
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(interval=300, max_keep_ckpts=2),
+    filled_in=dict(type="mmbeit3.FilledInHook", interval=100),
+)
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.runner import Runner
+from mmengine.runner._flexible_runner import FlexibleRunner
 
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.errors import UserError
+from mmbeit3.pretrain.checks import check_pretraining
 
 __all__ = ["build_runner", "read_config", "use_tta"]
 
@@ -58,12 +62,26 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
         read_state_dict(cfg.load_from)
     check_data(cfg, splits)
+    check_pretraining(cfg)
     for split in splits:
         _name_unreadable_images(cfg.get(f"{split}_dataloader"))
+    if cfg.get("launcher") == "pytorch" and get_device() == "cpu":
+        _distribute_on_cpus(cfg)
     try:
-        return Runner.from_cfg(cfg)
+        # Strategies, such as sharded training, have a runner of their own.
+        return (FlexibleRunner if "strategy" in cfg else Runner).from_cfg(cfg)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the config cannot be built: {_one_line(error)}") from error
+
+
+def _distribute_on_cpus(cfg: Config) -> None:
+    """What MMEngine leaves to GPUs: it takes one for each process, and tells its wrapper of the model the number."""
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    if "strategy" not in cfg:
+        cfg.setdefault(
+            "model_wrapper_cfg", {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+        )
 
 
 def _name_unreadable_images(cfg: Any) -> None:

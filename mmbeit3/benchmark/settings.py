@@ -27,7 +27,8 @@ class Settings:
         sides: sides of the square images in pixels, multiples of 32.
         adapter_sides: sides for the ViT-Adapter where ``sides`` are the plain tower's.
         fused_side: side of the image that goes with a text.
-        text_tokens: length of that text.
+        text_tokens: length of that text, and of the longest in pretraining.
+        batch: images, texts and pairs in a step of pretraining, as many of each.
         dtypes: names of :data:`DTYPES`; bfloat16 means autocast from float32 weights.
         device: ``'cpu'`` or ``'cuda'``.
         threads: of PyTorch's operators and of the compiled CPU kernel.
@@ -41,6 +42,7 @@ class Settings:
     adapter_sides: tuple[int, ...] = (512,)
     fused_side: int = 480
     text_tokens: int = 64
+    batch: int = 4
     dtypes: tuple[str, ...] = ("float32",)
     device: str = "cpu"
     threads: int = 1
@@ -64,6 +66,8 @@ class Settings:
                 raise UserError(f"a side of {side} pixels: give a positive multiple of {_STRIDE}")
         if unknown := [name for name in self.dtypes if name not in DTYPES]:
             raise UserError(f"unknown dtype {', '.join(unknown)}: choose from {', '.join(DTYPES)}")
+        if self.batch < 1:
+            raise UserError(f"a batch of {self.batch}: give at least one")
         if self.threads < 1:
             raise UserError(f"{self.threads} threads: give at least one")
         if self.budget <= 0:
@@ -87,6 +91,7 @@ class Settings:
             adapter_sides=(64,),
             fused_side=64,
             text_tokens=8,
+            batch=min(self.batch, 2),
             budget=0.1,
             quick=True,
         )

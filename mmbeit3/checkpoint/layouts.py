@@ -25,16 +25,22 @@ class Rule:
         theirs: the other layout's names; several are parts of ours, concatenated along the first axis.
         drop_rows: rows at the start of ours that the other layout does not have; zeros when read.
         batch_dim: the other layout has a leading axis of size 1.
+        scalar: the other layout has no axis, where ours has one of size 1.
+        outside: the other layout's prefix does not stand before it.
     """
 
     ours: str
     theirs: tuple[str, ...]
     drop_rows: int = 0
     batch_dim: bool = False
+    scalar: bool = False
+    outside: bool = False
 
     def to_ours(self, parts: list[Tensor]) -> Tensor:
         """Put the other layout's tensors together to ours."""
         tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.scalar:
+            tensor = tensor.reshape(1)
         if self.batch_dim:
             tensor = tensor.squeeze(0)
         if self.drop_rows:
@@ -43,6 +49,8 @@ class Rule:
 
     def to_theirs(self, tensor: Tensor) -> list[Tensor]:
         """Take ours apart into the other layout's tensors."""
+        if self.scalar:
+            return [tensor.reshape(())]
         tensor = tensor[self.drop_rows :]
         if self.batch_dim:
             tensor = tensor.unsqueeze(0)
@@ -98,8 +106,9 @@ class Layout:
             if rule is None:
                 theirs[name] = tensor
                 continue
+            prefix = "" if rule.outside else self.prefix
             for their, part in zip(rule.theirs, rule.to_theirs(tensor), strict=True):
-                theirs[self.prefix + their.replace("{i}", index)] = part
+                theirs[prefix + their.replace("{i}", index)] = part
         return theirs
 
 
@@ -117,6 +126,7 @@ def _affine(ours: str, *theirs: str) -> Iterator[Rule]:
 
 
 def _official_rules() -> Iterator[Rule]:
+    yield Rule("logit_scale", ("logit_scale",), scalar=True, outside=True)
     yield Rule("vision.embed.cls_token", ("vision_embed.cls_token",))
     yield Rule("vision.embed.mask_token", ("vision_embed.mask_token",))
     yield from _affine("vision.embed.proj", "vision_embed.proj")

@@ -1,5 +1,5 @@
-"""Optimizer constructors and hooks for MMEngine's runner."""
+"""Optimizer constructors, hooks and strategies for MMEngine's runner."""
 
-from mmbeit3.engine import hooks, optimizers
+from mmbeit3.engine import hooks, optimizers, strategies
 
-__all__ = ["hooks", "optimizers"]
+__all__ = ["hooks", "optimizers", "strategies"]

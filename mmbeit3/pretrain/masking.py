@@ -114,7 +114,8 @@ def mask_tokens(
     order = torch.rand(tokens.shape, generator=generator, device=device).masked_fill(~words, 2.0).argsort(dim=1).argsort(dim=1)
     chosen = order < wanted.unsqueeze(1)
     fate = torch.rand(tokens.shape, generator=generator, device=device)
-    ordinary = torch.tensor([i for i in range(num_words) if i not in set(special_ids) | {mask_id}], device=device)
+    words_alone = torch.arange(num_words, device=device)
+    ordinary = words_alone[~torch.isin(words_alone, torch.tensor([*special_ids, mask_id], device=device))]
     random_words = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator, device=device)]
     result = torch.where(chosen & (fate < by_mask), mask_id, tokens)
     return torch.where(chosen & (fate >= by_mask) & (fate < by_mask + by_word), random_words, result), chosen

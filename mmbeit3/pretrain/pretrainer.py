@@ -10,11 +10,11 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmbeit3.checkpoint import load_checkpoint, read_state_dict
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Stream
 from mmbeit3.pretrain.model import MaskedBatch, MaskedDataModeling
-from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid
+from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid, load_vqkd, read_vqkd_state
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3Pretrainer"]
@@ -26,9 +26,10 @@ class BEiT3Pretrainer(BaseModel):
 
     Args:
         network: arguments of :class:`~mmbeit3.pretrain.MaskedDataModeling`; the codes are the tokenizer's.
-        tokenizer: arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, or ``dict(preset='base')`` for the released sizes;
-            with ``checkpoint``, an official or own file that is loaded into it when training starts. Without it the codes are
-            those of random weights, which is good for tests alone.
+        tokenizer: ``checkpoint``, a file of an image tokenizer, released or trained by ``mmbeit3.VQKDTrainer``. With
+            ``preset='base'``, the released sizes, or with arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD` it is read
+            when training starts; with neither, at once, and its shapes say the sizes. Sizes without a file give the codes of
+            random weights, which is good for tests alone.
         mean, std: of the network's input, for values from 0 to 1; the tokenizer has its own.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network.
     """
@@ -47,8 +48,13 @@ class BEiT3Pretrainer(BaseModel):
         preset = sizes.pop("preset", None)
         if preset not in (None, "base"):
             raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
-        sizes = {**sizes, "teacher_dims": None, "frozen": True}
-        self.tokenizer = VQKD.base(teacher_dims=None, frozen=True) if preset else VQKD(**sizes)
+        if preset:
+            self.tokenizer = VQKD.base(teacher_dims=None, frozen=True)
+        elif sizes or self.tokenizer_checkpoint is None:
+            self.tokenizer = VQKD(**{**sizes, "teacher_dims": None, "frozen": True})
+        else:
+            self.tokenizer = load_vqkd(self.tokenizer_checkpoint, teacher_dims=None, frozen=True)
+            self.tokenizer_checkpoint = None
         self.network = MaskedDataModeling(**network, num_codes=self.tokenizer.num_codes)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -60,7 +66,7 @@ class BEiT3Pretrainer(BaseModel):
             UserError: if a file cannot be used.
         """
         if self.tokenizer_checkpoint is not None:
-            state = read_state_dict(self.tokenizer_checkpoint)
+            state = read_vqkd_state(self.tokenizer_checkpoint)
             wanted = self.tokenizer.state_dict()
             if lacking := [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]:
                 raise UserError(
@@ -72,22 +78,25 @@ class BEiT3Pretrainer(BaseModel):
             print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
-        """Losses and accuracies of a step.
+        """Losses and accuracies of a step, or what the model takes the masked parts for.
 
         Args:
             inputs: streams by name; each may hold ``image`` (B, 3, H, W), uint8 RGB, with ``masked_positions`` (B, h, w), and
                 ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T).
             data_samples: not used.
-            mode: ``'loss'``.
+            mode: ``'loss'``, or ``'predict'`` for :meth:`~mmbeit3.pretrain.MaskedDataModeling.fill_in` with, besides,
+                ``NAME.codes``, the image tokenizer's true codes (B, N).
 
         Raises:
             ValueError: for another mode.
         """
-        if mode != "loss":
-            raise ValueError(
-                f"BEiT3Pretrainer has no mode {mode!r}: it is for training; load its weights into BEiT3 to use them"
-            )
-        return self.network.losses({name: self._batch(stream) for name, stream in inputs.items()})
+        batches = {name: self._batch(stream) for name, stream in inputs.items()}
+        if mode == "loss":
+            return self.network.losses(batches)
+        if mode == "predict":
+            codes = {f"{name}.codes": batch.codes for name, batch in batches.items() if batch.codes is not None}
+            return {**codes, **self.network.fill_in(batches)}
+        raise ValueError(f"BEiT3Pretrainer has no mode {mode!r}: 'loss' or 'predict'; for features load its weights into BEiT3")
 
     def _batch(self, given: Mapping[str, Tensor]) -> MaskedBatch:
         stream = Stream(tokens=given.get("tokens"), padding_mask=given.get("padding_mask"))

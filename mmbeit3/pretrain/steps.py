@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data import Place, RecordSource, open_records
-from mmbeit3.pretrain.data.dataset import process_rank
+from mmbeit3.pretrain.data import Place, Record, RecordSource, ResumableDataset, open_records
 from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.pretrain.views import Masking, RandomView
 from mmbeit3.registry import DATASETS, FUNCTIONS
 
-__all__ = ["PretrainSteps", "as_it_is"]
+__all__ = ["PretrainSteps", "only_item"]
 
 _ENDLESS = 2**31
 _KINDS = ("images", "texts", "pairs")
 
 
 @FUNCTIONS.register_module()
-def as_it_is(step: Any) -> Any:
-    """For ``collate_fn``: a step needs no collating any more."""
+def only_item(steps: Sequence[Any]) -> Any:
+    """For ``collate_fn``: a step is a whole batch already, and comes alone.
+
+    ``batch_size=None`` would say the same to PyTorch, but MMEngine's ``FlexibleRunner`` asks for a number.
+    """
+    (step,) = steps
     return step
 
 
 @DATASETS.register_module()
-class PretrainSteps(IterableDataset[dict[str, dict[str, dict[str, Tensor]]]]):
+class PretrainSteps(ResumableDataset):
     """Endless steps of several streams.
 
-    In a config's ``train_dataloader`` with ``batch_size=None``, ``sampler=None``, ``collate_fn=dict(type='mmbeit3.as_it_is')``.
+    In a config's ``train_dataloader`` with ``batch_size=1``, ``sampler=None`` and
+    ``collate_fn=dict(type='mmbeit3.only_item')``.
 
     Args:
         streams: names to dicts of ``kind`` (``'images'``, ``'texts'`` or ``'pairs'``), ``paths`` as
@@ -61,7 +64,7 @@ class PretrainSteps(IterableDataset[dict[str, dict[str, dict[str, Tensor]]]]):
         super().__init__()
         self.seed = seed
         self.max_errors = max_errors
-        ids = None if tokenizer is None else TextTokenizer(tokenizer)
+        self.tokenizer = ids = None if tokenizer is None else TextTokenizer(tokenizer)
         side = image_size // patch_size
         self.records, self.batches, self.views, self.maskings = {}, {}, {}, {}
         for name, stream in streams.items():
@@ -79,31 +82,37 @@ class PretrainSteps(IterableDataset[dict[str, dict[str, dict[str, Tensor]]]]):
         """MMEngine wants to know; it is more than anybody trains for."""
         return _ENDLESS
 
-    def __iter__(self) -> Iterator[dict[str, dict[str, dict[str, Tensor]]]]:
-        """This worker's steps: ``inputs`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`."""
-        place = _place()
+    def read(self, place: Place, position: Mapping[str, Any] | None) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """A reader's steps, each of it drawn by a generator that is seeded by the reader and the step's number."""
         sources = {
-            name: iter(RecordSource(records, place, self.seed, endless=True, max_errors=self.max_errors))
+            name: RecordSource(records, place, self.seed, endless=True, max_errors=self.max_errors)
             for name, records in self.records.items()
         }
-        rng = np.random.default_rng([self.seed, place.stream])
-        while True:
-            inputs = {}
+        step = 0
+        if position is not None:
+            step = position["step"]
             for name, source in sources.items():
-                samples = []
-                for _ in range(self.batches[name]):
-                    record = next(source)
-                    sample: dict[str, Any] = {}
-                    if "image" in record:
-                        sample["view"] = self.views[name](record["image"], rng)
-                    if "text" in record:
-                        sample["text"] = record["text"]
-                    samples.append(sample)
-                inputs[name] = self.maskings[name](samples, rng)
-            yield {"inputs": inputs}
+                source.load_state_dict(position["streams"].get(name, {}))
+        records = {name: iter(source) for name, source in sources.items()}
+        while True:
+            rng = np.random.default_rng([self.seed, place.stream, step])
+            inputs = {name: self._draw(name, stream, rng) for name, stream in records.items()}
+            step += 1
+            yield inputs, {"step": step, "streams": {name: source.state_dict() for name, source in sources.items()}}
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """This worker's steps: ``inputs`` of the models; ``data_samples`` is the position, for ``mmbeit3.ExactResumeHook``."""
+        for inputs, state in super().__iter__():
+            yield {"inputs": inputs, "data_samples": state}
 
-def _place() -> Place:
-    """Which of all data loaders' workers this is."""
-    worker = get_worker_info()
-    return Place(*process_rank(), worker.id if worker else 0, worker.num_workers if worker else 1)
+    def _draw(self, name: str, records: Iterator[Record], rng: np.random.Generator) -> dict[str, Tensor]:
+        samples = []
+        for _ in range(self.batches[name]):
+            record = next(records)
+            sample: dict[str, Any] = {}
+            if "image" in record:
+                sample["view"] = self.views[name](record["image"], rng)
+            if "text" in record:
+                sample["text"] = record["text"]
+            samples.append(sample)
+        return self.maskings[name](samples, rng)

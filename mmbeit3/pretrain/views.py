@@ -63,30 +63,27 @@ class Masking:
 
     Args:
         grid: (h, w) of the model's patches.
-        image_ratio: of the patches to hide, in blocks; the paper's 0.4.
-        text_ratio: of the words to hide; the paper's 0.15 in texts, 0.5 in pairs.
+        image_ratio: of the patches to hide, in blocks; the paper's 0.4. None for images that are only looked at.
+        text_ratio: of the words to hide; the paper's 0.15 in texts, 0.5 in pairs. None for texts that are only read.
         tokenizer: for texts.
         max_length: of a text with its special tokens.
-        num_words: random words are drawn from the ids below.
         least_block: patches in the smallest block.
     """
 
     def __init__(
         self,
         grid: tuple[int, int] = (14, 14),
-        image_ratio: float = 0.4,
-        text_ratio: float = 0.15,
+        image_ratio: float | None = 0.4,
+        text_ratio: float | None = 0.15,
         tokenizer: TextIds | None = None,
         max_length: int = 64,
-        num_words: int = 64001,
         least_block: int = 16,
     ) -> None:
         self.grid = grid
-        self.count = round(image_ratio * grid[0] * grid[1])
+        self.count = None if image_ratio is None else round(image_ratio * grid[0] * grid[1])
         self.text_ratio = text_ratio
         self.tokenizer = tokenizer
         self.max_length = max_length
-        self.num_words = num_words
         self.least_block = least_block
 
     def __call__(self, samples: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> dict[str, Tensor]:
@@ -94,20 +91,25 @@ class Masking:
 
         Returns:
             ``image`` (B, 3, S, S) uint8 and ``masked_positions`` (B, h, w); ``tokens``, ``padding_mask``, ``words`` and
-            ``masked_words`` (B, T); as :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` takes them.
+            ``masked_words`` (B, T); without ``masked_positions``, or ``words`` and ``masked_words``, where nothing is to be
+            hidden; as :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` takes them.
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         stream: dict[str, Tensor] = {}
         if "view" in samples[0]:
             stream["image"] = torch.stack([sample["view"] for sample in samples])
-            masks = [mask_blocks(self.grid, self.count, self.least_block, generator=generator) for _ in samples]
-            stream["masked_positions"] = torch.stack(masks)
+            if self.count is not None:
+                masks = [mask_blocks(self.grid, self.count, self.least_block, generator=generator) for _ in samples]
+                stream["masked_positions"] = torch.stack(masks)
         if "text" in samples[0]:
             if self.tokenizer is None:
                 raise ValueError("a stream with texts needs a tokenizer")
             words, padding = self.tokenizer.batch([sample["text"] for sample in samples], self.max_length)
-            tokens, masked = mask_tokens(
-                words, padding, self.text_ratio, self.tokenizer.mask_id, self.num_words, generator=generator
-            )
-            stream.update(tokens=tokens, padding_mask=padding, words=words, masked_words=masked)
+            if self.text_ratio is None:
+                stream.update(tokens=words, padding_mask=padding)
+            else:
+                # Random words are drawn from the ids below the mask token's, which is the last one.
+                mask_id = self.tokenizer.mask_id
+                tokens, masked = mask_tokens(words, padding, self.text_ratio, mask_id, mask_id, generator=generator)
+                stream.update(tokens=tokens, padding_mask=padding, words=words, masked_words=masked)
         return stream

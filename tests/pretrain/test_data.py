@@ -13,9 +13,33 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data import ImageFolder, PairFiles, Place, RecordDataset, RecordSource, TarShards, TextFiles, open_records
+from mmbeit3.pretrain.data import (
+    ImageFolder,
+    PairFiles,
+    Place,
+    RecordSource,
+    ResumableDataset,
+    TarShards,
+    TextFiles,
+    open_records,
+)
 
 COUNT = 23
+
+
+class Readings(ResumableDataset):
+    """Records with their numbers."""
+
+    def __init__(self, records, endless=False, max_errors=100):
+        super().__init__()
+        self.records, self.endless, self.max_errors = records, endless, max_errors
+
+    def read(self, place, position):
+        source = RecordSource(self.records, place, endless=self.endless, max_errors=self.max_errors)
+        if position is not None:
+            source.load_state_dict(position)
+        for record in source:
+            yield int(record["text"].split()[1]), source.state_dict()
 
 
 def picture(index, size=(5, 7)):
@@ -123,7 +147,7 @@ def test_positions_of_others_are_refused(tmp_path):
     with pytest.raises(UserError, match="data was"):
         RecordSource(TextFiles(tmp_path / "a.txt"), Place(0, 2)).load_state_dict(state)
     with pytest.raises(UserError, match="not a position"):
-        RecordDataset(records).load_state_dict({"epoch": 1})
+        Readings(records).load_state_dict({"epoch": 1})
     with pytest.raises(ValueError, match="no such reader"):
         Place(2, 2)
 
@@ -341,56 +365,44 @@ def test_endless_reader_without_records(tmp_path):
         next(iter(RecordSource(TextFiles(tmp_path / "a.txt"), Place(1, 2), endless=True)))
 
 
-def number_and_draw(record, rng):
-    return int(record["text"].split()[1]), int(rng.integers(1 << 30))
-
-
-def keep(batch):
-    return batch
-
-
 @pytest.mark.parametrize("layout", ["lines", "1"])
 def test_loader_with_two_workers(tmp_path, layout):
-    records = make_records(layout, tmp_path)
-    dataset = RecordDataset(records, number_and_draw, endless=False)
-    loader = DataLoader(dataset, batch_size=4, num_workers=2, collate_fn=keep)
-    first, again = list(loader), list(loader)
+    loader = DataLoader(Readings(make_records(layout, tmp_path)), batch_size=None, num_workers=2)
+    first, again = [number for number, _ in loader], [number for number, _ in loader]
     assert first == again
-    assert sorted(number for batch in first for number, _ in batch) == list(range(COUNT))
-    assert len({draw for batch in first for _, draw in batch}) == COUNT
-    dataset.set_epoch(1)
-    assert list(loader) != first
+    assert sorted(first) == list(range(COUNT))
 
 
 @pytest.mark.parametrize("layout", ["lines", "1"])
-@pytest.mark.parametrize(("num_workers", "stop"), [(0, 3), (2, 1), (2, 4), (2, 9)])
+@pytest.mark.parametrize(("num_workers", "stop"), [(0, 3), (2, 1), (2, 4), (2, 9), (3, 31)])
 def test_loader_resumes_in_the_same_order(tmp_path, layout, num_workers, stop):
     records = make_records(layout, tmp_path)
+    total = 2 * COUNT
 
     def loader():
-        dataset = RecordDataset(records, number_and_draw, with_state=True)
-        return dataset, iter(DataLoader(dataset, batch_size=3, num_workers=num_workers, collate_fn=keep))
+        dataset = Readings(records, endless=True)
+        return dataset, iter(DataLoader(dataset, batch_size=None, num_workers=num_workers))
 
-    def take(dataset, batches, count):
+    def take(dataset, items, count):
         taken = []
         for _ in range(count):
-            batch = next(batches)
-            taken.append([result for result, _ in batch])
-            dataset.consumed(batch[-1][1])
+            number, state = next(items)
+            taken.append(number)
+            dataset.consumed(state)
         return taken
 
-    whole = take(*loader(), 14)
-    dataset, batches = loader()
-    begun = take(dataset, batches, stop)
+    whole = take(*loader(), total)
+    dataset, items = loader()
+    begun = take(dataset, items, stop)
     state = json.loads(json.dumps(dataset.state_dict()))
-    resumed = RecordDataset(records, number_and_draw, with_state=True)
+    resumed = Readings(records, endless=True)
     resumed.load_state_dict(state)
-    batches = iter(DataLoader(resumed, batch_size=3, num_workers=num_workers, collate_fn=keep))
-    assert begun + take(resumed, batches, 14 - stop) == whole
+    items = iter(DataLoader(resumed, batch_size=None, num_workers=num_workers))
+    assert begun + take(resumed, items, total - stop) == whole
 
 
 def test_resuming_with_other_workers_is_refused(tmp_path):
-    dataset = RecordDataset(make_texts(tmp_path), with_state=True)
+    dataset = Readings(make_texts(tmp_path))
     _, state = next(iter(dataset))
     dataset.consumed(state)
     with pytest.raises(UserError, match="num_workers was 1 and is 2"):
@@ -399,7 +411,7 @@ def test_resuming_with_other_workers_is_refused(tmp_path):
 
 def test_errors_reach_the_loader(tmp_path):
     (tmp_path / "a.jsonl").write_text("{\n{\n")
-    dataset = RecordDataset(TextFiles(tmp_path / "a.jsonl"), max_errors=0)
+    dataset = Readings(TextFiles(tmp_path / "a.jsonl"), max_errors=0)
     with pytest.raises(UserError, match="more than 0 unusable records"):
         next(iter(DataLoader(dataset, num_workers=1, batch_size=None)))
 
@@ -411,10 +423,10 @@ def test_rank_of_the_process_group(tmp_path, monkeypatch):
     parts, copies = [], []
     for rank in range(2):
         monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-        dataset = RecordDataset(records, endless=False)
-        parts.append(numbers(dataset))
+        dataset = Readings(records)
+        parts.append([number for number, _ in dataset])
         copies.append(pickle.loads(pickle.dumps(dataset)))
     assert sorted(parts[0] + parts[1]) == list(range(COUNT))
     # A spawned worker has no process group.
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: False)
-    assert [numbers(copy) for copy in copies] == parts
+    assert [[number for number, _ in copy] for copy in copies] == parts

@@ -1,10 +1,12 @@
 """What is masked: how much, where, and by what."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmbeit3.pretrain import masking
 from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
 
 
@@ -29,6 +31,45 @@ def test_masked_patches_stand_together():
     assert min(int(neighbours(mask)) for mask in blocks) > 1.3 * int(neighbours(scattered.view(14, 14)))
     # Every place is masked sometimes.
     assert torch.stack([mask_blocks((14, 14), 78) for _ in range(200)]).any(dim=0).all()
+
+
+def test_blocks_are_as_defined(monkeypatch):
+    """Over 10,000 draws: 40% of the patches, every place alike, and first blocks as BEiT's algorithm draws them."""
+    first: list[tuple[int, int]] = []
+    real = masking._add_block
+
+    def watched(mask, *args):
+        empty = not mask.any()
+        added = real(mask, *args)
+        if empty:
+            first.append((int(mask.any(dim=1).sum()), int(mask.any(dim=0).sum())))
+        return added
+
+    monkeypatch.setattr(masking, "_add_block", watched)
+    draws, side, count, least = 10_000, 14, 78, 16
+    generator = torch.Generator().manual_seed(0)
+    often = sum(mask_blocks((side, side), count, least, generator=generator).int() for _ in range(draws)) / draws
+    assert float(often.mean()) == pytest.approx(count / side**2, abs=1e-6)
+    # The middle is covered by more of the possible blocks than the corners are, and all is symmetric.
+    torch.testing.assert_close(often, often.flip(0), atol=0.04, rtol=0)
+    torch.testing.assert_close(often, often.T, atol=0.04, rtol=0)
+    assert 0.03 < float(often.min()) < 0.1 < 0.5 < float(often.max()) < 0.8
+
+    # The definition, written once more: area uniform, aspect ratio uniform in its logarithm; what does not fit is drawn again.
+    rng = np.random.default_rng(1)
+    expected = []
+    while len(expected) < draws:
+        area, ratio = rng.uniform(least, count), np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3)))
+        rows, columns = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if rows < side and columns < side and rows * columns <= count:
+            expected.append((rows, columns))
+    assert len(first) == draws
+    for measure in (lambda rows, columns: rows * columns, lambda rows, columns: rows / columns):
+        found, wanted = (np.sort([measure(*block) for block in blocks]) for blocks in (first, expected))
+        # Kolmogorov and Smirnov's distance; 0.028 is exceeded once in a thousand times by draws of the same distribution.
+        at = np.concatenate([found, wanted])
+        distance = np.abs(np.searchsorted(found, at, "right") - np.searchsorted(wanted, at, "right")).max() / draws
+        assert distance < 0.028
 
 
 @pytest.mark.parametrize("count", [-1, 17])
@@ -56,6 +97,18 @@ def test_words_are_as_many_as_wanted(ratio):
     assert torch.equal(chosen.sum(dim=1), (words * ratio).round().clamp(min=1).long().minimum(words))
     assert not chosen[tokens <= 2].any()
     assert torch.equal(masked[~chosen], tokens[~chosen])
+
+
+def test_special_tokens_are_never_masked():
+    """Over 10,000 texts."""
+    tokens, padding = texts(batch=10_000)
+    masked, chosen = mask_tokens(tokens, padding, 0.15, 250, 200)
+    assert not chosen[(tokens <= 2) | padding].any()
+    assert torch.equal(masked[tokens <= 2], tokens[tokens <= 2])
+    words = int((tokens > 2).sum())
+    assert int(chosen.sum()) / words == pytest.approx(0.15, abs=0.01)
+    often = (chosen.sum(dim=0) / (tokens > 2).sum(dim=0).clamp(min=1))[1:-1]
+    assert float(often.max() - often.min()) < 0.1
 
 
 def test_by_what_words_are_replaced():

@@ -7,12 +7,12 @@ from mmengine.optim import build_optim_wrapper
 
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
-from mmbeit3.models.backbones import BEiT3Vision
+from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.tokenizers import VQKD
 from mmbeit3.pretrain.views import Masking, RandomView
-from tests.goldens import ARCH
+from tests.goldens import ARCH, golden
 
 SIZES = {"dims": 32, "depth": 1, "heads": 2, "image_size": 64, "patch_size": 16, "num_codes": 16, "code_dims": 8}
 
@@ -36,7 +36,7 @@ def step(seed=0):
     rng = np.random.default_rng(seed)
     view = RandomView(64)
     images = [rng.integers(0, 256, (80, 100, 3), dtype=np.uint8) for _ in range(2)]
-    options = {"grid": (4, 4), "least_block": 2, "tokenizer": Letters(), "num_words": 290}
+    options = {"grid": (4, 4), "least_block": 2, "tokenizer": Letters()}
     pairs = [{"view": view(image, rng), "text": text} for image, text in zip(images, ("two stars", "a cross"), strict=True)]
     return {
         "images": Masking(**options)([{"view": view(image, rng)} for image in images], rng),
@@ -87,14 +87,53 @@ def test_codes_are_the_tokenizers():
     torch.testing.assert_close(batch.stream.image, (stream["image"].float() / 255 - 0.5) / 0.5)
 
 
-def test_what_it_trains_goes_into_backbones_and_the_full_model(tmp_path):
+def adapter(init_cfg):
+    """A ViT-Adapter as a detector's config gives it."""
+    return ViTAdapter(
+        {"type": "mmbeit3.BEiT3Vision", "arch": ARCH},
+        [(i, i) for i in range(4)],
+        conv_inplane=8,
+        deform_num_heads=3,
+        norm_cfg={"type": "GN", "num_groups": 8},
+        init_cfg=init_cfg,
+    )
+
+
+def test_what_it_trains_goes_into_backbones_by_init_cfg_alone(tmp_path):
     model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
     torch.save({"state_dict": model.state_dict()}, tmp_path / "pretrained.pth")
-    for target in (BEiT3(ARCH), BEiT3Vision(ARCH)):
-        report = load_checkpoint(target, tmp_path / "pretrained.pth")
-        assert not report.missing
-        tower = getattr(target, "vision", target)
-        torch.testing.assert_close(tower.embed.proj.weight, model.network.vision.embed.proj.weight)
+    init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "pretrained.pth")}
+    plain, adapted = BEiT3Vision(ARCH, init_cfg=init_cfg), adapter(init_cfg)
+    image = torch.randn(1, 3, 64, 64)
+    expected, _ = model.network.vision.embed(image)
+    for backbone, tower in ((plain, plain), (adapted, adapted.vit)):
+        backbone.init_weights()
+        found, _ = tower.embed(image)
+        torch.testing.assert_close(found, expected)
+        for name, value in tower.layers.state_dict().items():
+            torch.testing.assert_close(value, model.network.vision.layers.state_dict()[name], msg=name)
+
+
+def test_what_it_trains_goes_into_the_full_model(tmp_path):
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "pretrained.pth")
+    target = BEiT3(ARCH)
+    assert not load_checkpoint(target, tmp_path / "pretrained.pth").missing
+    torch.testing.assert_close(target.vision.embed.proj.weight, model.network.vision.embed.proj.weight)
+
+
+def test_pretraining_starts_from_official_files_heads_included(tmp_path):
+    official = golden("beit3_tiny_a.npz")["weights"]
+    official = {name: value.half() for name, value in official.items() if name.startswith("beit3.")}
+    for head, rows in (("mim_head", SIZES["num_codes"]), ("mlm_head", 300)):
+        official |= {f"{head}.weight": torch.randn(rows, 48).half(), f"{head}.bias": torch.randn(rows).half()}
+    torch.save({"model": official}, tmp_path / "beit3_tiny_patch16_224.pth")
+    init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "beit3_tiny_patch16_224.pth")}
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES, init_cfg=init_cfg)
+    model.init_weights()
+    for head in ("mim_head", "mlm_head"):
+        torch.testing.assert_close(model.network.get_parameter(f"{head}.weight"), official[f"{head}.weight"].float())
+    torch.testing.assert_close(model.network.language.embed.words.weight, official["beit3.text_embed.weight"].float())
 
 
 def test_tokenizer_from_a_file(tmp_path):
@@ -112,7 +151,7 @@ def test_tokenizer_from_a_file(tmp_path):
 def test_bad_arguments():
     with pytest.raises(ValueError, match="unknown preset"):
         BEiT3Pretrainer({"arch": ARCH}, {"preset": "huge"})
-    with pytest.raises(ValueError, match="no mode 'predict'"):
-        BEiT3Pretrainer({"arch": ARCH}, SIZES)(step(), mode="predict")
+    with pytest.raises(ValueError, match="no mode 'tensor'"):
+        BEiT3Pretrainer({"arch": ARCH}, SIZES)(step(), mode="tensor")
     with pytest.raises(ValueError, match="needs a tokenizer"):
         Masking()([{"text": "words"}], np.random.default_rng(0))

@@ -29,6 +29,7 @@ def cfg(shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(shapes.parent.parent)
     cfg = Config.fromfile(ROOT / "configs" / "pretrain" / "beit3-tiny_mdm_shapes.py")
     cfg.work_dir = str(tmp_path)
+    cfg.model.tokenizer.checkpoint = None
     cfg.train_dataloader.num_workers = 0
     cfg.train_dataloader.persistent_workers = False
     for stream in cfg.train_dataloader.dataset.streams.values():
@@ -49,6 +50,17 @@ def test_trains_and_resumes(cfg, tmp_path):
     assert runner.iter == 4
     log = runner.message_hub.get_scalar("train/pairs.text.loss")
     assert torch.isfinite(torch.tensor(log.current()))
+
+
+def test_shows_what_it_fills_in(cfg, tmp_path):
+    cfg.default_hooks.filled_in.update(interval=2, count=1)
+    build_runner(cfg, ("train",)).train()
+    pictures = sorted(path.name for path in tmp_path.rglob("vis_image/*.png"))
+    assert pictures == ["images_2.png", "pairs_2.png"]
+    (log,) = tmp_path.glob("*/*.log")
+    said = [line for line in log.read_text().splitlines() if " pairs: " in line]
+    assert len(said) == 1
+    assert "[" in said[0]
 
 
 def test_steps_are_whole_and_the_same_again(cfg):

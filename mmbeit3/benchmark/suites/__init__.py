@@ -9,6 +9,7 @@ from mmbeit3.benchmark.settings import Settings
 from mmbeit3.benchmark.suites.memory import memory
 from mmbeit3.benchmark.suites.networks import backbone, train_step
 from mmbeit3.benchmark.suites.ops import ops
+from mmbeit3.benchmark.suites.pretrain_step import pretrain_step
 
 __all__ = ["SUITES"]
 
@@ -16,5 +17,6 @@ SUITES: dict[str, Callable[[Settings], Iterator[Case]]] = {
     "ops": ops,
     "backbone": backbone,
     "train-step": train_step,
+    "pretrain-step": pretrain_step,
     "memory": memory,
 }

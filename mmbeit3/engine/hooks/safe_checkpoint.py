@@ -55,7 +55,8 @@ class SafeCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, such that a kill at any moment leaves something to resume.
 
     MMEngine deletes an old checkpoint before the new one is written, writes in place, and rewrites ``last_checkpoint`` in
-    place. Here the new file is complete under its name first, then ``last_checkpoint`` names it, then old ones go.
+    place. Here the new file is complete under its name first, then ``last_checkpoint`` names it, then old ones go. Before it
+    saves, on all ranks, it calls ``before_checkpoint(runner)`` of the hooks that have one.
 
     Args:
         max_keep_ckpts: how many to keep; -1 for all, else at least 2, so that one is left if the newest is damaged.
@@ -71,7 +72,17 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs.setdefault("backend_args", {"backend": "mmbeit3_atomic"})
         super().__init__(*args, max_keep_ckpts=max_keep_ckpts, **kwargs)
 
+    def before_train(self, runner: Runner) -> None:
+        """Remove what a killed run left half written."""
+        super().before_train(runner)
+        if is_main_process():
+            for folder in {Path(self.out_dir), Path(runner.work_dir)}:
+                for pattern in (".*.pth-*.tmp", ".last_checkpoint-*.tmp"):
+                    for leftover in folder.glob(pattern):
+                        leftover.unlink()
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        runner.call_hook("before_checkpoint")
         outdated: list[int] = []
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             # MMEngine's queue is of this length and drops the oldest silently.

@@ -1,11 +1,13 @@
 """The BEiT-3 network in plain PyTorch: towers that meet in attention. Imports nothing of OpenMMLab."""
 
 from mmbeit3.models.beit3.arch import ARCHS, Arch, get_arch
+from mmbeit3.models.beit3.dual_encoder import DualEncoder
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.init import init_beit3
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.packed import Stream, run_streams
+from mmbeit3.models.beit3.sharding import sharding_units
 from mmbeit3.models.beit3.tower import Tower, run_layer
 from mmbeit3.models.beit3.windows import WindowOrder
 
@@ -16,6 +18,7 @@ __all__ = [
     "AttentionProjections",
     "BEiT3",
     "BEiT3Output",
+    "DualEncoder",
     "Expert",
     "FeedForward",
     "Stream",
@@ -27,4 +30,5 @@ __all__ = [
     "init_beit3",
     "run_layer",
     "run_streams",
+    "sharding_units",
 ]

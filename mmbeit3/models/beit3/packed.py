@@ -6,13 +6,13 @@ runs within each stream. Results are those of separate passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.beit3.expert import FeedForward
@@ -21,6 +21,8 @@ from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
 __all__ = ["Stream", "run_streams"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass
@@ -145,12 +147,10 @@ def run_streams(network: BEiT3, streams: Sequence[Stream]) -> list[BEiT3Output]:
 
 def _layer(network: BEiT3, plan: _Plan, used: Sequence[str], index: int, *rows: Tensor) -> tuple[Tensor, ...]:
     towers = [cast(Tower, getattr(network, name)) for name in used]
-    experts = [tower.experts[index] for tower in towers]
+    projections = [tower.experts[index].attn for tower in towers]
     heads = network.arch.num_heads
-    projected = {
-        name: plan.split(name, expert.attn.qkv(expert.attn.norm(own)).unflatten(1, (3, heads, -1)))
-        for name, expert, own in zip(used, experts, rows, strict=True)
-    }
+    packed = _each_once(projections, rows, lambda attn, own: attn.qkv(attn.norm(own)))
+    projected = {name: plan.split(name, own.unflatten(1, (3, heads, -1))) for name, own in zip(used, packed, strict=True)}
     attended: dict[str, list[Tensor]] = {name: [] for name in used}
     for number, (parts, mask) in enumerate(zip(plan.parts, plan.masks, strict=True)):
         joint = torch.cat([part.unpack(cast(Tensor, projected[name][number])) for name, part in parts.items()], dim=1)
@@ -158,29 +158,53 @@ def _layer(network: BEiT3, plan: _Plan, used: Sequence[str], index: int, *rows: 
         out = attend(q, k, v, mask).transpose(1, 2).flatten(2)
         for (name, part), own in zip(parts.items(), out.split([part.length for part in parts.values()], dim=1), strict=True):
             attended[name].append(part.pack(own))
+    merged = _each_once(
+        projections, [torch.cat(attended[name]) for name in used], lambda attn, own: attn.out(attn.inner_norm(own))
+    )
     factors = _drop_path(towers, used, plan, index, rows)
-    results = []
-    for name, expert, own in zip(used, experts, rows, strict=True):
-        own = own + expert.attn.out(expert.attn.inner_norm(torch.cat(attended[name]))) * factors[name][0]
-        results.append(own + _feed_forward(network, plan, name, index, own, expert.ffn) * factors[name][1])
-    return tuple(results)
+    rows = tuple(own + new * factors[name][0] for name, own, new in zip(used, rows, merged, strict=True))
+    fed = _feed_forward(network, plan, used, index, rows)
+    return tuple(own + new * factors[name][1] for name, own, new in zip(used, rows, fed, strict=True))
 
 
-def _feed_forward(network: BEiT3, plan: _Plan, name: str, index: int, rows: Tensor, own: FeedForward) -> Tensor:
-    """A tower's own FFN; for pairs, in the paper's last layers, the vision-language one."""
+def _feed_forward(network: BEiT3, plan: _Plan, used: Sequence[str], index: int, rows: Sequence[Tensor]) -> list[Tensor]:
+    """Each tower's own FFN; for pairs, in the paper's last layers, the vision-language one."""
+    own = [cast(Tower, getattr(network, name)).experts[index].ffn for name in used]
     if str(index) not in network.fusion_ffns:
-        return own(rows)
+        return _each_once(own, rows, lambda ffn, tokens: ffn(tokens))
     fused = cast(FeedForward, network.fusion_ffns[str(index)])
-    pairs = [len(parts) == 2 for parts in plan.parts]
-    pieces = plan.split(name, rows)
-    outputs: list[Tensor | None] = [None] * len(pieces)
-    for ffn, wanted in ((own, False), (fused, True)):
-        chosen = [i for i, piece in enumerate(pieces) if piece is not None and pairs[i] == wanted]
-        if chosen:
-            together = ffn(torch.cat([cast(Tensor, pieces[i]) for i in chosen]))
-            for i, piece in zip(chosen, together.split([len(cast(Tensor, pieces[i])) for i in chosen]), strict=True):
-                outputs[i] = piece
-    return torch.cat([piece for piece in outputs if piece is not None])
+    ffns, pieces, owners = [], [], []
+    for owner, (name, ffn, tokens) in enumerate(zip(used, own, rows, strict=True)):
+        for parts, piece in zip(plan.parts, plan.split(name, tokens), strict=True):
+            if piece is not None:
+                ffns.append(fused if len(parts) == 2 else ffn)
+                pieces.append(piece)
+                owners.append(owner)
+    outputs = _each_once(ffns, pieces, lambda ffn, tokens: ffn(tokens))
+    return [torch.cat([out for out, its in zip(outputs, owners, strict=True) if its == owner]) for owner in range(len(used))]
+
+
+def _each_once(modules: Sequence[_Module], rows: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]) -> list[Tensor]:
+    """Call each distinct module once, over all rows that are its: one product, and one gathering of sharded weights.
+
+    Args:
+        modules: for each of ``rows`` the module it goes through.
+        rows: (M_i, C) each.
+        call: what to do with a module and rows, row by row.
+
+    Returns:
+        For each of ``rows`` what became of it.
+    """
+    outputs: list[Tensor | None] = [None] * len(rows)
+    for module in dict.fromkeys(modules):
+        its = [number for number, other in enumerate(modules) if other is module]
+        if len(its) == 1:
+            outputs[its[0]] = call(module, rows[its[0]])
+            continue
+        together = call(module, torch.cat([rows[number] for number in its]))
+        for number, piece in zip(its, together.split([len(rows[number]) for number in its]), strict=True):
+            outputs[number] = piece
+    return cast("list[Tensor]", outputs)
 
 
 def _drop_path(

@@ -1,8 +1,8 @@
 """Raw records for pretraining: images, texts and pairs, from files or from tar shards, shuffled, sharded and resumable."""
 
-from mmbeit3.pretrain.data.dataset import RecordDataset
 from mmbeit3.pretrain.data.local import ImageFolder, PairFiles, TextFiles
 from mmbeit3.pretrain.data.records import Records, open_records
+from mmbeit3.pretrain.data.resumable import ResumableDataset
 from mmbeit3.pretrain.data.shards import TarShards
 from mmbeit3.pretrain.data.source import RecordSource
 from mmbeit3.pretrain.data.types import BadRecordError, Entry, Place, Record
@@ -14,9 +14,9 @@ __all__ = [
     "PairFiles",
     "Place",
     "Record",
-    "RecordDataset",
     "RecordSource",
     "Records",
+    "ResumableDataset",
     "TarShards",
     "TextFiles",
     "open_records",

@@ -118,6 +118,19 @@ class TextTokenizer:
             raise ValueError(f"cannot decode the negative id {min(ids)}")
         return str(self._pieces.decode([i - 1 for i in ids if self.unk_id < i < self.mask_id]))
 
+    def piece(self, token: int) -> str:
+        """What an id stands for: a piece, with ``▁`` where a word begins, or the name of a special token.
+
+        Raises:
+            ValueError: if the id stands for nothing.
+        """
+        named = {self.bos_id: "<s>", self.pad_id: "<pad>", self.eos_id: "</s>", self.unk_id: "<unk>", self.mask_id: "<mask>"}
+        if token in named:
+            return named[token]
+        if not 0 <= token < self.mask_id:
+            raise ValueError(f"id {token} stands for nothing: the vocabulary ends at {self.mask_id}")
+        return str(self._pieces.id_to_piece(token - 1))
+
     def batch(self, texts: Sequence[str], max_length: int, pad_to_max: bool = False) -> tuple[Tensor, Tensor]:
         """Encode texts to one tensor, each between ``<s>`` and ``</s>``.
 

@@ -1,8 +1,17 @@
 """BEiT v2's VQ-KD image tokenizer: a ViT whose patch features are quantised to a codebook (arXiv 2208.06366)."""
 
-from mmbeit3.pretrain.tokenizers.image.loading import load_vqkd
+from mmbeit3.pretrain.tokenizers.image.loading import HEAD_DIMS, load_vqkd, read_vqkd_state
 from mmbeit3.pretrain.tokenizers.image.quantizer import Codebook, Quantizer
 from mmbeit3.pretrain.tokenizers.image.vit import TokenizerViT
 from mmbeit3.pretrain.tokenizers.image.vqkd import VQKD, codes_for_grid
 
-__all__ = ["VQKD", "Codebook", "Quantizer", "TokenizerViT", "codes_for_grid", "load_vqkd"]
+__all__ = [
+    "HEAD_DIMS",
+    "VQKD",
+    "Codebook",
+    "Quantizer",
+    "TokenizerViT",
+    "codes_for_grid",
+    "load_vqkd",
+    "read_vqkd_state",
+]

@@ -14,26 +14,49 @@ from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.tokenizers.image.vqkd import VQKD
 
-__all__ = ["load_vqkd"]
+__all__ = ["HEAD_DIMS", "load_vqkd", "read_vqkd_state"]
 
 _FOREIGN = ("loss", "teacher", "scaling")
 """What released files hold besides the tokenizer: the teacher and its input scaling."""
 
+_OWNED = "tokenizer."
+"""Before all names in checkpoints of models that own a tokenizer, of its trainer or of BEiT-3's."""
+
 _DECODER = ("decoder.", "decode_task_layer.")
-_HEAD_DIMS = 64
 _NAMED = 4
+
+HEAD_DIMS = 64
+"""Width of the attention heads of the released tokenizers; files don't show it."""
+
+
+def read_vqkd_state(source: str | Path) -> dict[str, Tensor]:
+    """Read a tokenizer's weights from a released file or from a checkpoint of training.
+
+    Args:
+        source: a file or address for :func:`~mmbeit3.checkpoint.read_state_dict`.
+
+    Returns:
+        Tensors by their official names (``encoder.*``, ``quantize.*`` …), without what belongs to others: a teacher, a loss,
+        the model that the tokenizer is a part of. Whether they are a tokenizer is :func:`load_vqkd`'s to say.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    state = read_state_dict(source)
+    owned = {key.removeprefix(_OWNED): value for key, value in state.items() if key.startswith(_OWNED)}
+    return _without_foreign(owned or state)
 
 
 def load_vqkd(source: str | Path | Mapping[str, Tensor], **sizes: Any) -> VQKD:
-    """Build a tokenizer with the sizes of a checkpoint in the official key layout, and load it strictly.
+    """Build a tokenizer with the sizes of a checkpoint, and load it strictly.
 
     A file without decoder gives a tokenizer without one.
 
     Args:
-        source: a file or address for :func:`~mmbeit3.checkpoint.read_state_dict`, or a state dict.
+        source: a file or address for :func:`read_vqkd_state`, or a state dict with the official names.
         **sizes: arguments of :class:`VQKD` to use instead of what the shapes say. Heads leave no trace in the shapes: as in
-            the released models they are 64 wide unless ``heads`` is given. ``teacher_dims=None`` leaves the decoder out,
-            ``frozen=True`` makes a generator of targets.
+            the released models they are 64 wide (:data:`HEAD_DIMS`) unless ``heads`` is given. ``teacher_dims=None`` leaves
+            the decoder out, ``frozen=True`` makes a generator of targets.
 
     Returns:
         The tokenizer, in evaluation mode, on the CPU, in float32.
@@ -42,8 +65,7 @@ def load_vqkd(source: str | Path | Mapping[str, Tensor], **sizes: Any) -> VQKD:
         UserError: if the file cannot be read, is no tokenizer, or doesn't fit; the message names the keys.
     """
     name = f"tokenizer '{source}'" if isinstance(source, str | Path) else "the tokenizer's state dict"
-    state = read_state_dict(source) if isinstance(source, str | Path) else source
-    state = {key: value for key, value in state.items() if not key.startswith(_FOREIGN)}
+    state = read_vqkd_state(source) if isinstance(source, str | Path) else _without_foreign(source)
     arguments = {**_infer(state, name), **sizes}
     if arguments["teacher_dims"] is None:
         state = {key: value for key, value in state.items() if not key.startswith(_DECODER)}
@@ -54,6 +76,10 @@ def load_vqkd(source: str | Path | Mapping[str, Tensor], **sizes: Any) -> VQKD:
     _check(tokenizer, state, name)
     tokenizer.load_state_dict(state)
     return tokenizer.eval()
+
+
+def _without_foreign(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.startswith(_FOREIGN)}
 
 
 def _infer(state: Mapping[str, Tensor], name: str) -> dict[str, Any]:
@@ -72,7 +98,7 @@ def _infer(state: Mapping[str, Tensor], name: str) -> dict[str, Any]:
     sizes: dict[str, Any] = {
         "dims": dims,
         "depth": _depth(state, "encoder"),
-        "heads": max(dims // _HEAD_DIMS, 1),
+        "heads": max(dims // HEAD_DIMS, 1),
         "image_size": side * patch_size,
         "patch_size": patch_size,
         "num_codes": num_codes,

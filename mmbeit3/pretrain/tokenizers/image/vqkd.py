@@ -150,6 +150,10 @@ class VQKD(nn.Module):
         return self._rebuild(self.quantize.vectors(codes), (h, w))
 
     def forward(self, image: Tensor, teacher_features: Tensor) -> dict[str, Tensor]:
+        """The losses of :meth:`distill`."""
+        return self.distill(image, teacher_features)[0]
+
+    def distill(self, image: Tensor, teacher_features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Training losses; in training mode the codebook moves, too, at each call.
 
         Args:
@@ -158,7 +162,8 @@ class VQKD(nn.Module):
 
         Returns:
             ``loss_reconstruction``, one minus the cosine between rebuilt and teacher's features, averaged over patches, and
-            ``loss_commitment`` of :class:`~mmbeit3.pretrain.tokenizers.image.quantizer.Quantizer`: scalars to be summed.
+            ``loss_commitment`` of :class:`~mmbeit3.pretrain.tokenizers.image.quantizer.Quantizer`: scalars to be summed. And
+            the codes (B, h * w), int64, that the images had.
 
         Raises:
             ValueError: if an input has another shape, or the tokenizer was built without a decoder.
@@ -169,10 +174,10 @@ class VQKD(nn.Module):
             raise ValueError(
                 f"the teacher's features must be {wanted}, (B, patches, dims), got {tuple(teacher_features.shape)}"
             )
-        vectors, commitment, _ = self.quantize(self.embed(image))
+        vectors, commitment, codes = self.quantize(self.embed(image))
         rebuilt = self._rebuild(vectors, self.grid)
         cosine = F.cosine_similarity(rebuilt.float(), teacher_features.detach().float(), dim=-1)
-        return {"loss_reconstruction": 1 - cosine.mean(), "loss_commitment": commitment}
+        return {"loss_reconstruction": 1 - cosine.mean(), "loss_commitment": commitment}, codes
 
     def _rebuild(self, vectors: Tensor, grid: tuple[int, int]) -> Tensor:
         if self.teacher_dims is None:

@@ -1,0 +1,41 @@
+# The image tokenizer of BEiT v2 (VQ-KD, arXiv 2208.06366): ViT-B/16 and 8192 codes, taught by CLIP ViT-B/16, on ImageNet-1k. The
+# numbers are those of its published code: 100 epochs of 2502 steps of 512 images on 8 GPUs, the first 10 to warm up from zero, rate
+# 5e-5 for every 128 images, falling to 1e-5, no clipping of gradients; flips and crops alone change the images. The teacher's
+# weights are downloaded by timm, or given by model.teacher.checkpoint; of timm's two CLIPs it is the one with CLIP's own activation.
+# Arithmetic is bfloat16 where the original's is float16. Not trained here.
+_base_ = "../_base_/pretrain.py"
+streams = dict(
+    _delete_=True,
+    images=dict(
+        kind="images",
+        paths="data/imagenet/train",
+        batch=64,
+        view=dict(least_share=0.08, jitter=0.0),
+        masking=dict(image_ratio=None),
+    ),
+)
+model = dict(
+    type="mmbeit3.VQKDTrainer",
+    tokenizer=dict(preset="base", decoder_depth=3),
+    teacher=dict(model="vit_base_patch16_clip_quickgelu_224.openai", pretrained=True, project=True),
+)
+train_dataloader = dict(dataset=dict(tokenizer=None, streams=streams))
+epoch = 1_281_167 // 512
+max_iters = 100 * epoch
+train_cfg = dict(max_iters=max_iters)
+undecayed = dict(decay_mult=0.0)
+optim_wrapper = dict(
+    _delete_=True,
+    type="AmpOptimWrapper",
+    dtype="bfloat16",
+    optimizer=dict(type="AdamW", lr=2e-4, betas=(0.9, 0.99), eps=1e-8, weight_decay=1e-4),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys=dict(q_bias=undecayed, v_bias=undecayed, pos_embed=undecayed, cls_token=undecayed),
+    ),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=10 * epoch),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=10 * epoch, end=max_iters, T_max=90 * epoch, eta_min=1e-5),
+]

@@ -1,0 +1,173 @@
+"""Weights, gradients and optimizer spread over all ranks: PyTorch's FSDP2 for MMEngine."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine._strategy import DDPStrategy
+from mmengine.device import get_device
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.optim import AmpOptimWrapper
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from mmbeit3.engine.hooks.safe_checkpoint import write_atomically
+from mmbeit3.errors import UserError
+from mmbeit3.models.beit3 import sharding_units
+from mmbeit3.registry import STRATEGIES
+
+__all__ = ["FullyShardedStrategy"]
+
+
+@STRATEGIES.register_module()
+class FullyShardedStrategy(DDPStrategy):
+    """PyTorch's second FSDP, ``fully_shard``, around the units of :func:`~mmbeit3.models.beit3.sharding_units`.
+
+    MMEngine's own ``FSDPStrategy`` is the first FSDP, whose shards have no shape: clipping by the norm of all gradients, and
+    groups of parameters by name, need the second's. In a config: ``strategy=dict(type='mmbeit3.FullyShardedStrategy')``.
+
+    Frozen weights, such as an image tokenizer's, stay whole on each rank. A checkpoint is one file of whole weights, written by
+    the first rank, that loads wherever an unsharded one does; its optimizer's state can be resumed by this strategy alone.
+
+    Args:
+        reshard_after_forward: free the gathered weights of a unit after its forward pass, and gather them again for the
+            backward pass; otherwise they are kept in between.
+        param_dtype: type, as ``'bfloat16'``, that weights are gathered in: half the bytes between ranks. For use with
+            ``AmpOptimWrapper`` of the same type, which takes care of what is not weights.
+        reduce_dtype: type that gradients are summed in over ranks.
+        **kwargs: those of MMEngine's ``DDPStrategy``.
+
+    Raises:
+        UserError: for an unknown type.
+    """
+
+    def __init__(
+        self,
+        *,
+        reshard_after_forward: bool = True,
+        param_dtype: str | None = None,
+        reduce_dtype: str | None = "float32",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reshard_after_forward = reshard_after_forward
+        self.precision = MixedPrecisionPolicy(param_dtype=_dtype(param_dtype), reduce_dtype=_dtype(reduce_dtype))
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        """Shard in place: the model keeps its class and its names."""
+        device = get_device()
+        frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
+        for parameter in frozen:
+            parameter.data = parameter.data.to(device)
+        options: dict[str, Any] = {
+            "mesh": init_device_mesh(device, (get_world_size(),)),
+            "mp_policy": self.precision,
+            "reshard_after_forward": self.reshard_after_forward,
+            "ignored_params": frozen,
+        }
+        for unit in sharding_units(model):
+            fully_shard(unit, **options)
+        fully_shard(model, **options)
+        return model
+
+    def build_optim_wrapper(self, optim_wrapper: Any, model: nn.Module | None = None) -> Any:
+        """Build it as MMEngine does; gradients of shards are clipped by the norm over all ranks."""
+        built = super().build_optim_wrapper(optim_wrapper, model)
+        if getattr(built, "clip_grad_kwargs", None):
+            clip = built.clip_func
+            # Each rank's number is a part of the norm; the log wants the whole one.
+            built.clip_func = lambda *args, **kwargs: _whole(clip(*args, **kwargs))
+        return built
+
+    def model_state_dict(self) -> dict[str, Any]:
+        """Whole weights on the CPU, on the first rank; empty on the others. To be called by all."""
+        return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+    def optim_state_dict(self) -> dict[str, Any]:
+        """The optimizer's whole state by names of parameters, on the first rank. To be called by all."""
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state: dict[str, Any] = dict(get_optimizer_state_dict(self.model, self.optim_wrapper.optimizer, options=options))
+        if isinstance(self.optim_wrapper, AmpOptimWrapper):
+            state["loss_scaler"] = self.optim_wrapper.loss_scaler.state_dict()
+        return state
+
+    def load_model_state_dict(
+        self, state_dict: Mapping[str, Any], *, strict: bool = False, revise_keys: Any = ((r"^module\.", ""),)
+    ) -> None:
+        """Load whole weights, given on every rank."""
+        state = dict(state_dict)
+        for pattern, replacement in revise_keys:
+            state = {re.sub(pattern, replacement, name): value for name, value in state.items()}
+        set_model_state_dict(self.model, state, options=StateDictOptions(full_state_dict=True, strict=strict))
+
+    def load_optim_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what :meth:`optim_state_dict` gave, on every rank.
+
+        Raises:
+            UserError: if it comes from training without this strategy.
+        """
+        state = dict(state_dict)
+        scaler = state.pop("loss_scaler", None)
+        if any(not isinstance(name, str) for name in state.get("state", {})):
+            raise UserError(
+                "the checkpoint's optimizer is not of sharded training and cannot be resumed by it: "
+                "start from its weights with load_from"
+            )
+        options = StateDictOptions(full_state_dict=True)
+        set_optimizer_state_dict(self.model, self.optim_wrapper.optimizer, state, options=options)
+        if scaler is not None and isinstance(self.optim_wrapper, AmpOptimWrapper):
+            self.optim_wrapper.loss_scaler.load_state_dict(scaler)
+
+    def save_checkpoint(
+        self,
+        filename: str,
+        *,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        extra_ckpt: dict[str, Any] | None = None,
+        callback: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Gather everything on the first rank, which writes it; to be called by all ranks. Arguments as MMEngine's."""
+        checkpoint: dict[str, Any] = {"state_dict": self.model_state_dict()}
+        if save_optimizer and hasattr(self, "optim_wrapper"):
+            checkpoint["optimizer"] = self.optim_state_dict()
+        if save_param_scheduler and hasattr(self, "param_schedulers"):
+            checkpoint["param_schedulers"] = self.scheduler_state_dict()
+        extra = extra_ckpt or {}
+        extra.setdefault("meta", {}).update(seed=self.seed)
+        checkpoint.update(extra)
+        if callback is not None:
+            callback(checkpoint)
+        if is_main_process():
+            buffer = io.BytesIO()
+            torch.save(checkpoint, buffer)
+            write_atomically(filename, buffer.getvalue())
+        # Nobody goes on, and perhaps dies, before the file is there.
+        dist.barrier()
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise UserError(f"strategy: unknown type {name!r}; float32, bfloat16 or float16")
+    return dtype
+
+
+def _whole(norm: Tensor | None) -> Tensor | None:
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -1,0 +1,84 @@
+"""BEiT-3 as a dual encoder: an image and a text become vectors that can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.models.beit3.arch import Arch
+from mmbeit3.models.beit3.model import BEiT3
+from mmbeit3.models.beit3.packed import Stream, run_streams
+from mmbeit3.ops import Linear
+
+__all__ = ["DualEncoder"]
+
+_TEMPERATURE = 0.07
+
+
+class DualEncoder(BEiT3):
+    """The two towers, which do not meet, each with a projection of its first token: the class token's, and ``<s>``'s.
+
+    Names are those of the official contrastively tuned and retrieval files. ``logit_scale`` is the logarithm of the factor of
+    the cosines; it starts at a temperature of 0.07 and has no bound, as in the released code. The mask token stays, so that
+    files come and go whole, but is not trained: nothing is masked here, and distributed training wants a gradient for all
+    that is.
+
+    Args:
+        arch: see :class:`~mmbeit3.models.beit3.BEiT3`; without fusion layers.
+        **kwargs: those of :class:`~mmbeit3.models.beit3.BEiT3`.
+
+    Raises:
+        ValueError: for an architecture with fusion layers, which would never be used.
+    """
+
+    def __init__(self, arch: str | Mapping[str, Any] | Arch, **kwargs: Any) -> None:
+        super().__init__(arch, **kwargs)
+        if self.arch.num_fusion_layers:
+            raise ValueError(
+                f"DualEncoder has no pairs to fuse: num_fusion_layers must be 0, got {self.arch.num_fusion_layers}"
+            )
+        C = self.arch.embed_dims
+        self.vision_head = Linear(C, C, bias=False)
+        self.language_head = Linear(C, C, bias=False)
+        for head in (self.vision_head, self.language_head):
+            nn.init.trunc_normal_(head.weight, std=0.02, a=-0.02, b=0.02)
+        # With an axis, as FSDP shards no scalars; the official files have one without, see the layouts of checkpoints.
+        self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / _TEMPERATURE)]))
+        cast(Tensor, self.vision.embed.mask_token).requires_grad_(False)
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Encode images (B, 3, H, W), normalised, to unit vectors (B, C), float32."""
+        return _project(self.vision_head, self(image).vision)
+
+    def encode_text(self, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Encode texts to unit vectors (B, C), float32.
+
+        Args:
+            tokens: ids (B, T), ``<s>`` first.
+            padding_mask: boolean (B, T), True = pad.
+        """
+        return _project(self.language_head, self(tokens=tokens, padding_mask=padding_mask).language)
+
+    def features(self, image: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode images and texts, in any numbers, in one pass; padding costs nothing.
+
+        Args:
+            image: (B, 3, H, W), normalised.
+            tokens: ids (B', T), ``<s>`` first.
+            padding_mask: boolean (B', T), True = pad.
+
+        Returns:
+            What :meth:`encode_image` and :meth:`encode_text` return.
+        """
+        images, texts = run_streams(self, [Stream(image=image), Stream(tokens=tokens, padding_mask=padding_mask)])
+        return _project(self.vision_head, images.vision), _project(self.language_head, texts.language)
+
+
+def _project(head: Linear, tokens: Tensor | None) -> Tensor:
+    """The first of tokens (B, N, C), projected, of length one."""
+    return F.normalize(head(cast(Tensor, tokens)[:, 0]).float(), dim=-1)

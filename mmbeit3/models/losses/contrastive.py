@@ -1,0 +1,56 @@
+"""Contrastive loss of images and texts over the batch of all processes (InfoNCE both ways, CLIP, arXiv 2103.00020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional as F
+
+__all__ = ["contrastive_loss"]
+
+
+def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Tell for each image which text is its own among those of all processes, and for each text which image.
+
+    A process looks from its own images at all texts and from its own texts at all images, and gradients flow back to the
+    processes that features came from. Losses and gradients averaged over processes, as DDP does, are those of one process with
+    the whole batch. Everything that is not the partner counts as negative, a second caption of the same image included.
+
+    Args:
+        image_features: unit vectors (B, C); B must be the same in every process.
+        text_features: unit vectors (B, C); the i-th belongs to the i-th image.
+        logit_scale: factor of the cosines, a scalar: the inverse of the temperature, not its logarithm.
+
+    Returns:
+        The loss, a float32 scalar, and the accuracies (0 to 1) ``image_to_text`` and ``text_to_image`` of this process's rows.
+
+    Raises:
+        ValueError: if the features' shapes differ or are not (B, C).
+    """
+    if image_features.ndim != 2 or image_features.shape != text_features.shape:
+        raise ValueError(
+            f"contrastive loss wants as many texts as images, both (B, C), got images {tuple(image_features.shape)} and texts "
+            f"{tuple(text_features.shape)}"
+        )
+    # Autocast would multiply in half precision.
+    with torch.autocast(image_features.device.type, enabled=False):
+        images, texts, scale = image_features.float(), text_features.float(), logit_scale.float()
+        first, (all_images, all_texts) = _gather(images, texts)
+        targets = torch.arange(first, first + len(images), device=images.device)
+        by_image, by_text = scale * images @ all_texts.t(), scale * texts @ all_images.t()
+        loss = (F.cross_entropy(by_image, targets) + F.cross_entropy(by_text, targets)) / 2
+    return loss, {"image_to_text": _accuracy(by_image, targets), "text_to_image": _accuracy(by_text, targets)}
+
+
+def _gather(*features: Tensor) -> tuple[int, list[Tensor]]:
+    """Put together the rows of all processes, in the order of ranks; also returns where this process's begin."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, list(features)
+    # Builds of PyTorch without distributed training lack it.
+    from torch.distributed.nn.functional import all_gather
+
+    return distributed.get_rank() * len(features[0]), [torch.cat(all_gather(own)) for own in features]
+
+
+def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    return (logits.detach().argmax(dim=1) == targets).float().mean()

@@ -1,0 +1,143 @@
+"""The teacher of an image tokenizer: patch features of a frozen timm model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.checkpoint import read_state_dict
+from mmbeit3.errors import UserError
+
+__all__ = ["TimmTeacher"]
+
+
+class TimmTeacher(nn.Module):
+    """A frozen timm model that gives features on a tokenizer's grid.
+
+    It is always in evaluation mode, moves with its owner, and belongs neither to the owner's parameters nor to its state
+    dict: what it teaches is saved, it is not.
+
+    Args:
+        model: timm's name, of any model with ``forward_intermediates``: ViTs, convnets and most others.
+        grid: (h, w) of the tokenizer.
+        pretrained: load timm's weights of that name; may download.
+        checkpoint: a file with its weights instead, in timm's layout or one that timm translates.
+        image_size: (height, width) in pixels of what it is shown. By default what makes its feature map the grid: the grid
+            times the layer's stride. On other sizes the map is resized.
+        layer: block or stage whose output is taken, from 0, or from -1 backwards. The last is normed where the model has a
+            final norm for patches.
+        project: apply the head of a ViT to each patch. The head of timm's CLIP models is CLIP's own projection to the space
+            that images share with texts, which BEiT v2's tokenizers are taught by: 512 wide for ViT-B/16.
+        seed: of random weights, which are those of this seed whatever the global generator's state; it is not touched.
+
+    Attributes:
+        dims: width of the features.
+
+    Raises:
+        UserError: if timm has no such model, layer or weights, the file doesn't fit, or there is no head to project by.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: str,
+        grid: tuple[int, int],
+        pretrained: bool = False,
+        checkpoint: str | Path | None = None,
+        image_size: tuple[int, int] | None = None,
+        layer: int = -1,
+        project: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not timm.is_model(model):
+            raise UserError(f"teacher: timm has no model '{model}'; timm.list_models() names them")
+        with torch.device("meta"):
+            shape: Any = timm.create_model(model)
+        if not hasattr(shape, "forward_intermediates"):
+            raise UserError(f"teacher: timm's '{model}' does not give features of its layers: choose a ViT or a convnet")
+        layers = list(shape.feature_info)
+        if not -len(layers) <= layer < len(layers):
+            raise UserError(
+                f"teacher: timm's '{model}' has layers 0 to {len(layers) - 1}, or -1 to -{len(layers)}, not {layer}"
+            )
+        self.grid = grid
+        self.layer = layer % len(layers)
+        self.last = self.layer == len(layers) - 1
+        stride = int(layers[layer]["reduction"])
+        self.image_size = (grid[0] * stride, grid[1] * stride) if image_size is None else tuple(image_size)
+        options = {"img_size": self.image_size} if shape.pretrained_cfg.get("fixed_input_size") else {}
+        net = _create(model, pretrained, checkpoint, seed, options)
+        # In a tuple, the model isn't registered as a part of this module.
+        self._net = (net.requires_grad_(False).eval(),)
+        self.project = project
+        head = net.get_classifier()
+        if project and not (self.last and hasattr(net, "fc_norm") and isinstance(head, nn.Linear)):
+            raise UserError(f"teacher: project=True is for the last layer of a ViT with a head, not layer {layer} of '{model}'")
+        channels = layers[layer]["num_chs"]
+        if self.last:
+            # Of some models (SAM) the final norm comes with a projection.
+            channels = layers[layer].get("num_chs_norm", channels)
+        self.dims = int(head.out_features if project else channels)
+        data = resolve_model_data_config(net)
+        self.register_buffer("mean", torch.tensor(data["mean"]).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(data["std"]).view(-1, 1, 1), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of an image's patches.
+
+        Args:
+            image: (B, 3, H, W), values in [0, 1]; resized (bicubic, antialiased) to what the model is shown.
+
+        Returns:
+            (B, h * w, dims), patches row-major.
+        """
+        (net,) = self._net
+        if tuple(image.shape[2:]) != self.image_size:
+            image = F.interpolate(image, self.image_size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        (features,) = net.forward_intermediates(
+            (image - self.mean) / self.std,
+            indices=[self.layer],
+            norm=self.last,
+            stop_early=True,
+            intermediates_only=True,
+        )
+        if tuple(features.shape[2:]) != self.grid:
+            features = F.interpolate(features, self.grid, mode="bilinear", antialias=True, align_corners=False)
+        rows = features.flatten(2).mT
+        if self.last and hasattr(net, "fc_norm"):
+            # Of ViTs that pool their patches, the final norm comes after the pooling.
+            rows = net.fc_norm(rows)
+        return net.get_classifier()(rows) if self.project else rows
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TimmTeacher:
+        """Take the model along in ``to()``, ``cuda()`` and the like."""
+        self._net[0]._apply(fn, recurse)
+        return cast(TimmTeacher, super()._apply(fn, recurse))
+
+
+def _create(name: str, pretrained: bool, checkpoint: str | Path | None, seed: int, options: dict[str, Any]) -> Any:
+    if checkpoint is not None:
+        # timm translates and resizes what we read: its own reader has less to say about a file it cannot use.
+        options = {**options, "pretrained_cfg_overlay": {"state_dict": read_state_dict(checkpoint)}}
+    weights = f"weights of '{name}'" if checkpoint is None else f"'{checkpoint}' for '{name}'"
+    # Of the CPU's generator alone; torch.manual_seed would set those of all devices.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        try:
+            net: Any = timm.create_model(name, pretrained=pretrained or checkpoint is not None, **options)
+        except (OSError, RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"teacher: {weights} cannot be used ({reason}): give another model or checkpoint=") from error
+    net.pretrained_cfg.pop("state_dict", None)
+    return net

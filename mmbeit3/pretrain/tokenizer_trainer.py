@@ -1,0 +1,79 @@
+"""Vector-quantised knowledge distillation as MMEngine trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmbeit3.pretrain.teacher import TimmTeacher
+from mmbeit3.pretrain.tokenizers.image import HEAD_DIMS, VQKD
+from mmbeit3.registry import MODELS
+
+__all__ = ["VQKDTrainer"]
+
+
+@MODELS.register_module()
+class VQKDTrainer(BaseModel):
+    """An image tokenizer and its teacher.
+
+    The checkpoints hold the tokenizer alone, for :func:`~mmbeit3.pretrain.tokenizers.load_vqkd` or ``tokenizer=
+    dict(checkpoint=...)`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`.
+
+    Args:
+        tokenizer: arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, or ``dict(preset='base')`` for the released sizes,
+            perhaps with ``decoder_depth``. ``heads`` are 64 wide by default; with others, they have to be told to whoever
+            loads the file, which doesn't show them. ``teacher_dims`` are the teacher's.
+        teacher: arguments of :class:`~mmbeit3.pretrain.teacher.TimmTeacher`, whose ``grid`` is the tokenizer's.
+
+    Raises:
+        UserError: if the teacher cannot be had.
+        ValueError: if the sizes don't go together.
+    """
+
+    tokenizer: VQKD
+
+    def __init__(self, tokenizer: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
+        super().__init__()
+        sizes = dict(tokenizer)
+        preset = sizes.pop("preset", None)
+        if preset not in (None, "base"):
+            raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
+        if preset is None:
+            sizes.setdefault("heads", max(sizes["dims"] // HEAD_DIMS, 1))
+        build = VQKD.base if preset else VQKD
+        # The tokenizer asks for the teacher's width, and the teacher for the tokenizer's grid.
+        with torch.device("meta"):
+            grid = build(**{**sizes, "teacher_dims": None}).grid
+        self.teacher = TimmTeacher(**teacher, grid=grid)
+        self.tokenizer = build(**{**sizes, "teacher_dims": self.teacher.dims})
+
+    def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
+        """Losses of a step; in training mode the codebook moves, too.
+
+        Args:
+            inputs: one stream of images by its name, with ``image`` (B, 3, S, S), uint8 RGB, S the tokenizer's image size.
+            data_samples: not used.
+            mode: ``'loss'``.
+
+        Returns:
+            The losses of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, and of this rank's images: ``codes_used``, the share of
+            the codebook that they have, from 0 to 1, and ``perplexity``, the exponential of the codes' entropy: how many
+            codes they would have if they had all of these equally often.
+
+        Raises:
+            ValueError: for another mode, several streams, or images of another size.
+        """
+        if mode != "loss":
+            raise ValueError(f"VQKDTrainer has no mode {mode!r}: it is for training; use load_vqkd for its checkpoints")
+        if len(inputs) != 1:
+            raise ValueError(f"VQKDTrainer takes one stream of images, got {', '.join(inputs) or 'none'}")
+        (stream,) = inputs.values()
+        pixels = stream["image"].float() / 255
+        losses, codes = self.tokenizer.distill(pixels, self.teacher(pixels))
+        shares = torch.bincount(codes.flatten(), minlength=self.tokenizer.num_codes) / codes.numel()
+        used = (shares > 0).float().mean()
+        return {**losses, "codes_used": used, "perplexity": torch.special.entr(shares).sum().exp()}

@@ -1,0 +1,148 @@
+"""Training that is killed, again and again, ends where training that is not ends."""
+
+import hashlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from mmbeit3.apis.runner import build_runner
+from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from tests.paths import ROOT
+
+pytest.importorskip("sentencepiece")
+pytest.importorskip("webdataset")
+if not hasattr(os, "fork"):
+    pytest.skip("needs fork, to start training quickly", allow_module_level=True)
+
+STEPS = 24
+KILLS = 10
+
+
+class Journal(Hook):
+    """Write down what each step was given."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        digest = hashlib.sha256()
+        for name, stream in sorted(data_batch["inputs"].items()):
+            for key, value in sorted(stream.items()):
+                digest.update(f"{name}{key}{tuple(value.shape)}".encode() + value.numpy().tobytes())
+        with self.file.open("a") as file:
+            file.write(f"{runner.iter} {digest.hexdigest()}\n")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = make_shapes_dataset(tmp_path_factory.mktemp("kills") / "data" / "shapes", train=24, val=2, size=64)
+    train_text_tokenizer((folder / "texts_train.txt").read_text().splitlines(), folder / "texts.spm", 50)
+    return folder
+
+
+def train(folder):
+    cfg = Config.fromfile(ROOT / "configs" / "pretrain" / "beit3-tiny_mdm_shapes.py")
+    cfg.work_dir = str(folder)
+    cfg.model.tokenizer.checkpoint = None
+    cfg.train_dataloader.num_workers = 2
+    for stream in cfg.train_dataloader.dataset.streams.values():
+        stream.batch = 2
+    cfg.model.network.arch.update(num_layers=2)
+    # What is drawn at random in a step has to be the same as well.
+    cfg.model.network.drop_path_rate = 0.3
+    cfg.train_cfg.max_iters = STEPS
+    cfg.optim_wrapper.accumulative_counts = 3
+    cfg.default_hooks.checkpoint.interval = 3
+    cfg.resume = True
+    cfg.log_level = "ERROR"
+    cfg.experiment_name = f"run-{time.time_ns()}"
+    runner = build_runner(cfg, ("train",))
+    runner.register_hook(Journal(folder / "journal.txt"))
+    runner.train()
+
+
+def start(folder, death=None):
+    """Train in a process of its own; returns its number."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        if death is not None:
+            count, name = death
+            calls = iter(range(count))
+            real = getattr(os, name)
+
+            def dying(*args, **kwargs):
+                if next(calls, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*args, **kwargs)
+
+            setattr(os, name, dying)
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            train(folder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def end(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def last_weights(folder):
+    name = Path((folder / "last_checkpoint").read_text()).name
+    assert name == f"iter_{STEPS}.pth"
+    return torch.load(folder / name, weights_only=False)["state_dict"]
+
+
+def journal(folder):
+    """What each step was given, which has to be the same each time that the step was taken."""
+    given = {}
+    for line in (folder / "journal.txt").read_text().splitlines():
+        step, digest = line.split()
+        assert given.setdefault(int(step), digest) == digest, f"step {step} was given something else"
+    return given
+
+
+def test_kills_leave_no_trace(shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(shapes.parent.parent)
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+    begin = time.monotonic()
+    assert end(start(undisturbed)) == 0
+    seconds = time.monotonic() - begin
+    expected = journal(undisturbed)
+    assert sorted(expected) == list(range(STEPS))
+    assert len(set(expected.values())) == STEPS
+
+    choice = random.Random(0)
+    # While a file is being written, or when it is complete and has not yet its name.
+    inside = [(choice.randrange(1, 5), "fsync"), (2, "fsync"), (choice.randrange(1, 5), "replace"), (1, "replace")]
+    deaths = [*inside, *[None] * (KILLS - len(inside))]
+    choice.shuffle(deaths)
+    for death in deaths:
+        child = start(killed, death)
+        if death is None:
+            time.sleep(choice.uniform(0.2, 0.8) * seconds)
+            os.kill(child, signal.SIGKILL)
+        assert end(child) in (-signal.SIGKILL, 0)
+    assert end(start(killed)) == 0
+
+    taken = [line.split()[0] for line in (killed / "journal.txt").read_text().splitlines()]
+    assert len(taken) > STEPS
+    assert journal(killed) == expected
+    for name, value in last_weights(undisturbed).items():
+        torch.testing.assert_close(last_weights(killed)[name], value, atol=0, rtol=0)
+    assert not list(killed.glob(".*"))

@@ -1,0 +1,69 @@
+"""Train the shapes detector from random and from pretrained weights, with the same budget and several seeds, and compare."""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from mmbeit3.apis.cli import run
+from mmbeit3.apis.demo import last_checkpoint, read_scores, train_config
+from mmbeit3.engine.hooks.safe_checkpoint import write_atomically
+from mmbeit3.errors import UserError
+
+CONFIG = "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"
+
+
+def main() -> None:
+    """Parse arguments, train what is not there yet, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pretrained", type=Path, help="checkpoint of pretraining (that of tools/pretrain_demo.py)")
+    parser.add_argument("--config", default=CONFIG, help="the detector's (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, help="budget of each training (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/compare-pretraining"), help="(%(default)s)")
+    args = parser.parse_args()
+    folder = Path("work_dirs/pretrain-demo/pretraining")
+    if args.pretrained is None and not (folder / "last_checkpoint").exists():
+        raise UserError(f"nothing pretrained in {folder}: run tools/pretrain_demo.py first, or give --pretrained")
+    pretrained = args.pretrained or last_checkpoint(folder)
+
+    results: dict[str, list[dict[str, float]]] = {}
+    for start in ("random weights", "pretrained"):
+        for seed in args.seeds:
+            name = f"{start.split()[0]}-{args.epochs}-{seed}"
+            results.setdefault(start, []).append(scores_of(args.out / name, args.config, seed, args.epochs, start, pretrained))
+    labels = list(results["pretrained"][0])
+    lines = [f"| start | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
+    for start, runs in results.items():
+        cells = []
+        for label in labels:
+            values = [scores[label] for scores in runs]
+            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread} ({', '.join(f'{value:.3f}' for value in values)})")
+        lines.append(f"| {start} | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    write_atomically(args.out / "table.md", (table + "\n").encode())
+    print(table)
+
+
+def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pretrained: Path) -> dict[str, float]:
+    """Scores of one training, taken from an earlier call where it was finished."""
+    done = folder / "scores.json"
+    if done.exists():
+        return dict(json.loads(done.read_text()))
+    options: dict[str, object] = {
+        "randomness.seed": seed,
+        "train_cfg.max_epochs": epochs,
+        "train_cfg.val_interval": epochs,
+        "param_scheduler.1.end": epochs,
+        "param_scheduler.1.T_max": epochs,
+    }
+    if start == "pretrained":
+        options |= {"model.backbone.init_cfg.type": "Pretrained", "model.backbone.init_cfg.checkpoint": pretrained}
+    scores = read_scores(train_config(config, folder, f"{start}, seed {seed}", options))
+    write_atomically(done, json.dumps(scores).encode())
+    return scores
+
+
+if __name__ == "__main__":
+    run(main)
