@@ -10,3 +10,4 @@ model = dict(
     init_cfg=dict(type="Pretrained", checkpoint="work_dirs/beit3-g_mdm_256xb8-1m/iter_1000000.pth"),
 )
 train_dataloader = dict(dataset=dict(patch_size=patch_size, streams=streams))
+strategy = dict(type="mmbeit3.FullyShardedStrategy", param_dtype="bfloat16")

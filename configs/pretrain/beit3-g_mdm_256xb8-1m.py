@@ -11,4 +11,6 @@ model = dict(
     tokenizer=dict(preset="base", checkpoint="checkpoints/vqkd_encoder_base_decoder_3x768x12_clip-d5036aa7.pth"),
 )
 train_dataloader = dict(dataset=dict(patch_size=patch_size, streams=streams))
+# Each GPU holds its share of the weights, which are gathered in half precision.
+strategy = dict(type="mmbeit3.FullyShardedStrategy", param_dtype="bfloat16")
 default_hooks = dict(filled_in=dict(type="mmbeit3.FilledInHook", interval=5000))

@@ -51,8 +51,9 @@ def fake_pretrainer(cfg: Config, mode: FakeTensorMode) -> Any:
 def trace_memory(cfg: Config, with_cp: bool, text_length: int | None = None, gpu: bool = True) -> Tracker:
     """Follow the memory of a forward and a backward pass over the streams of one rank, on fake tensors.
 
-    Attention is PyTorch's flash kernel of CPUs, which keeps what those of GPUs keep: q, k, v, the output and a number for each
-    query. Work space inside kernels is not counted.
+    Attention is PyTorch's flash kernel of CPUs, which keeps what GPUs' kernels keep (flash, or the memory-efficient one where
+    texts have a mask): q, k, v, the output and a number for each query. Work space inside kernels is not counted. Gradients of
+    the word table, which several streams add to, are held once more than in truth: fake tensors are not added in place.
 
     Args:
         cfg: a pretraining config.

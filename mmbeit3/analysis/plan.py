@@ -216,12 +216,8 @@ def _frozen(tracker: Tracker) -> int:
 
 def _traffic(weights: Weights, streams: list[str], gpus: int, gather: torch.dtype) -> list[Traffic]:
     one, each = [streams], [[name] for name in streams]
-    # Recomputed attention is gathered for that and again for its own backward pass; an FFN, whose backward pass is the first of
-    # a layer, is at hand when it is recomputed.
-    plain, checkpointed = {"attention": 1, "other": 1}, {"attention": 2, "other": 1}
     found = [Traffic("DDP", 0, 2 * _MASTER * weights.numel() * (gpus - 1) // gpus)]
-    for name, backward in (("FSDP", plain), ("FSDP, with_cp", checkpointed)):
-        for passes, how in ((one, "one pass"), (each, f"{len(streams)} passes")):
-            gathered = weights.gathered(gpus, passes, backward) * gather.itemsize
-            found.append(Traffic(f"{name}, {how}", gathered, weights.reduced(gpus, passes) * _MASTER))
+    for passes, how in ((one, "one pass"), (each, f"{len(streams)} passes")):
+        gathered = weights.gathered(gpus, passes) * gather.itemsize
+        found.append(Traffic(f"FSDP, {how}", gathered, weights.reduced(gpus, passes) * _MASTER))
     return found

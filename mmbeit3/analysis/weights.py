@@ -56,19 +56,17 @@ class Weights:
         """The units, the root apart, with most elements."""
         return sorted(self.units, key=Unit.numel, reverse=True)[:count]
 
-    def gathered(self, ranks: int, passes: Sequence[Sequence[str]], backward: Mapping[str, int]) -> int:
+    def gathered(self, ranks: int, passes: Sequence[Sequence[str]]) -> int:
         """Elements that each rank receives when weights are gathered for a step.
+
+        A unit is gathered for a pass forward and again for the pass backward, where recomputing a layer takes no more; the root
+        once for both.
 
         Args:
             ranks: their number.
             passes: the streams that go through the network together, for each pass.
-            backward: how often a pass gathers a unit again after its forward pass, by ``attention`` and ``other``.
         """
-        total = 0
-        for unit in self.units:
-            again = backward["attention" if ".attn." in unit.name else "other"]
-            total += unit.numel(ranks) * (1 + again) * _uses(unit, passes)
-        total += self.root.numel(ranks) * len(passes)
+        total = sum(2 * unit.numel(ranks) * _uses(unit, passes) for unit in self.units) + self.root.numel(ranks) * len(passes)
         return total * (ranks - 1) // ranks
 
     def reduced(self, ranks: int, passes: Sequence[Sequence[str]]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -119,7 +119,8 @@ def _take_memory(suite: str, case: Case, settings: Settings, rows: dict[str, Row
     first: float | None = None
     for who, row in rows.items():
         try:
-            peak = peak_memory(suite, case.name, who, settings)
+            # A case is found by its name there, which says nothing of its type.
+            peak = peak_memory(suite, case.name, who, replace(settings, dtypes=(case.dtype,)))
         except Unavailable as reason:
             row.note = str(reason)
             continue

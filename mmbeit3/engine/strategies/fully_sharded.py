@@ -52,7 +52,7 @@ class FullyShardedStrategy(DDPStrategy):
         **kwargs: those of MMEngine's ``DDPStrategy``.
 
     Raises:
-        UserError: for an unknown type.
+        UserError: for an unknown type; later, if there is no process group.
     """
 
     def __init__(
@@ -69,6 +69,11 @@ class FullyShardedStrategy(DDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Shard in place: the model keeps its class and its names."""
+        if not dist.is_initialized():
+            raise UserError(
+                "FullyShardedStrategy shares weights among processes: start it as "
+                "torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch"
+            )
         device = get_device()
         frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
         for parameter in frozen:
@@ -76,7 +81,8 @@ class FullyShardedStrategy(DDPStrategy):
         options: dict[str, Any] = {
             "mesh": init_device_mesh(device, (get_world_size(),)),
             "mp_policy": self.precision,
-            "reshard_after_forward": self.reshard_after_forward,
+            # None is True but for the root: what is used in the whole of a pass stays until its end.
+            "reshard_after_forward": None if self.reshard_after_forward else False,
             "ignored_params": frozen,
         }
         for unit in sharding_units(model):
