@@ -75,6 +75,13 @@ def test_train_step(call, tmp_path):
 
 
 @pytest.mark.slow
+def test_pretrain_step(call, tmp_path):
+    results = run_quickly(call, tmp_path, "pretrain-step")
+    assert [row["who"] for row in results["rows"]][:2] == ["mmbeit3 (one pass)", "mmbeit3 (three passes)"]
+    assert all(row["median_ms"] > 0 for row in results["rows"][:2])
+
+
+@pytest.mark.slow
 def test_memory(call, tmp_path):
     results = run_quickly(call, tmp_path, "memory")
     assert len(results["rows"]) == 3

@@ -1,0 +1,1 @@
+"""What BEiT-3 is fine-tuned for: answering, reasoning, describing, retrieving, classifying; a file each, none knows another."""
