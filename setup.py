@@ -17,6 +17,8 @@ ENGINE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6"]
 DET = [*ENGINE, "onedl-mmdetection>=3.5.1", "pycocotools>=2.0.8"]
 # mmseg's Mask2Former head is built on mmdet's.
 SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy", "regex"]
+# Readers and augmentations of mmpretrain's; not its extra "multimodal", which would bring transformers.
+TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2", "pillow>=9.1"]
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
 TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
 
@@ -40,5 +42,12 @@ setup(
         "safetensors>=0.4.3",
         "rich>=13",
     ],
-    extras_require={"det": DET, "seg": SEG, "pretrain": PRETRAIN, "all": [*SEG, *PRETRAIN], "test": [*SEG, *PRETRAIN, *TEST]},
+    extras_require={
+        "det": DET,
+        "seg": SEG,
+        "pretrain": PRETRAIN,
+        "tasks": TASKS,
+        "all": [*SEG, *PRETRAIN, *TASKS],
+        "test": [*SEG, *PRETRAIN, *TASKS, *TEST],
+    },
 )

@@ -27,11 +27,26 @@ _MODELS = [
     "pretrain.contrastive_tuner",
     "pretrain.pretrainer",
     "pretrain.tokenizer_trainer",
+    "tasks.captioning",
+    "tasks.classification",
+    "tasks.nlvr2",
+    "tasks.retrieval",
+    "tasks.vqa",
+    "tasks.zero_shot",
 ]
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _MODELS])
-DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
-FUNCTIONS = Registry("function", parent=MMENGINE_FUNCTIONS, scope="mmbeit3", locations=["mmbeit3.pretrain.steps"])
-TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=["mmbeit3.datasets.transforms"])
+_DATASETS = ["datasets.coco_captions", "datasets.karpathy", "datasets.nlvr2", "datasets.vqa", "pretrain.steps"]
+DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _DATASETS])
+FUNCTIONS = Registry(
+    "function",
+    parent=MMENGINE_FUNCTIONS,
+    scope="mmbeit3",
+    locations=["mmbeit3.datasets.collate", "mmbeit3.pretrain.steps"],
+)
+_TRANSFORMS = ["datasets.task_transforms", "datasets.transforms", "datasets.vqa_labels"]
+TRANSFORMS = Registry(
+    "transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _TRANSFORMS]
+)
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine", "mmbeit3.pretrain.hooks"])
 STRATEGIES = Registry("strategy", parent=MMENGINE_STRATEGIES, scope="mmbeit3", locations=["mmbeit3.engine.strategies"])

@@ -59,7 +59,12 @@ def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pre
         "param_scheduler.1.T_max": epochs,
     }
     if start == "pretrained":
-        options |= {"model.backbone.init_cfg.type": "Pretrained", "model.backbone.init_cfg.checkpoint": pretrained}
+        options |= {
+            "model.backbone.init_cfg.type": "Pretrained",
+            "model.backbone.init_cfg.checkpoint": pretrained,
+            # Weights that know something already change less, the earlier the layer; new ones have nothing to keep.
+            "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
+        }
     scores = read_scores(train_config(config, folder, f"{start}, seed {seed}", options))
     write_atomically(done, json.dumps(scores).encode())
     return scores

@@ -112,6 +112,7 @@ def main() -> None:
     start_from = {
         "model.backbone.init_cfg.type": "Pretrained",
         "model.backbone.init_cfg.checkpoint": last_checkpoint(pretraining),
+        "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
     }
     detection = train_config(DETECTION, OUT / "detection", "fine-tuning the detector", start_from)
     found = read_scores(detection)

@@ -2,7 +2,7 @@
 # the paper's are ours.
 _base_ = "../_base_/contrastive.py"
 data = "data/shapes/"
-pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_600.pth"
+pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_1000.pth"
 image_size, patch_size = 128, 16
 streams = dict(pairs=dict(paths=data + "pairs_train.jsonl", batch=32))
 model = dict(

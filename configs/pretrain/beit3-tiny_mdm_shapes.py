@@ -7,7 +7,7 @@ image_size, patch_size = 128, 16
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(
     images=dict(paths=data + "train2017", batch=8, masking=image_masking),
-    texts=dict(paths=data + "texts_train.txt", batch=16),
+    texts=dict(paths=data + "texts_train.txt", batch=32),
     pairs=dict(paths=data + "pairs_train.jsonl", batch=8, masking=dict(text_ratio=0.5, **image_masking)),
 )
 model = dict(
@@ -28,12 +28,12 @@ train_dataloader = dict(
     num_workers=1,
     dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=data + "texts.spm", streams=streams),
 )
-max_iters = 600
+max_iters = 1000
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),
     clip_grad=dict(max_norm=3.0),
@@ -44,7 +44,7 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=300, max_keep_ckpts=2),
+    checkpoint=dict(interval=500, max_keep_ckpts=2),
     filled_in=dict(type="mmbeit3.FilledInHook", interval=100),
 )
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -14,6 +14,8 @@ metainfo = dict(
 num_classes = 6
 norm_cfg = dict(type="BN")
 model = dict(
+    # As in pretraining on the same images.
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
     backbone=dict(
         _delete_=True,
         type="mmbeit3.ViTAdapter",
@@ -22,6 +24,8 @@ model = dict(
         conv_inplane=64,
         deform_num_heads=6,
         use_extra_extractor=False,
+        # The ViT has 8 x 8 tokens here, of larger values than the adapter's maps, which they would drown.
+        add_vit_feature=False,
         init_gain=0.1,
         norm_cfg=norm_cfg,
     ),

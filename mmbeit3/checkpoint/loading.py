@@ -25,6 +25,9 @@ _ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
 _PARTS = ("backbone.", "network.")
 """Where detectors and segmentors, and pretraining, have the network."""
 
+_HEAD = re.compile(r"(?:\w+_)?head\.")
+"""Names of a task's own weights, in pretraining and after."""
+
 
 @dataclass
 class LoadReport:
@@ -95,6 +98,11 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
             continue
         value = _fit(model, own, state[key], tensor)
         if value.shape != tensor.shape:
+            if _HEAD.match(key) and state[key].shape[1:] == tensor.shape[1:]:
+                raise UserError(
+                    f"checkpoint {name} has another head: {own} has {len(state[key])} rows there and {len(tensor)} in the "
+                    "model; build the model for the file's classes or answers, or start from a file without this head"
+                )
             raise UserError(
                 f"checkpoint {name} is of another architecture: {own} is {_shape(state[key])} there and {_shape(tensor)} "
                 "in the model; choose the arch that it was made with"

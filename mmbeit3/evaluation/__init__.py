@@ -1,6 +1,19 @@
-"""Metrics that OpenMMLab has not, or only with packages that are not on PyPI."""
+"""Metrics that OpenMMLab has not, only in part, or only with packages that are not on PyPI."""
 
+from mmbeit3.evaluation.captions import CaptionScores
+from mmbeit3.evaluation.label_accuracy import LabelAccuracy
 from mmbeit3.evaluation.panoptic import CocoPanopticQualityMetric
 from mmbeit3.evaluation.panoptic_quality import PanopticStatistics, Segment, compare
+from mmbeit3.evaluation.retrieval import ImageTextRecall
+from mmbeit3.evaluation.vqa_score import VQAScore
 
-__all__ = ["CocoPanopticQualityMetric", "PanopticStatistics", "Segment", "compare"]
+__all__ = [
+    "CaptionScores",
+    "CocoPanopticQualityMetric",
+    "ImageTextRecall",
+    "LabelAccuracy",
+    "PanopticStatistics",
+    "Segment",
+    "VQAScore",
+    "compare",
+]

@@ -1,7 +1,9 @@
 """Models and data that do not fit each other end in one line, through the command."""
 
+import io
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -21,6 +23,12 @@ def place(tmp_path_factory):
     (place / "empty").mkdir()
     (place / "latin.txt").write_bytes("grün\n".encode("latin-1") * 200)
     (place / "no_captions.jsonl").write_text('{"image": "data/shapes/train2017/000000000001.jpg"}\n' * 200)
+    image = (folder / "train2017" / "000000000001.jpg").read_bytes()
+    with tarfile.open(place / "no_captions.tar", "w") as tar:
+        for index in range(200):
+            info = tarfile.TarInfo(f"{index:03d}.jpg")
+            info.size = len(image)
+            tar.addfile(info, io.BytesIO(image))
     return place
 
 
@@ -34,6 +42,7 @@ def place(tmp_path_factory):
         (["train_dataloader.dataset.streams.images.paths=empty"], "no image (jpg"),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.jsonl"], "JSON has no 'text'"),
+        (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among its members"),
         (["default_hooks.checkpoint.interval=5", "optim_wrapper.accumulative_counts=2"], "multiple of accumulative_counts"),
     ],
 )

@@ -9,9 +9,9 @@ import numpy as np
 from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.render import Scene
 
-__all__ = ["describe", "imagine"]
+__all__ = ["NUMBERS", "describe", "imagine", "plural"]
 
-_NUMBERS = ("no", "one", "two", "three", "four", "five")
+NUMBERS = ("no", "one", "two", "three", "four", "five")
 _OPENINGS = ("{things} on {stuff}", "there are {things} in front of {stuff}", "a picture of {things} over {stuff}")
 _PLURALS = {"cross": "crosses"}
 
@@ -24,7 +24,7 @@ def describe(scene: Scene, rng: np.random.Generator) -> str:
         rng: chooses between ways to say it.
     """
     counts = Counter(item.name for item in scene.objects if not item.crowd)
-    crowds = [f"many {_plural(item.name)}" for item in scene.objects if item.crowd]
+    crowds = [f"many {plural(item.name)}" for item in scene.objects if item.crowd]
     shares = np.bincount(scene.stuff.ravel(), minlength=len(STUFF_CLASSES))
     stuff = [STUFF_CLASSES[index] for index in np.argsort(-shares) if shares[index]]
     return _sentence([*_counted(counts), *crowds], stuff, rng)
@@ -38,10 +38,11 @@ def imagine(rng: np.random.Generator) -> str:
 
 
 def _counted(counts: Counter[str]) -> list[str]:
-    return [f"{_NUMBERS[number]} {name if number == 1 else _plural(name)}" for name, number in counts.items()]
+    return [f"{NUMBERS[number]} {name if number == 1 else plural(name)}" for name, number in counts.items()]
 
 
-def _plural(name: str) -> str:
+def plural(name: str) -> str:
+    """The name of several things of a class."""
     return _PLURALS.get(name, f"{name}s")
 
 

@@ -1,10 +1,8 @@
-"""Writing scenes as COCO (instances and panoptic) and as ADE20K lays out its labels."""
+"""Writing the dataset: scenes as COCO (instances and panoptic) and as ADE20K lays out its labels, and what goes with them."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +14,9 @@ from rich.progress import track
 
 from mmbeit3.datasets.shapes.captions import describe, imagine
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
+from mmbeit3.datasets.shapes.files import link, write_json, write_lines
 from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene
+from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
 
 __all__ = ["make_shapes_dataset"]
@@ -39,8 +39,9 @@ def make_shapes_dataset(
     ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
     ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. For
     pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``,
-    five times as many sentences about scenes that were not drawn. The same arguments give the same bytes. Written beside and
-    renamed when complete.
+    five times as many sentences about scenes that were not drawn; for the tasks what
+    :class:`~mmbeit3.datasets.shapes.tasks.TaskFiles` names. The same arguments give the same bytes. Written beside and renamed
+    when complete.
 
     Args:
         out: folder to make.
@@ -81,7 +82,8 @@ def make_shapes_dataset(
                 render_scene(np.random.default_rng([seed, split_index, index]), size)
                 for index in track(range(count), description=f"rendering {split}", transient=True)
             )
-            _write_split(folder, split, scenes, np.random.default_rng([seed, split_index]))
+            seeds = np.random.SeedSequence([seed, split_index])
+            _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
         (folder / _META).write_text(json.dumps(arguments))
         if out.exists():
             # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
@@ -98,8 +100,10 @@ def _read_meta(path: Path) -> Any:
         return None
 
 
-def _write_split(folder: Path, split: str, scenes: Iterable[Scene], rng: np.random.Generator) -> None:
-    """Write images, annotations and sentences; ``rng`` chooses how the latter say it."""
+def _write_split(
+    folder: Path, split: str, scenes: Iterable[Scene], rng: np.random.Generator, tasks_rng: np.random.Generator
+) -> None:
+    """Write images, annotations and sentences; ``rng`` chooses how the latter say it, ``tasks_rng`` what the tasks ask."""
     long = {"train": "training", "val": "validation"}[split]
     images, pngs = folder / f"{split}2017", folder / "annotations" / f"panoptic_{split}2017"
     ade_images, ade_labels = folder / "ade" / "images" / long, folder / "ade" / "annotations" / long
@@ -108,6 +112,7 @@ def _write_split(folder: Path, split: str, scenes: Iterable[Scene], rng: np.rand
     instances: dict[str, Any] = _header(THING_CLASSES)
     panoptic: dict[str, Any] = _header((*THING_CLASSES, *STUFF_CLASSES))
     pairs: list[str] = []
+    tasks = TaskFiles(folder, split, tasks_rng)
     for image_id, scene in enumerate(scenes, start=1):
         name = f"{image_id:012d}"
         height, width = scene.stuff.shape
@@ -115,7 +120,7 @@ def _write_split(folder: Path, split: str, scenes: Iterable[Scene], rng: np.rand
         instances["images"].append(entry)
         panoptic["images"].append(entry)
         cv2.imwrite(str(images / f"{name}.jpg"), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-        _link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
+        link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
         cv2.imwrite(str(ade_labels / f"{name}.png"), _semantic(scene))
         for item in scene.objects:
             number = len(instances["annotations"]) + 1
@@ -124,19 +129,13 @@ def _write_split(folder: Path, split: str, scenes: Iterable[Scene], rng: np.rand
         cv2.imwrite(str(pngs / f"{name}.png"), ids[..., ::-1])
         panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
         pairs.append(json.dumps({"image": f"{split}2017/{name}.jpg", "text": describe(scene, rng)}))
+        tasks.add(image_id, scene)
     for kind, content in (("instances", instances), ("panoptic", panoptic)):
-        (folder / "annotations" / f"{kind}_{split}2017.json").write_text(json.dumps(content))
+        write_json(folder / "annotations" / f"{kind}_{split}2017.json", content)
     texts = [imagine(rng) for _ in range(_TEXTS * len(pairs))]
     for file, lines in ((f"pairs_{split}.jsonl", pairs), (f"texts_{split}.txt", texts)):
-        (folder / file).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _link(source: Path, target: Path) -> None:
-    """One file under two names where the file system can, else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        write_lines(folder / file, lines)
+    tasks.close()
 
 
 def _header(classes: tuple[str, ...]) -> dict[str, Any]:

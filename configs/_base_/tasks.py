@@ -1,0 +1,22 @@
+# What all fine-tuning on tasks shares, as in the released code (microsoft/unilm, beit3): AdamW without clipping, rate linear from zero,
+# then a cosine to 1e-6 in each iteration, seed 42. There: float16 with a scaled loss. Chosen here: bfloat16, and validation with test
+# transforms (the released code validates with training ones).
+custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
+custom_hooks = [dict(type="mmbeit3.FastLinearHook")]
+default_scope = "mmengine"
+randomness = dict(seed=42)
+env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0), dist_cfg=dict(backend="nccl"))
+optim_wrapper = dict(
+    type="AmpOptimWrapper",
+    dtype="bfloat16",
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05),
+    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=1.0),
+)
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=10, val_interval=1)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+default_hooks = dict(
+    logger=dict(type="LoggerHook", interval=50),
+    checkpoint=dict(type="mmbeit3.SafeCheckpointHook", by_epoch=True, interval=1, max_keep_ckpts=2),
+)

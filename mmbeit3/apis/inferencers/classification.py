@@ -1,0 +1,129 @@
+"""Classes of images: those that a model was trained for, or any that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from mmbeit3.apis.inferencers.base import TaskInferencer, open_config, top_labels
+from mmbeit3.apis.inferencers.images import ImageInput, list_images, name_image
+from mmbeit3.apis.inferencers.pipeline import Query, find_tokenizer
+from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.errors import UserError
+from mmbeit3.tasks.classification import BEiT3Classification
+from mmbeit3.tasks.names import read_names
+from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
+
+__all__ = ["ClassificationInferencer"]
+
+
+class ClassificationInferencer(TaskInferencer):
+    """Tells images' classes.
+
+    A config of :class:`~mmbeit3.tasks.zero_shot.BEiT3NamedClassification` or :class:`~mmbeit3.tasks.retrieval.BEiT3Retrieval`
+    goes with any class names; one of :class:`~mmbeit3.tasks.classification.BEiT3Classification` has its own classes.
+
+    Args:
+        model, weights, device, show_progress: see :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
+        class_names: the classes by name, or a file of them, see :func:`~mmbeit3.tasks.names.read_names`. By default those of
+            the config's model or, where its classes are fixed, of its test dataset; if that has none, results have no names.
+        templates: texts with ``{}`` in the place of a name, where a model reads names; default the config's, or the name alone.
+
+    Raises:
+        UserError: also if class names are missing, or are another number than the classes of a model where these are fixed.
+    """
+
+    models = (BEiT3Classification, BEiT3NamedClassification)
+    reads_text = False
+
+    def __init__(
+        self,
+        model: str | Path | Config | Mapping[str, Any],
+        weights: str | Path,
+        device: str | None = None,
+        class_names: str | Path | Sequence[str] | None = None,
+        templates: Sequence[str] | None = None,
+        show_progress: bool = True,
+    ) -> None:
+        cfg = open_config(model)
+        names = None if class_names is None else read_names(class_names, "class_names")
+        kind = str(cfg.model.get("type")).split(".")[-1]
+        if kind in ("BEiT3Retrieval", "BEiT3NamedClassification"):
+            cfg.model = _by_name(cfg, names, templates)
+        elif templates is not None:
+            raise UserError(
+                f"templates are for models that read class names, and {kind} has classes of its own: leave them out"
+            )
+        super().__init__(cfg, weights, device, show_progress)
+        self.class_names = self._fixed_names(names) if isinstance(self.model, BEiT3Classification) else self.model.class_names
+
+    def __call__(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        batch_size: int = 1,
+        return_vis: bool = False,
+        out_dir: str | Path | None = None,
+        show_progress: bool | None = None,
+        top_k: int = 5,
+    ) -> dict[str, Any]:
+        """Classify images.
+
+        Args:
+            images: one or several, or a folder; see :func:`~mmbeit3.apis.inferencers.images.read_pixels`.
+            batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
+            top_k: how many classes to list.
+
+        Returns:
+            ``predictions``, dicts of ``image``, ``pred_label``, ``pred_class`` (its name, or None), ``pred_score``, its
+            probability, and ``top``, the ``top_k`` likeliest classes; and ``visualization``.
+
+        Raises:
+            UserError: if an image cannot be read.
+        """
+        queries = [Query((image,)) for image in list_images(images)]
+        return self.infer(queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress)
+
+    def postprocess(self, query: Query, result: Mapping[str, Any], top_k: int = 5) -> dict[str, Any]:
+        """See :meth:`__call__`."""
+        top = top_labels(result["pred_score"], self.class_names, top_k)
+        return {
+            "image": name_image(query.images[0]),
+            "pred_label": top[0]["label"],
+            "pred_class": top[0].get("name"),
+            "pred_score": top[0]["score"],
+            "top": top,
+        }
+
+    def lines(self, prediction: Mapping[str, Any]) -> list[str]:
+        """The likeliest classes with their probabilities."""
+        return [f"{each.get('name', each['label'])} ({each['score']:.2f})" for each in prediction["top"]]
+
+    def _fixed_names(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        dataset = (self.cfg.get("test_dataloader") or {}).get("dataset") or {}
+        if names is None and "type" in dataset:
+            names = read_metainfo(dataset, self.cfg.get("default_scope")).get("classes")
+        count = self.model.network.num_classes
+        if names is not None and len(names) != count:
+            raise UserError(f"there are {len(names)} class names, but the model has {count} classes: give a name for each")
+        return names
+
+
+def _by_name(cfg: Config, names: Sequence[str] | None, templates: Sequence[str] | None) -> ConfigDict:
+    """The dual encoder's config as one of a model that reads class names."""
+    model = ConfigDict(cfg.model, type="mmbeit3.BEiT3NamedClassification")
+    if names is not None:
+        model.class_names = names
+    if templates is not None:
+        model.templates = list(templates)
+    if "class_names" not in model:
+        raise UserError("a retrieval model has no classes of its own: give class_names, a list or a file of them")
+    if "tokenizer" not in model:
+        tokenizer = find_tokenizer(cfg)
+        if tokenizer is None:
+            raise UserError("class names need a tokenizer, but the test pipeline of the config has no EncodeText: add it")
+        model.tokenizer = tokenizer
+    return model

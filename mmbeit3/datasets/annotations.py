@@ -1,0 +1,101 @@
+"""Reading annotation files of the tasks, with one clear line for what they lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmbeit3.errors import UserError
+
+__all__ = ["check_images", "read_json", "read_json_lines", "take"]
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        UserError: if it is missing, damaged, or holds something else.
+    """
+    content = _parse(_read(path), f"'{path}'")
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' holds a JSON {type(content).__name__}, not an object: is it the right file?")
+    return content
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read a file with a JSON object a line; blank lines are skipped.
+
+    Yields:
+        What to call the line in an error, and its object.
+
+    Raises:
+        UserError: if the file is missing, or a line is no object.
+    """
+    for number, line in enumerate(_read(path).split(b"\n"), start=1):
+        if line.strip():
+            where = f"'{path}', line {number}"
+            content = _parse(line, where)
+            if not isinstance(content, dict):
+                raise UserError(f"{where} holds a JSON {type(content).__name__}, not an object: is it the right file?")
+            yield where, content
+
+
+def take(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """A field of an entry.
+
+    Args:
+        entry: the entry, which should be an object.
+        key: name of the field.
+        kind: type that its value must have.
+        where: file and entry, for the error.
+
+    Raises:
+        UserError: if the field is missing or of another type.
+    """
+    if not isinstance(entry, dict) or key not in entry:
+        raise UserError(f"{where} has no '{key}': the file is damaged or of another format")
+    if not isinstance(entry[key], kind):
+        raise UserError(f"{where}: '{key}' is a {type(entry[key]).__name__}: the file is damaged or of another format")
+    return entry[key]
+
+
+def check_images(images: Iterable[tuple[str, str]]) -> None:
+    """Check that images exist, before hours of training meet the first that does not. Each folder is listed only once.
+
+    Args:
+        images: pairs of a path and what names it in the annotations. Paths of network backends (with ``://``) are not
+            looked at.
+
+    Raises:
+        UserError: naming the first that is missing, and how many are.
+    """
+    listed: dict[Path, set[str]] = {}
+    missing: dict[Path, str] = {}
+    for name, where in images:
+        if "://" in name:
+            continue
+        path = Path(name)
+        if path.parent not in listed:
+            listed[path.parent] = {file.name for file in path.parent.iterdir()} if path.parent.is_dir() else set()
+        if path.name not in listed[path.parent]:
+            missing.setdefault(path, where)
+    if missing:
+        path, where = next(iter(missing.items()))
+        others = f" ({len(missing) - 1} other images are missing, too)" if len(missing) > 1 else ""
+        raise UserError(f"{where}: image '{path}' does not exist{others}: set data_root and data_prefix, or complete the data")
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"annotation file '{path}' cannot be read: {error.strerror or error}") from error
+
+
+def _parse(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise UserError(f"{where} is no JSON ({error}): the file is damaged or of another format") from error

@@ -1,0 +1,153 @@
+"""Questions about scenes with their answers, and statements about two scenes that are true or false."""
+
+from __future__ import annotations
+
+import colorsys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mmbeit3.datasets.shapes.captions import NUMBERS, plural
+from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
+from mmbeit3.datasets.shapes.render import Scene, SceneObject
+
+__all__ = ["COLOURS", "ask", "choose", "colour_of", "count_things", "state"]
+
+COLOURS = ("red", "yellow", "green", "cyan", "blue", "purple")
+"""At hues of 0, 60, ... degrees."""
+
+_CLEAR_HUE = 20
+"""Within so many degrees a colour has its name; what lies between two is not asked about."""
+_CLEAR_DISTANCE = 0.15
+"""Centres that are closer, in shares of the image's side, are neither left nor right of each other, nor above or below."""
+
+Said = tuple[str, str]
+"""What is asked, and the answer; or what is stated, and ``True`` or ``False``."""
+
+
+def ask(scene: Scene) -> dict[str, list[Said]]:
+    """All questions that have one clear answer, by kind.
+
+    Nobody is asked about circles where there is a crowd of them, nor about a colour between two. Answers are words, digits,
+    ``yes`` and ``no``.
+    """
+    counts = count_things(scene)
+    things = [item for item in scene.objects if item.name in counts]
+    single = {item.name: item for item in things if counts[item.name] == 1}
+    stuff = np.unique(scene.stuff)
+    return {
+        "how many": [(f"how many {plural(name)} are there", str(count)) for name, count in counts.items()],
+        "how many of a colour": list(_coloured(scene, things)),
+        "is there": [(f"is there a {name}", "yes" if count else "no") for name, count in counts.items()],
+        "where": list(_sides(single)),
+        "what": list(_neighbours(single, things)),
+        "what colour": [
+            (f"what colour is the {name}", colour) for name, item in single.items() if (colour := colour_of(scene, item))
+        ],
+        "what is behind": [("what is behind", STUFF_CLASSES[stuff[0]])] if len(stuff) == 1 else [],
+    }
+
+
+def state(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, list[Said]]:
+    """Statements about two images, true and false ones, by kind.
+
+    Args:
+        left, right: numbers of things, by :func:`count_things`; nothing is said of a class that is not in both.
+    """
+    offers: dict[str, list[Said]] = {"has": [], "each": [], "only one": [], "more": [], "in all": []}
+    for name in (name for name in left if name in right):
+        a, b, names = left[name], right[name], plural(name)
+        offers["has"] += [(f"the left image has a {name}", str(a > 0)), (f"the right image has a {name}", str(b > 0))]
+        offers["each"].append((f"each image has a {name}", str(a > 0 and b > 0)))
+        offers["only one"].append((f"only one image has a {name}", str((a > 0) != (b > 0))))
+        if a + b:
+            offers["more"] += [
+                (f"there are more {names} in the left image than in the right one", str(a > b)),
+                (f"there are more {names} in the right image than in the left one", str(b > a)),
+            ]
+            offers["in all"] += [
+                (_in_all(name, number), str(number == a + b))
+                for number in range(max(a + b - 1, 1), min(a + b + 2, len(NUMBERS)))
+            ]
+    return offers
+
+
+def choose(
+    offers: Mapping[str, Sequence[Said]], number: int, said: Counter[Said], rng: np.random.Generator
+) -> Iterator[tuple[str, str, str]]:
+    """Choose of as many kinds, from each what was said least before, so that no answer to a question is the usual one.
+
+    Args:
+        offers: by kind, from :func:`ask` or :func:`state`.
+        number: how many to choose; fewer if there are not so many kinds.
+        said: how often everything was chosen so far; is counted on.
+        rng: breaks ties, and chooses kinds.
+
+    Yields:
+        Kind, question or statement, and answer.
+    """
+    kinds = [kind for kind, offered in offers.items() if offered]
+    for index in rng.permutation(len(kinds))[:number]:
+        offered = offers[kinds[index]]
+        pick = min((offered[place] for place in rng.permutation(len(offered))), key=said.__getitem__)
+        said[pick] += 1
+        yield kinds[index], *pick
+
+
+def count_things(scene: Scene) -> dict[str, int]:
+    """How many there are of each class, 0 too; of one that comes as a crowd nothing is said."""
+    crowded = {item.name for item in scene.objects if item.crowd}
+    counts = Counter(item.name for item in scene.objects)
+    return {name: counts[name] for name in THING_CLASSES if name not in crowded}
+
+
+def colour_of(scene: Scene, item: SceneObject) -> str | None:
+    """One of :data:`COLOURS`, by the hue of a thing's mean colour; None if that lies between two."""
+    red, green, blue = scene.image[item.mask].mean(axis=0) / 255
+    spacing = 360 / len(COLOURS)
+    steps = 360 * colorsys.rgb_to_hsv(red, green, blue)[0] / spacing
+    nearest = round(steps)
+    return COLOURS[nearest % len(COLOURS)] if abs(steps - nearest) * spacing <= _CLEAR_HUE else None
+
+
+def _in_all(name: str, number: int) -> str:
+    things = f"is {NUMBERS[number]} {name}" if number == 1 else f"are {NUMBERS[number]} {plural(name)}"
+    return f"there {things} in all"
+
+
+def _coloured(scene: Scene, things: Sequence[SceneObject]) -> Iterator[Said]:
+    """Counts of a class in a colour, where all of the class have clear ones."""
+    for name in dict.fromkeys(item.name for item in things):
+        colours = [colour_of(scene, item) for item in things if item.name == name]
+        if None not in colours:
+            for colour in COLOURS:
+                yield f"how many {colour} {plural(name)} are there", str(colours.count(colour))
+
+
+def _sides(single: Mapping[str, SceneObject]) -> Iterator[Said]:
+    for name, item in single.items():
+        for other, there in single.items():
+            for axis, side in enumerate(("left of", "above")):
+                distance = _from(item, there)[axis]
+                if abs(distance) >= _CLEAR_DISTANCE:
+                    yield f"is the {name} {side} the {other}", "yes" if distance < 0 else "no"
+
+
+def _neighbours(single: Mapping[str, SceneObject], things: Sequence[SceneObject]) -> Iterator[Said]:
+    """What alone is on a side of a thing, where nothing is about as far left, or as high."""
+    for name, there in single.items():
+        others = [item for item in things if item is not there]
+        for axis, (before, behind) in enumerate((("left of", "right of"), ("above", "below"))):
+            distances = [_from(item, there)[axis] for item in others]
+            if all(abs(distance) >= _CLEAR_DISTANCE for distance in distances):
+                for side, sign in ((before, -1), (behind, 1)):
+                    found = [item for item, distance in zip(others, distances, strict=True) if sign * distance > 0]
+                    if len(found) == 1:
+                        yield f"what is {side} the {name}", found[0].name
+
+
+def _from(item: SceneObject, there: SceneObject) -> np.ndarray:
+    """From the second one's centre to the first one's, (x, y), in shares of the image's side."""
+    y, x = (np.argwhere(item.mask).mean(axis=0) - np.argwhere(there.mask).mean(axis=0)) / item.mask.shape
+    return np.array([x, y])

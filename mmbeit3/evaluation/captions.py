@@ -1,0 +1,120 @@
+"""Scores of captions, and the file that evaluation servers take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from mmbeit3.errors import UserError
+from mmbeit3.evaluation.caption_math import bleu, cider_d, tokenize_caption
+from mmbeit3.evaluation.output import prepare_output, write_output
+from mmbeit3.evaluation.unreadable import report_unreadable
+from mmbeit3.registry import METRICS
+
+__all__ = ["CaptionScores"]
+
+
+@METRICS.register_module()
+class CaptionScores(BaseMetric):
+    """Scores (times 100) of ``pred_caption`` against ``gt_captions``, over all images.
+
+    ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, whose splitting into words approximates that of COCO's evaluation:
+    good for comparing checkpoints. For numbers to publish take ``backend='pycocoevalcap'``, which adds ``METEOR``, ``ROUGE-L``
+    and ``SPICE`` and needs that package and Java. Images that could not be read count as described by nothing.
+
+    Args:
+        backend: ``'own'`` or ``'pycocoevalcap'``.
+        submission: file to write, ``[{"image_id": ..., "caption": ...}]``, as the servers of COCO and NoCaps take it. Where no
+            sample has captions by people, this is all that is done.
+        collect_device: MMEngine's.
+        prefix: stands before the names; default ``caption``.
+
+    Raises:
+        UserError: if the package or Java is missing, or ``submission`` cannot be written.
+        ValueError: for another ``backend``.
+    """
+
+    default_prefix = "caption"
+
+    def __init__(
+        self,
+        backend: str = "own",
+        submission: str | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if backend not in _BACKENDS:
+            raise ValueError(f"CaptionScores: backend must be 'own' or 'pycocoevalcap', got {backend!r}")
+        if backend == "pycocoevalcap":
+            _check_pycocoevalcap()
+        self.score = _BACKENDS[backend]
+        self.submission = prepare_output(submission)
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep a batch's captions.
+
+        Raises:
+            UserError: if the model gives no text.
+        """
+        for sample in data_samples:
+            if "pred_caption" not in sample:
+                raise UserError("the model gives no captions: give it the text tokenizer, model=dict(tokenizer=FILE)")
+            unreadable = bool(sample.get("unreadable"))
+            caption = "" if unreadable else sample["pred_caption"]
+            self.results.append((sample["image_id"], caption, list(sample.get("gt_captions") or ()), unreadable))
+
+    def compute_metrics(self, results: list[tuple[Any, str, list[str], bool]]) -> dict[str, float]:
+        """Write the file and score; an image that comes twice, to fill up processes, counts once."""
+        images = {image_id: (caption, people, unreadable) for image_id, caption, people, unreadable in results}
+        reported = report_unreadable(sum(unreadable for *_, unreadable in images.values()), len(images))
+        if self.submission is not None:
+            predictions = [{"image_id": image_id, "caption": caption} for image_id, (caption, *_) in images.items()]
+            write_output(self.submission, predictions)
+        scored = [(caption, people) for caption, people, _ in images.values() if people]
+        if not scored:
+            return reported
+        return self.score([caption for caption, _ in scored], [people for _, people in scored]) | reported
+
+
+def _score(captions: list[str], references: list[list[str]]) -> dict[str, float]:
+    candidates = [tokenize_caption(caption) for caption in captions]
+    people = [[tokenize_caption(one) for one in ones] for ones in references]
+    scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(bleu(candidates, people), start=1)}
+    ciders = cider_d(candidates, people)
+    return {"CIDEr": 100 * sum(ciders) / len(ciders), **scores}
+
+
+def _check_pycocoevalcap() -> None:
+    if find_spec("pycocoevalcap") is None:
+        raise UserError("backend='pycocoevalcap' needs that package: pip install pycocoevalcap, or take backend='own'")
+    if shutil.which("java") is None:
+        raise UserError("backend='pycocoevalcap' needs Java, and there is no 'java' to call: install it, or take backend='own'")
+
+
+def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]]) -> dict[str, float]:
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.rouge.rouge import Rouge
+    from pycocoevalcap.spice.spice import Spice
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    split = PTBTokenizer().tokenize
+    mine = split({number: [{"caption": caption}] for number, caption in enumerate(captions)})
+    people = split({number: [{"caption": one} for one in ones] for number, ones in enumerate(references)})
+    orders, _ = Bleu(4).compute_score(people, mine, verbose=0)
+    scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(orders, start=1)}
+    for name, scorer in (("CIDEr", Cider()), ("METEOR", Meteor()), ("ROUGE-L", Rouge()), ("SPICE", Spice())):
+        scores[name] = 100 * float(scorer.compute_score(people, mine)[0])
+    return scores
+
+
+_BACKENDS: dict[str, Callable[[list[str], list[list[str]]], dict[str, float]]] = {
+    "own": _score,
+    "pycocoevalcap": _score_by_pycocoevalcap,
+}

@@ -1,0 +1,38 @@
+"""Files of predictions, as evaluation servers take them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmbeit3.errors import UserError
+
+__all__ = ["prepare_output", "write_output"]
+
+
+def prepare_output(path: str | None) -> Path | None:
+    """Check at the start that a file can be written at the end; make its folder.
+
+    Raises:
+        UserError: if the folder cannot be made, or the path is a folder.
+    """
+    if path is None:
+        return None
+    out = Path(path)
+    if out.is_dir():
+        raise UserError(f"'{path}' is a folder: give the name of a file to write predictions to")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"folder '{out.parent}' for predictions cannot be made: {error.strerror or error}") from error
+    return out
+
+
+def write_output(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
+    """Write predictions as JSON and log where they are."""
+    path.write_text(json.dumps(list(predictions)), encoding="utf-8")
+    print_log(f"{len(predictions)} predictions in '{path}'", "current")

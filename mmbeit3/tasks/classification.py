@@ -1,0 +1,113 @@
+"""Image classification by a linear head on the vision tower, as the released ImageNet models do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, Mixup
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.errors import UserError
+from mmbeit3.models.backbones import BEiT3Vision
+from mmbeit3.ops import Linear
+from mmbeit3.registry import MODELS
+from mmbeit3.tasks.base import TaskModel
+from mmbeit3.tasks.heads import init_linears
+from mmbeit3.tasks.labels import accuracy, add_predictions, read_labels
+
+__all__ = ["BEiT3Classification", "ClassificationNetwork"]
+
+
+class ClassificationNetwork(nn.Module):
+    """The vision tower and a linear layer on the normed mean of its patches; the class token is left out.
+
+    No text weights are built. Official files hold them all the same; loading reports them as unused.
+
+    Args:
+        arch: see :class:`~mmbeit3.models.backbones.BEiT3Vision`.
+        num_classes: classes to choose from.
+        **kwargs: those of :class:`~mmbeit3.models.backbones.BEiT3Vision`, such as ``image_size`` and ``drop_path_rate``.
+    """
+
+    def __init__(self, arch: str | Mapping[str, Any], num_classes: int = 1000, **kwargs: Any) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.vision = BEiT3Vision(arch, **kwargs)
+        self.fc_norm = nn.LayerNorm(self.vision.embed_dims)
+        self.head = Linear(self.vision.embed_dims, num_classes)
+        init_linears(self.head, scale=0.001)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Score every class: images (B, 3, H, W), normalised, to (B, num_classes), float32."""
+        (patches,) = self.vision(image)
+        return self.head(self.fc_norm(patches.mean(dim=(2, 3)))).float()
+
+
+@MODELS.register_module()
+class BEiT3Classification(TaskModel):
+    """Tells the class of an image. Samples have a ``gt_label`` (1,).
+
+    The defaults are the reference's recipe: half of the batches are mixed up (arXiv 1710.09412), half are cut and mixed
+    (arXiv 1905.04899), all with smoothed labels.
+
+    Args:
+        network: arguments of :class:`ClassificationNetwork`.
+        mixup, cutmix: alpha of the beta distribution that the share of an image is drawn from; 0 for none. If both are above 0,
+            one of them is drawn for each batch.
+        label_smoothing: share (0 to 1) of a target that is spread over all classes.
+        mean, std: ImageNet's, by default.
+        init_cfg: see :class:`~mmbeit3.tasks.base.TaskModel`.
+    """
+
+    network: ClassificationNetwork
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        mixup: float = 0.8,
+        cutmix: float = 1.0,
+        label_smoothing: float = 0.1,
+        mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+        std: Sequence[float] = IMAGENET_DEFAULT_STD,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(ClassificationNetwork(**network), mean, std, init_cfg)
+        self.label_smoothing = label_smoothing
+        self.mix = None
+        if mixup or cutmix:
+            self.mix = Mixup(mixup, cutmix, label_smoothing=label_smoothing, num_classes=self.network.num_classes)
+
+    def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Logits (B, num_classes)."""
+        return self.network(self.normalize(inputs["image"]))
+
+    def losses(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """``loss_cls``, cross-entropy, and, where images are not mixed, ``accuracy`` (0 to 1).
+
+        Raises:
+            UserError: if samples have no label, or one that is no class; or images shall be mixed and their number is odd.
+        """
+        image = self.normalize(inputs["image"])
+        labels = read_labels(data_samples, self.network.num_classes, image.device)
+        if self.mix is None:
+            logits = self.network(image)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            return {"loss_cls": loss, "accuracy": accuracy(logits, labels)}
+        if len(image) % 2:
+            raise UserError(
+                f"mixup and cutmix pair the images of a batch, and {len(image)} are odd: set an even batch_size and "
+                "drop_last=True in train_dataloader, or mixup=0, cutmix=0 in the model"
+            )
+        # timm draws from NumPy's generator. A step's randomness shall hang on PyTorch's alone, which a resumed run gets back.
+        np.random.seed(int(torch.randint(2**32, ())))
+        mixed, targets = self.mix(image, labels)
+        return {"loss_cls": F.cross_entropy(self.network(mixed), targets)}
+
+    @torch.no_grad()
+    def predict(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Add ``pred_label`` (1,) and ``pred_score`` (num_classes,), probabilities."""
+        return add_predictions(data_samples, self.outputs(inputs).softmax(dim=-1))

@@ -1,0 +1,41 @@
+"""Two processes over gloo find the recall that one process finds."""
+
+import os
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from mmbeit3.evaluation import ImageTextRecall
+
+
+def samples():
+    """Seven images and nine texts: an odd number of each, for two processes to fill up."""
+    generator = torch.Generator().manual_seed(3)
+    owners = [0, 1, 2, 3, 4, 5, 6, 0, 3]
+    images = torch.randn(7, 4, generator=generator)
+    texts = images[owners] + 0.8 * torch.randn(9, 4, generator=generator)
+    found = [{"image_id": i, "image_feature": feature} for i, feature in enumerate(images)]
+    pairs = enumerate(zip(owners, texts, strict=True))
+    return found + [{"image_id": owner, "text_id": i, "text_feature": text} for i, (owner, text) in pairs]
+
+
+def worker(rank, port, folder):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    mine = samples()[:-1]
+    metric = ImageTextRecall()
+    # As MMEngine's sampler deals them out: in turn, and the first again where a process has one less.
+    metric.process(None, (mine + mine[: len(mine) % 2])[rank::2])
+    torch.save(metric.evaluate(len(mine)), f"{folder}/{rank}.pt")
+
+
+def test_two_processes_find_the_same(tmp_path):
+    mp.spawn(worker, (29500 + os.getpid() % 1000, str(tmp_path)), nprocs=2)
+    metric = ImageTextRecall()
+    metric.process(None, samples()[:-1])
+    expected = metric.evaluate(15)
+    assert 0 < expected["retrieval/TR@1"] < 100
+    for rank in range(2):
+        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected)

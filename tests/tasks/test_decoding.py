@@ -1,0 +1,172 @@
+"""Beam search against one image at a time, in plain Python; sampling against its distribution."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from mmbeit3.tasks.decoding import beam_search, sample, top_p_words
+
+VOCAB, EOS = 14, 2
+
+
+class Table:
+    """Scores that are random, but always the same for the same image and text; some images end soon, some late."""
+
+    def __init__(self, images, num_beams=1, seed=0):
+        self.images, self.texts = list(range(images)), [[[] for _ in range(num_beams)] for _ in range(images)]
+        self.seed, self.steps, self.sizes = seed, 0, []
+
+    def scores(self, image, text):
+        number = self.seed * 1009 + image
+        for word in text:
+            number = (number * 1_000_003 + word + 1) % (2**61)
+        logits = 1.5 * torch.randn(VOCAB, generator=torch.Generator().manual_seed(number))
+        logits[EOS] += image % 4 - 1
+        return logits
+
+    def step(self, words, beams=None):
+        if beams is not None:
+            self.texts = [[texts[beam] for beam in row] for texts, row in zip(self.texts, beams.tolist(), strict=True)]
+        self.texts = [
+            [[*text, word] for text, word in zip(texts, row, strict=True)]
+            for texts, row in zip(self.texts, words.tolist(), strict=True)
+        ]
+        self.steps += 1
+        self.sizes.append(len(self.images))
+        pairs = zip(self.images, self.texts, strict=True)
+        return torch.stack([torch.stack([self.scores(image, text) for text in texts]) for image, texts in pairs])
+
+    def keep(self, images):
+        self.images, self.texts = ([its[i] for i in images.tolist()] for its in (self.images, self.texts))
+
+
+def one_by_one(scores, num_beams, max_length, penalty):
+    """The procedure for one image, and how many steps it took; ``scores(text)`` for a text from ``<s>`` on."""
+    beams, best = [(0.0, [0])] + [(-1e9, [0])] * (num_beams - 1), None
+    for length in range(2, max_length):
+        candidates = []
+        for total, text in beams:
+            log_probs = torch.log_softmax(scores(text), dim=0) + total
+            candidates += [(float(value), text, word) for word, value in enumerate(log_probs)]
+        candidates = sorted(candidates, key=lambda candidate: -candidate[0])[: 3 * num_beams]
+        if best is not None and best[0] >= candidates[0][0] / (max_length - 1) ** penalty:
+            break
+        beams = []
+        for total, text, word in candidates:
+            if word == EOS or length + 1 == max_length:
+                score = total / length**penalty
+                if best is None or score > best[0]:
+                    best = score, text
+            else:
+                beams.append((total, [*text, word]))
+                if len(beams) == num_beams:
+                    break
+    return [*best[1], EOS], length - 1
+
+
+def greedily(scores, max_length):
+    text = [0]
+    while len(text) < max_length - 2 and (word := int(scores(text).argmax())) != EOS:
+        text.append(word)
+    return [*text, EOS]
+
+
+def starts(images):
+    return torch.zeros(images, dtype=torch.long)
+
+
+@pytest.mark.parametrize("penalty", [-0.5, 0.0, 0.6, 1.5])
+@pytest.mark.parametrize("max_length", [4, 5, 9, 15])
+@pytest.mark.parametrize("num_beams", [1, 2, 3, 4])
+def test_beam_search_is_that_of_single_images(num_beams, max_length, penalty):
+    lengths = set()
+    for seed in range(6):
+        table = Table(6, num_beams, seed)
+        found = beam_search(table, starts(6), num_beams, max_length, penalty)
+        scores = [partial(table.scores, image) for image in range(6)]
+        expected, steps = zip(*(one_by_one(its, num_beams, max_length, penalty) for its in scores), strict=True)
+        assert found == list(expected)
+        assert table.steps == max(steps)
+        lengths |= {len(ids) for ids in found}
+    assert len(lengths) > 1
+
+
+def test_images_that_are_done_leave():
+    table = Table(8, 3)
+    together = beam_search(table, starts(8), 3, 30, length_penalty=0.0)
+    assert table.sizes[0] == 8
+    assert table.sizes[-1] <= 4
+    assert table.steps < 28
+    assert all(len(ids) < 29 for ids in together)
+
+
+@pytest.mark.parametrize("max_length", [4, 6, 20])
+def test_one_beam_without_penalty_is_greedy(max_length):
+    table = Table(7)
+    expected = [greedily(partial(table.scores, image), max_length) for image in range(7)]
+    assert beam_search(table, starts(7), 1, max_length, length_penalty=0.0) == expected
+    assert sample(Table(7), starts(7), max_length, top_p=1e-6) == expected
+
+
+def test_top_p_draws_in_proportion():
+    logits = torch.tensor([0.1, 2.0, -1.0, 1.5, 0.5, -3.0])
+    generator = torch.Generator().manual_seed(3)
+    for top_p, temperature, kept in [
+        (0.8, 1.0, [1, 3, 4]),
+        (0.8, 0.5, [1, 3]),
+        (1.0, 2.0, [0, 1, 2, 3, 4, 5]),
+        (0.2, 1.0, [1]),
+    ]:
+        drawn = top_p_words(logits.expand(20_000, -1), top_p, temperature, generator)
+        probs = (logits / temperature).softmax(dim=0)
+        # Enough by the last, but not without it.
+        assert probs[kept].sum() >= top_p - 1e-6
+        assert probs[kept].sum() - probs[kept].min() < top_p
+        expected = torch.zeros(6)
+        expected[kept] = probs[kept] / probs[kept].sum()
+        often = drawn.bincount(minlength=6) / 20_000
+        assert set(drawn.unique().tolist()) <= set(kept)
+        torch.testing.assert_close(often, expected, atol=0.015, rtol=0)
+
+
+def test_samples_are_texts():
+    first, second = (sample(Table(40), starts(40), 12, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert first == second
+    assert first != sample(Table(40), starts(40), 12, generator=torch.Generator().manual_seed(6))
+    for ids in first:
+        assert ids[0] == 0
+        assert ids.index(EOS) == len(ids) - 1 <= 10
+    assert len({len(ids) for ids in first}) > 4
+
+
+def test_samples_follow_their_own_text():
+    """Words that the text so far makes impossible are never drawn, also after others have left."""
+
+    class Counting(Table):
+        def scores(self, image, text):
+            logits = torch.full((VOCAB,), -100.0)
+            logits[EOS if len(text) > image else 3 + len(text)] = 0
+            return logits
+
+    assert sample(Counting(6), starts(6), 30) == [[0, *range(4, 4 + image), EOS] for image in range(6)]
+
+
+@pytest.mark.parametrize(("changes", "reason"), [({"num_beams": 0}, "needs a beam"), ({"max_length": 3}, "at least 4")])
+def test_bad_beams(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        beam_search(Table(1), starts(1), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"max_length": 3}, "at least 4"),
+        ({"top_p": 0.0}, "above 0"),
+        ({"top_p": 1.1}, "at most 1"),
+        ({"temperature": 0}, "above 0"),
+    ],
+)
+def test_bad_sampling(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        sample(Table(1), starts(1), **changes)

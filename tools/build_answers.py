@@ -1,0 +1,28 @@
+"""Make the list of answers that a model of VQAv2 chooses from, in the order of the released models' labels."""
+
+import argparse
+from pathlib import Path
+
+from mmbeit3.apis.cli import run
+from mmbeit3.datasets.vqa_answers import build_answers, write_answers
+
+
+def main() -> None:
+    """Parse arguments, build and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "annotations", nargs="+", type=Path, help="official annotation files; give those of train first, then val"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="file to write, e.g. data/coco/vqa/answer2label.txt")
+    parser.add_argument(
+        "--least", type=int, default=9, help="how often an answer must occur (%(default)s, the released models')"
+    )
+    args = parser.parse_args()
+
+    answers = build_answers(args.annotations, args.least)
+    write_answers(answers, args.out)
+    print(f"{len(answers)} answers in '{args.out}' (the released models have 3129)")
+
+
+if __name__ == "__main__":
+    run(main)
