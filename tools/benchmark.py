@@ -15,6 +15,7 @@ WHAT: dict[str, tuple[str, dict[str, Any]]] = {
     "backbone": ("forward passes: tower, ViT-Adapter, image with text", {"sides": [224, 512, 1024], "adapter_sides": [512]}),
     "train-step": ("forward and backward passes, and their peak memory", {"sides": [512], "adapter_sides": [512]}),
     "pretrain-step": ("a step of masked data modeling on images, texts and pairs, and its peak memory", {"sides": [224]}),
+    "caption": ("captions of 20 words by beam search, batched and cached, and without either", {"sides": [224], "batch": 8}),
     "memory": ("peak memory of a training step by what is recomputed", {"arch": "large", "sides": [896]}),
 }
 """Each subcommand: what it measures, and its defaults."""
@@ -37,8 +38,8 @@ def main() -> None:
         if suite in ("backbone", "train-step"):
             command.add_argument("--adapter-sides", type=int, nargs="+", help="the same for the ViT-Adapter (%(default)s)")
             command.add_argument("--compile", action="store_true", help="torch.compile of ours and of timm's as well")
-        if suite == "pretrain-step":
-            command.add_argument("--batch", type=int, default=4, help="images, texts and pairs, as many of each (%(default)s)")
+        if suite in ("pretrain-step", "caption"):
+            command.add_argument("--batch", type=int, default=4, help="images, or pairs and as many of each (%(default)s)")
         command.set_defaults(**defaults)
     args = parser.parse_args()
     settings = Settings(

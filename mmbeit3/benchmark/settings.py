@@ -28,7 +28,7 @@ class Settings:
         adapter_sides: sides for the ViT-Adapter where ``sides`` are the plain tower's.
         fused_side: side of the image that goes with a text.
         text_tokens: length of that text, and of the longest in pretraining.
-        batch: images, texts and pairs in a step of pretraining, as many of each.
+        batch: images, texts and pairs in a step of pretraining, as many of each; images that are captioned.
         dtypes: names of :data:`DTYPES`; bfloat16 means autocast from float32 weights.
         device: ``'cpu'`` or ``'cuda'``.
         threads: of PyTorch's operators and of the compiled CPU kernel.

@@ -114,7 +114,9 @@ METRICS = {
 
 
 @pytest.mark.parametrize("task", RUN)
-def test_trains_validates_and_tests_on_made_data(task, tmp_path, files):
+def test_trains_validates_and_tests_on_made_data(task, tmp_path, files, monkeypatch):
+    # MMEngine formats the whole config as text eight times, which would take most of the time here.
+    monkeypatch.setattr(Config, "pretty_text", property(lambda self: repr(self)))
     make_data(task, tmp_path)
     cfg = shrink(Config.fromfile(ROOT / "configs" / RUN[task]), tmp_path, files)
     if task == "imagenet":

@@ -7,6 +7,7 @@ import torch
 import torch.multiprocessing as mp
 
 from mmbeit3.evaluation import ImageTextRecall
+from tests.engine.test_distributed import free_port
 
 
 def samples():
@@ -29,10 +30,11 @@ def worker(rank, port, folder):
     # As MMEngine's sampler deals them out: in turn, and the first again where a process has one less.
     metric.process(None, (mine + mine[: len(mine) % 2])[rank::2])
     torch.save(metric.evaluate(len(mine)), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_find_the_same(tmp_path):
-    mp.spawn(worker, (29500 + os.getpid() % 1000, str(tmp_path)), nprocs=2)
+    mp.spawn(worker, (free_port(), str(tmp_path)), nprocs=2)
     metric = ImageTextRecall()
     metric.process(None, samples()[:-1])
     expected = metric.evaluate(15)

@@ -82,6 +82,13 @@ def test_pretrain_step(call, tmp_path):
 
 
 @pytest.mark.slow
+def test_caption(call, tmp_path):
+    results = run_quickly(call, tmp_path, "caption")
+    assert len(results["rows"]) == 4
+    assert all(row["median_ms"] > 0 for row in results["rows"])
+
+
+@pytest.mark.slow
 def test_memory(call, tmp_path):
     results = run_quickly(call, tmp_path, "memory")
     assert len(results["rows"]) == 3

@@ -124,7 +124,7 @@ class TaskInferencer(BaseInferencer):
         Returns:
             An iterator over batches.
         """
-        loader = DataLoader(items, batch_size, collate_fn=load, num_workers=num_workers)  # type: ignore[arg-type]
+        loader: DataLoader[Any] = DataLoader(items, batch_size, collate_fn=load, num_workers=num_workers)  # type: ignore[arg-type]
         shown = self.show_progress if show_progress is None else show_progress
         return track(loader, description="Inference", total=len(loader), disable=not shown)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from mmbeit3.benchmark.cases import Case
 from mmbeit3.benchmark.settings import Settings
+from mmbeit3.benchmark.suites.captioning import caption
 from mmbeit3.benchmark.suites.memory import memory
 from mmbeit3.benchmark.suites.networks import backbone, train_step
 from mmbeit3.benchmark.suites.ops import ops
@@ -18,5 +19,6 @@ SUITES: dict[str, Callable[[Settings], Iterator[Case]]] = {
     "backbone": backbone,
     "train-step": train_step,
     "pretrain-step": pretrain_step,
+    "caption": caption,
     "memory": memory,
 }

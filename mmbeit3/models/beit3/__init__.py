@@ -1,6 +1,7 @@
 """The BEiT-3 network in plain PyTorch: towers that meet in attention. Imports nothing of OpenMMLab."""
 
 from mmbeit3.models.beit3.arch import ARCHS, Arch, get_arch
+from mmbeit3.models.beit3.cached import IncrementalEncoder
 from mmbeit3.models.beit3.dual_encoder import DualEncoder
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
@@ -21,6 +22,7 @@ __all__ = [
     "DualEncoder",
     "Expert",
     "FeedForward",
+    "IncrementalEncoder",
     "Stream",
     "TextEmbedding",
     "Tower",

@@ -1,0 +1,26 @@
+"""Serve a local web page with a tab for each task that is given a model. Needs Gradio: pip install 'mmbeit3[app]'."""
+
+import argparse
+
+from mmbeit3.apis.cli import run
+from mmbeit3.apis.demo_app import build_app, serve_app
+from mmbeit3.apis.demo_tabs import TABS
+
+
+def main() -> None:
+    """Parse arguments and serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for task, (_, names) in TABS.items():
+        parser.add_argument(f"--{task}", nargs=len(names), metavar=names, help=f"model of the tab for {task}")
+    parser.add_argument("--device", default="cpu", help="e.g. cuda:0 (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; there is no password (%(default)s)")
+    parser.add_argument("--port", type=int, help="the first free one from 7860")
+    args = parser.parse_args()
+    given = {task: values for task in TABS if (values := getattr(args, task)) is not None}
+    app = build_app([TABS[task][0](*values, device=args.device) for task, values in given.items()])
+    print(f"page at {serve_app(app, args.host, args.port)}", flush=True)
+    app.block_thread()
+
+
+if __name__ == "__main__":
+    run(main)
