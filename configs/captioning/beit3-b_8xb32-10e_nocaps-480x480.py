@@ -2,7 +2,6 @@
 # released code's README: rate 1e-5. Released: CIDEr 104.4 on val, 105.6 from beit3_base_indomain_patch16_224.pth. Not trained here.
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 1e-5
-
 optim_wrapper = dict(optimizer=dict(lr=lr))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),

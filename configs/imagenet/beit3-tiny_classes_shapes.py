@@ -1,7 +1,6 @@
 # Classes of single things on the made shapes dataset, from a tiny BEiT-3 that tools/pretrain_demo.py pretrained, on two CPU cores. Numbers are ours.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py"]
+_base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
 data = "data/shapes"
-pretrained = "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
 model = dict(
     type="mmbeit3.BEiT3Classification",
     network=dict(arch=dict(base="tiny", image_size=128), num_classes=6),
@@ -10,7 +9,7 @@ model = dict(
     # As in pretraining.
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
-    init_cfg=dict(type="Pretrained", checkpoint=pretrained),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 classes = ("circle", "crescent", "cross", "square", "star", "triangle")  # in the order of the folders
 resize = dict(type="Resize", scale=(128, 128))
@@ -22,24 +21,14 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type="mmbeit3.LoadImageOrGrey"), resize, dict(type="mmbeit3.PackTask", meta=("gt_label",))]
 dataset = dict(data_root=data + "/classes", metainfo=dict(classes=classes))
-train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=train_pipeline, **dataset))
+train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline, **dataset))
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(pipeline=test_pipeline, **dataset))
 test_dataloader = val_dataloader
 val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
-    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.8),
-    clip_grad=dict(max_norm=3.0),
-)
 epochs = 3
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=1, end=epochs, T_max=epochs - 1, convert_to_iter_based=True),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=1)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=2))
-env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -1,12 +1,11 @@
 # Statements about two images on the made shapes dataset, from a tiny BEiT-3 that tools/pretrain_demo.py pretrained, on two CPU cores. Numbers are ours.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/nlvr2.py"]
+_base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/nlvr2.py"]
 data = "data/shapes"
 tokenizer = data + "/texts.spm"
-pretrained = "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
 model = dict(
     type="mmbeit3.BEiT3NLVR2",
     network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
-    init_cfg=dict(type="Pretrained", checkpoint=pretrained),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_positions=62)
 pack = dict(type="mmbeit3.PackTask", meta=("identifier", "gt_label"))
@@ -32,7 +31,7 @@ test_pipeline = [
     pack,
 ]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     dataset=dict(
         data_root=data, ann_file="nlvr2/train.json", data_prefix=dict(img_path="nlvr2/images/train"), pipeline=train_pipeline
@@ -46,19 +45,9 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
-    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.8),
-    clip_grad=dict(max_norm=3.0),
-)
 epochs = 3
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=1, end=epochs, T_max=epochs - 1, convert_to_iter_based=True),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=1)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=2))
-env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -1,14 +1,13 @@
 # Questions on the made shapes dataset, from a tiny BEiT-3 that tools/pretrain_demo.py pretrained, on two CPU cores. Numbers are ours.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/vqav2.py"]
+_base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/vqav2.py"]
 data = "data/shapes"
 tokenizer = data + "/texts.spm"
-pretrained = "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
 answers = data + "/vqa/answers.txt"
 model = dict(
     type="mmbeit3.BEiT3VQA",
     network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
     answers=answers,
-    init_cfg=dict(type="Pretrained", checkpoint=pretrained),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="question", max_positions=62)
 # Neither flips nor crops: they would change what is left of what, and how many there are.
@@ -25,7 +24,7 @@ test_pipeline = [
     dict(type="mmbeit3.PackTask", meta=("question_id", "gt_answers")),
 ]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     dataset=dict(
         _delete_=True,
@@ -53,19 +52,9 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
-    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.8),
-    clip_grad=dict(max_norm=3.0),
-)
 epochs = 3
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=1, end=epochs, T_max=epochs - 1, convert_to_iter_based=True),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=epochs, val_interval=1)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=2))
-env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,10 +26,11 @@ class CaptionScores(BaseMetric):
 
     ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, whose splitting into words approximates that of COCO's evaluation:
     good for comparing checkpoints. For numbers to publish take ``backend='pycocoevalcap'``, which adds ``METEOR``, ``ROUGE-L``
-    and ``SPICE`` and needs that package and Java. Images that could not be read count as described by nothing.
+    and, if wanted, ``SPICE``, and needs that package and Java. Images that could not be read count as described by nothing.
 
     Args:
         backend: ``'own'`` or ``'pycocoevalcap'``.
+        spice: with that package, compute SPICE, too; it downloads Stanford CoreNLP when first used.
         submission: file to write, ``[{"image_id": ..., "caption": ...}]``, as the servers of COCO and NoCaps take it. Where no
             sample has captions by people, this is all that is done.
         collect_device: MMEngine's.
@@ -35,7 +38,7 @@ class CaptionScores(BaseMetric):
 
     Raises:
         UserError: if the package or Java is missing, or ``submission`` cannot be written.
-        ValueError: for another ``backend``.
+        ValueError: for another ``backend``, or ``spice`` without the package.
     """
 
     default_prefix = "caption"
@@ -43,16 +46,20 @@ class CaptionScores(BaseMetric):
     def __init__(
         self,
         backend: str = "own",
+        spice: bool = False,
         submission: str | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if backend not in _BACKENDS:
+        if backend not in ("own", "pycocoevalcap"):
             raise ValueError(f"CaptionScores: backend must be 'own' or 'pycocoevalcap', got {backend!r}")
+        if spice and backend == "own":
+            raise ValueError("CaptionScores: spice=True needs backend='pycocoevalcap'")
+        self.score: Callable[[list[str], list[list[str]]], dict[str, float]] = _score
         if backend == "pycocoevalcap":
             _check_pycocoevalcap()
-        self.score = _BACKENDS[backend]
+            self.score = partial(_score_by_pycocoevalcap, spice=spice)
         self.submission = prepare_output(submission)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +103,7 @@ def _check_pycocoevalcap() -> None:
         raise UserError("backend='pycocoevalcap' needs Java, and there is no 'java' to call: install it, or take backend='own'")
 
 
-def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]]) -> dict[str, float]:
+def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]], spice: bool) -> dict[str, float]:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.meteor.meteor import Meteor
@@ -109,12 +116,10 @@ def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]]) ->
     people = split({number: [{"caption": one} for one in ones] for number, ones in enumerate(references)})
     orders, _ = Bleu(4).compute_score(people, mine, verbose=0)
     scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(orders, start=1)}
-    for name, scorer in (("CIDEr", Cider()), ("METEOR", Meteor()), ("ROUGE-L", Rouge()), ("SPICE", Spice())):
-        scores[name] = 100 * float(scorer.compute_score(people, mine)[0])
+    scorers = {"CIDEr": Cider, "METEOR": Meteor, "ROUGE-L": Rouge, **({"SPICE": Spice} if spice else {})}
+    try:
+        for name, scorer in scorers.items():
+            scores[name] = 100 * float(scorer().compute_score(people, mine)[0])
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"pycocoevalcap cannot compute {name} ({error}): check Java and, for SPICE, the network") from error
     return scores
-
-
-_BACKENDS: dict[str, Callable[[list[str], list[list[str]]], dict[str, float]]] = {
-    "own": _score,
-    "pycocoevalcap": _score_by_pycocoevalcap,
-}

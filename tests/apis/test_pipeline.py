@@ -66,7 +66,7 @@ def test_configs_that_do_not_do(tokenizer):
     cfg = config({}, tokenizer)
     cfg.test_dataloader.dataset.pipeline[1].type = "Unheard"
     with pytest.raises(
-        UserError, match=r"pipeline of the config cannot be built \(.*Unheard is not in.*mmbeit3\[tasks\]"
+        UserError, match=r"pipeline of the config cannot be built \(Unheard is not in the .* registry\): .*mmbeit3\[tasks\]"
     ) as caught:
         TaskPipeline(cfg)
     assert "\n" not in str(caught.value)

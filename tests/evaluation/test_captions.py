@@ -51,9 +51,22 @@ def test_split_without_captions(tmp_path):
     assert json.loads(out.read_text()) == [{"image_id": "x", "caption": "dogs"}]
 
 
+@pytest.mark.slow
+def test_pycocoevalcap_agrees():
+    pytest.importorskip("pycocoevalcap")
+    if shutil.which("java") is None:
+        pytest.skip("no Java")
+    samples = [sample(1, "a red box on the mat"), sample(2, "two dogs run")]
+    theirs, ours = evaluate(samples, backend="pycocoevalcap"), evaluate(samples)
+    assert {name: theirs[name] for name in ours} == pytest.approx(ours, rel=1e-5)
+    assert all(0 < theirs[f"caption/{name}"] < 100 for name in ("METEOR", "ROUGE-L"))
+
+
 def test_what_is_missing(monkeypatch):
     with pytest.raises(ValueError, match="backend"):
         CaptionScores(backend="other")
+    with pytest.raises(ValueError, match="spice=True needs"):
+        CaptionScores(spice=True)
     with pytest.raises(UserError, match="gives no captions"):
         CaptionScores().process(None, [{"image_id": 1}])
     monkeypatch.setattr(captions, "find_spec", lambda name: None)

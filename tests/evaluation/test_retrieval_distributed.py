@@ -34,7 +34,8 @@ def worker(rank, port, folder):
 
 
 def test_two_processes_find_the_same(tmp_path):
-    mp.spawn(worker, (free_port(), str(tmp_path)), nprocs=2)
+    # Forked, as importing everything twice takes longer than all else.
+    mp.start_processes(worker, (free_port(), str(tmp_path)), nprocs=2, start_method="fork")
     metric = ImageTextRecall()
     metric.process(None, samples()[:-1])
     expected = metric.evaluate(15)

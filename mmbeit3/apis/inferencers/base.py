@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -183,11 +184,15 @@ def open_config(model: str | Path | Config | Mapping[str, Any]) -> Config:
     """A config from a file, or a copy of one.
 
     Raises:
-        UserError: if the file cannot be read.
+        UserError: if the file cannot be read, or there is no model in it.
     """
     if isinstance(model, str | Path):
-        return read_config(model)
-    return Config(dict(model)) if not isinstance(model, Config) else model.copy()
+        cfg = read_config(model)
+    else:
+        cfg = deepcopy(model) if isinstance(model, Config) else Config(deepcopy(dict(model)))
+    if not cfg.get("model"):
+        raise UserError("the config has no model: give one of a task, such as those of configs/vqa")
+    return cfg
 
 
 def check_texts(texts: str | Sequence[str], what: str) -> list[str]:

@@ -50,7 +50,8 @@ class TaskPipeline:
             self.transform_image = Compose([TRANSFORMS.build(step) for step in images])
             self.encode_text = None if text is None else TRANSFORMS.build(text)
         except (ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
+            # A KeyError is shown in quotes, and MMEngine's goes on with advice about registries.
+            reason = " ".join(str(error).split()).strip("'").partition(". Please")[0]
             raise UserError(
                 f"the test pipeline of the config cannot be built ({reason}): where it names mmpretrain, "
                 "pip install 'mmbeit3[tasks]'"

@@ -61,7 +61,7 @@ class RetrievalInferencer(TaskInferencer):
         Raises:
             UserError: if there is no such folder, or no image that can be read.
         """
-        paths = list_folder(images) if isinstance(images, str | Path) else list(images)
+        paths = list_folder(images) if isinstance(images, str | Path) else list_images(list(images))
         features = torch.empty(len(paths), self.model.network.arch.embed_dims)
         names: list[str] = []
         left_out: list[str] = []

@@ -29,8 +29,8 @@ Said = tuple[str, str]
 def ask(scene: Scene) -> dict[str, list[Said]]:
     """All questions that have one clear answer, by kind.
 
-    Nobody is asked about circles where there is a crowd of them, nor about a colour between two. Answers are words, digits,
-    ``yes`` and ``no``.
+    Nobody is asked about circles where there is a crowd of them, or what is beside something then, nor about a colour between
+    two. Answers are words, digits, ``yes`` and ``no``.
     """
     counts = count_things(scene)
     things = [item for item in scene.objects if item.name in counts]
@@ -41,7 +41,7 @@ def ask(scene: Scene) -> dict[str, list[Said]]:
         "how many of a colour": list(_coloured(scene, things)),
         "is there": [(f"is there a {name}", "yes" if count else "no") for name, count in counts.items()],
         "where": list(_sides(single)),
-        "what": list(_neighbours(single, things)),
+        "what": list(_neighbours(single, things)) if len(things) == len(scene.objects) else [],
         "what colour": [
             (f"what colour is the {name}", colour) for name, item in single.items() if (colour := colour_of(scene, item))
         ],

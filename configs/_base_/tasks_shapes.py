@@ -1,0 +1,14 @@
+# What the tiny configs of the tasks share: from what tools/pretrain_demo.py pretrains on the same images and vocabulary, on two CPU
+# cores. Numbers are ours.
+_base_ = "./tasks.py"
+pretrained = "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
+optim_wrapper = dict(
+    _delete_=True,
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=1.0),
+    clip_grad=dict(max_norm=3.0),
+)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=2))
+env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -1,0 +1,223 @@
+"""The demo page in a real browser: upload an image, ask, and see the answer, the overlay, or why there is none."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+import cv2
+import numpy as np
+import pytest
+
+from mmbeit3.apis.demo_app import build_app, serve_app
+from mmbeit3.apis.demo_tabs import TABS
+from mmbeit3.errors import UserError
+from tests.apis.demo import ANSWERS, make_arguments
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def test_an_empty_page_is_refused():
+    with pytest.raises(UserError, match="at least one task"):
+        build_app([])
+
+
+def test_without_gradio(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    for name in ("config.py", "weights.pth"):
+        (tmp_path / name).touch()
+    tab = TABS["vqa"][0](str(tmp_path / "config.py"), str(tmp_path / "weights.pth"))
+    with pytest.raises(UserError, match=re.escape("pip install 'mmbeit3[app]'")):
+        build_app([tab])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def tabs(tmp_path_factory, tokenizer, images):
+    for package in ("gradio", "mmpretrain", "mmdet", "mmseg"):
+        pytest.importorskip(package)
+    arguments = make_arguments(tmp_path_factory.mktemp("demo"), tokenizer, images)
+    return {task: make(*arguments[task]) for task, (make, _) in TABS.items()}
+
+
+@pytest.fixture(scope="module")
+def app(tabs):
+    made = build_app(list(tabs.values()))
+    made.address = serve_app(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(browser, app):
+    """The page, opened anew; at the end, nothing was asked of another machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    asked = []
+    context.on("request", lambda request: asked.append(request.url))
+    opened = context.new_page()
+    opened.set_default_timeout(15_000)
+    opened.goto(app.address)
+    opened.get_by_role("tab").first.wait_for()
+    yield opened
+    context.close()
+    assert asked
+    assert {urlparse(url).hostname for url in asked if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A file of 96 x 128 pixels."""
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1))
+    return path
+
+
+def open_tab(page, tabs, task):
+    page.get_by_role("tab", name=tabs[task].title).click()
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def upload(panel, path, which=0):
+    panel.locator("input[type=file]").nth(0).set_input_files(path)
+    panel.locator("img").nth(which).wait_for()
+
+
+def press(panel, tabs, task):
+    panel.get_by_role("button", name=tabs[task].button, exact=True).click()
+
+
+def pixels_of(page, picture):
+    """What an ``img`` element shows, uint8 (H, W, 3), RGB."""
+    picture.wait_for()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+    content = page.request.get(picture.get_attribute("src")).body()
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_a_tab_for_each_model(page, tabs):
+    assert [tab.inner_text() for tab in page.get_by_role("tab").all()] == [tab.title for tab in tabs.values()]
+
+
+def test_question(page, tabs, photo):
+    panel = open_tab(page, tabs, "vqa")
+    upload(panel, photo)
+    panel.get_by_label("Question").fill("is the box red?")
+    press(panel, tabs, "vqa")
+    answer = panel.get_by_test_id("label-output-value")
+    answer.wait_for()
+    expected = tabs["vqa"](str(photo), "is the box red?")
+    assert answer.inner_text() == next(iter(expected))
+    assert all(name in panel.inner_text() for name in ANSWERS)
+    assert f"{next(iter(expected.values())):.0%}" in panel.inner_text()
+
+
+def test_overlay_of_a_detector(page, tabs, photo):
+    panel = open_tab(page, tabs, "detection")
+    upload(panel, photo)
+    panel.get_by_role("spinbutton").fill("0.1")
+    np.random.seed(0)  # mmdet's visualizer varies colours at random
+    press(panel, tabs, "detection")
+    shown = pixels_of(page, panel.locator("img").nth(1))
+    np.random.seed(0)
+    np.testing.assert_array_equal(shown, tabs["detection"](str(photo), 0.1))
+    assert (shown != cv2.imread(str(photo))[..., ::-1]).any()
+
+
+def test_overlay_of_a_segmentor(page, tabs, photo):
+    panel = open_tab(page, tabs, "segmentation")
+    upload(panel, photo)
+    press(panel, tabs, "segmentation")
+    np.testing.assert_array_equal(pixels_of(page, panel.locator("img").nth(1)), tabs["segmentation"](str(photo)))
+
+
+def test_caption(page, tabs, photo):
+    panel = open_tab(page, tabs, "caption")
+    upload(panel, photo)
+    press(panel, tabs, "caption")
+    expected = tabs["caption"](str(photo))
+    page.wait_for_function("() => [...document.querySelectorAll('textarea')].some(each => each.value)")
+    assert panel.get_by_label("Caption").input_value() == expected
+
+
+def test_search_by_text_with_the_enter_key(page, tabs):
+    panel = open_tab(page, tabs, "retrieval")
+    field = panel.get_by_label("Text")
+    field.fill("a blue box")
+    field.press("Enter")
+    panel.locator(".caption-label").first.wait_for()
+    assert [each.inner_text() for each in panel.locator(".caption-label").all()] == [
+        caption for _, caption in tabs["retrieval"]("a blue box", None, 6)
+    ]
+    assert pixels_of(page, panel.locator(".gallery-item img, .thumbnail-item img").first).shape == (24, 40, 3)
+
+
+def test_judgement(page, tabs, images):
+    panel = open_tab(page, tabs, "nlvr2")
+    for which, path in enumerate(images[:2]):
+        upload(panel, path, which)
+    panel.get_by_label("Sentence").fill("two green triangles")
+    press(panel, tabs, "nlvr2")
+    answer = panel.get_by_test_id("label-output-value")
+    answer.wait_for()
+    found = tabs["nlvr2"](*map(str, images[:2]), "two green triangles")
+    assert answer.inner_text() == max(found, key=found.get)
+
+
+def test_class_names(page, tabs, photo):
+    panel = open_tab(page, tabs, "classify")
+    upload(panel, photo)
+    panel.get_by_label("Class names").fill("fox, box")
+    press(panel, tabs, "classify")
+    panel.get_by_test_id("label-output-value").wait_for()
+    assert {"fox", "box"} <= set(panel.inner_text().split())
+
+
+def test_refusals_are_one_line_on_the_page(page, tabs, photo):
+    panel = open_tab(page, tabs, "vqa")
+    press(panel, tabs, "vqa")
+    toast = page.get_by_test_id("toast-body")
+    toast.wait_for()
+    assert "there is no image in the field 'Image'" in toast.inner_text()
+    page.get_by_test_id("toast-close").click()
+    upload(panel, photo)
+    press(panel, tabs, "vqa")
+    page.get_by_text("question 0 is empty").wait_for()
+    assert "Traceback" not in page.inner_text("body")
+
+
+def test_a_file_that_is_no_image(page, tabs, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    panel = open_tab(page, tabs, "caption")
+    panel.locator("input[type=file]").set_input_files(tmp_path / "text.png")
+    panel.locator("img").wait_for(state="attached")
+    press(panel, tabs, "caption")
+    toast = page.get_by_test_id("toast-body")
+    toast.wait_for()
+    assert "text.png" in toast.inner_text()
+    assert "Traceback" not in page.inner_text("body")
+
+
+def test_a_port_in_use(tabs, app):
+    other = build_app([tabs["caption"]])
+    port = urlparse(app.address).port
+    with pytest.raises(UserError, match=f"port {port}"):
+        serve_app(other, port=port)
+
+
+def test_files_beside_the_page_are_not_served(app, browser):
+    page = browser.new_page()
+    for path in (Path(__file__), Path("setup.py").resolve()):
+        assert page.request.get(f"{app.address}gradio_api/file={path}").status in (403, 404)
+    page.close()

@@ -1,0 +1,144 @@
+"""Images of a folder found by text and by image, as comparing all of them would find them."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmbeit3.apis import RetrievalInferencer
+from mmbeit3.errors import UserError
+from tests.apis.made import checkpoint, config, expected
+from tests.datasets.made import CAPTIONS
+
+MODEL = {"type": "mmbeit3.BEiT3Retrieval"}
+
+
+@pytest.fixture(scope="module")
+def trained(tokenizer, tmp_path_factory):
+    cfg = config(MODEL, tokenizer)
+    folder = tmp_path_factory.mktemp("retrieval")
+    return cfg, checkpoint(cfg, folder / "a.pth"), checkpoint(cfg, folder / "b.pth", seed=6)
+
+
+@pytest.fixture
+def inferencer(trained):
+    return RetrievalInferencer(trained[0], trained[1], "cpu", show_progress=False)
+
+
+@pytest.fixture
+def folder(images, tmp_path):
+    """The images in two folders, with two files that are none."""
+    for number, path in enumerate(images):
+        target = tmp_path / "folder" / ("deep" if number % 2 else "") / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (tmp_path / "folder" / "1b.png").write_bytes(b"")
+    (tmp_path / "folder" / "deep" / "3b.jpg").write_text("no image")
+    return tmp_path / "folder"
+
+
+def brute_force(trained, inferencer, paths, text=None, image=None):
+    """Paths and cosines, closest first, each image encoded on its own."""
+    cfg, weights, _ = trained
+
+    def feature(name, pixels, text=None):
+        inputs = inferencer.collate_fn([inferencer.pipeline(pixels, text)])["inputs"]
+        return expected(cfg, weights, inputs)[0][name]
+
+    query = feature("text_feature", [], text) if text else feature("image_feature", [image])
+    cosines = {str(path): float(query @ feature("image_feature", [cv2.imread(str(path))])) for path in paths}
+    return sorted(cosines.items(), key=lambda item: -item[1])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_queries_find_what_brute_force_finds(trained, inferencer, folder, workers):
+    left_out = inferencer.index(folder, batch_size=3, num_workers=workers)
+    assert left_out == [str(folder / "1b.png"), str(folder / "deep" / "3b.jpg")]
+    paths = [path for path in sorted(folder.rglob("*.png")) if path.name != "1b.png"]
+    assert inferencer.images.names == tuple(map(str, paths))
+    torch.testing.assert_close(inferencer.images.features.norm(dim=1), torch.ones(5))
+    picture = cv2.imread(str(paths[2]))
+    for text, image in ((CAPTIONS[0], None), ("blue box", None), (None, picture), (None, 255 - picture)):
+        wanted = brute_force(trained, inferencer, paths, text, image)
+        found = inferencer.query(text=text, image=image, top_k=4)
+        assert [match["image"] for match in found] == [path for path, _ in wanted[:4]]
+        np.testing.assert_allclose([match["score"] for match in found], [score for _, score in wanted[:4]], atol=1e-5)
+    assert inferencer.query(image=paths[3])[0]["image"] == str(paths[3])
+    assert len(inferencer.query(image=paths[3], top_k=50)) == 5
+
+
+def test_several_queries_in_batches(inferencer, images):
+    assert inferencer.index(images) == []
+    one, several = (inferencer(CAPTIONS, top_k=3, batch_size=size)["predictions"] for size in (1, 4))
+    assert [each["text"] for each in one] == CAPTIONS
+    for first, second in zip(one, several, strict=True):
+        assert [match["image"] for match in first["matches"]] == [match["image"] for match in second["matches"]]
+    found = inferencer(images=images, batch_size=2, top_k=1)["predictions"]
+    assert [each["matches"][0]["image"] for each in found] == [each["image"] for each in found] == list(map(str, images))
+
+
+def test_pictures(inferencer, images, tmp_path):
+    inferencer.index(images)
+    found = inferencer(CAPTIONS[:2], return_vis=True, out_dir=tmp_path / "drawn", top_k=3)
+    for picture in found["visualization"]:
+        # Three images of 24 x 40 pixels at a height of 192, and at least the text and three names.
+        assert picture.shape[0] >= 192 + 16 + 4 * 20
+        assert picture.shape[1:] == (3 * 320 + 2 * 4, 3)
+    first = cv2.imread(found["predictions"][0]["matches"][0]["image"])[..., ::-1]
+    assert found["visualization"][0][90, 80].tolist() == first[11, 10].tolist()
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+    by_image = inferencer(images=images[0], return_vis=True, top_k=20)["visualization"][0]
+    assert by_image.shape[1] == 6 * 320 + 5 * 4
+
+
+def test_index_in_a_file(trained, inferencer, folder, tmp_path):
+    inferencer.index(folder)
+    inferencer.save(tmp_path / "index.safetensors")
+    again = RetrievalInferencer(trained[0], trained[1], "cpu", show_progress=False)
+    again.load(tmp_path / "index.safetensors")
+    assert again.images.names == inferencer.images.names
+    assert again.query("red fox", top_k=3) == inferencer.query("red fox", top_k=3)
+    other = RetrievalInferencer(trained[0], trained[2], "cpu", show_progress=False)
+    with pytest.raises(UserError, match=r"index\.safetensors' was made by other weights"):
+        other.load(tmp_path / "index.safetensors")
+
+
+def test_left_out_images_are_logged(inferencer, folder, monkeypatch):
+    lines = []
+    monkeypatch.setattr("mmbeit3.apis.inferencers.retrieval.print_log", lambda line, logger: lines.append(line))
+    inferencer.index(folder)
+    one, two = folder / "1b.png", folder / "deep" / "3b.jpg"
+    assert lines == [f"2 of 7 images cannot be read and are left out: {one}, {two}"]
+
+
+def test_progress(inferencer, images, capsys):
+    inferencer.index(images, show_progress=True)
+    assert "100%" in capsys.readouterr().out
+
+
+def test_what_cannot_be_done(inferencer, images, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.touch()
+    cases = [
+        (lambda: inferencer.query("red"), r"no images to search in yet: call index\(\) with a folder, or load\(\)"),
+        (lambda: inferencer.save(tmp_path / "index"), "no images to search in yet"),
+        (lambda: inferencer.load(tmp_path / "index"), "index' does not exist"),
+        (lambda: inferencer.index(tmp_path / "absent"), "absent' does not exist: give a folder"),
+        (lambda: inferencer.index([]), "list of images is empty"),
+        (lambda: inferencer.index([bad, tmp_path / "absent.png"]), "none of 2 images can be read"),
+    ]
+    later = [
+        (lambda: inferencer.query(" "), "text 0 is empty"),
+        (lambda: inferencer.query(image=bad), r"bad\.png' is no image or is damaged"),
+        (lambda: inferencer.query("red", top_k=0), "top_k must be at least 1"),
+    ]
+    for number, (call, message) in enumerate([*cases, *later]):
+        if number == len(cases):
+            inferencer.index(images)
+        with pytest.raises(UserError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    for given in ({}, {"text": "red", "image": images[0]}):
+        with pytest.raises(ValueError, match="texts or images, one of them"):
+            inferencer.query(**given)
