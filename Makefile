@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo pretrain-demo compare-pretraining test lint clean
+.PHONY: setup demo pretrain-demo tasks-demo compare-pretraining test lint clean
 
 setup: $(STAMP)
 
@@ -21,6 +21,9 @@ demo: $(STAMP)
 
 pretrain-demo: $(STAMP)
 	$(BIN)/python tools/pretrain_demo.py
+
+tasks-demo: $(STAMP)
+	$(BIN)/python tools/tasks_demo.py
 
 compare-pretraining: $(STAMP)
 	$(BIN)/python tools/compare_pretraining.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -61,6 +62,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
         read_state_dict(cfg.load_from)
+    _check_libraries(cfg)
     check_data(cfg, splits)
     check_pretraining(cfg)
     for split in splits:
@@ -72,6 +74,18 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         return (FlexibleRunner if "strategy" in cfg else Runner).from_cfg(cfg)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the config cannot be built: {_one_line(error)}") from error
+
+
+def _check_libraries(cfg: Any) -> None:
+    """Whether a library is there of which a config names parts; MMEngine would only say that it does not know them."""
+    if isinstance(cfg, dict):
+        kind = cfg.get("type")
+        if isinstance(kind, str) and kind.startswith("mmpretrain.") and find_spec("mmpretrain") is None:
+            raise UserError(f"the config's '{kind}' is mmpretrain's, which is not installed: pip install 'mmbeit3[tasks]'")
+        cfg = list(cfg.values())
+    if isinstance(cfg, list | tuple):
+        for part in cfg:
+            _check_libraries(part)
 
 
 def _distribute_on_cpus(cfg: Config) -> None:

@@ -60,9 +60,13 @@ def _check_files(cfg: Mapping[str, Any], where: str) -> None:
         return
     if not root.is_dir():
         raise UserError(f"{where}: data folder '{root}' does not exist: set data_root in the config")
-    for kind, prefix in (cfg.get("data_prefix") or {}).items():
+    prefixes = cfg.get("data_prefix") or {}
+    named = {"": prefixes} if isinstance(prefixes, str) else {f".{kind}": prefix for kind, prefix in prefixes.items()}
+    for kind, prefix in named.items():
         if prefix and not (root / prefix).is_dir():
-            raise UserError(f"{where}: folder '{root / prefix}' (data_prefix.{kind}) does not exist")
+            raise UserError(f"{where}: folder '{root / prefix}' (data_prefix{kind}) does not exist")
+    if cfg.get("type") == "mmpretrain.ImageNet" and not cfg.get("ann_file") and not (root / cfg["split"]).is_dir():
+        raise UserError(f"{where}: folder '{root / cfg['split']}', of a folder of images for each class, does not exist")
     if cfg.get("ann_file") and not (root / cfg["ann_file"]).is_file():
         raise UserError(f"{where}: annotation file '{root / cfg['ann_file']}' does not exist: set ann_file in the config")
 

@@ -231,6 +231,7 @@ def test_what_cannot_be_built(trained, tokenizer, tmp_path):
     del textless.test_dataloader.dataset.pipeline[2]
     unknown.model = {"type": "mmbeit3.Absent"}
     wordless = deepcopy(trained("captioning")[0])
+    wordless.model.mask_id = 41
     del wordless.model["tokenizer"]
     larger = deepcopy(cfg)
     larger.model.answers = [*ANSWERS, "right"]

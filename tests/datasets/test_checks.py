@@ -39,6 +39,8 @@ def test_data_that_fits(folder):
     [
         ({"data_root": "/no/such/folder"}, "data folder '/no/such/folder' does not exist"),
         ({"data_prefix": {"img": "images/"}}, r"images' \(data_prefix.img\) does not exist"),
+        ({"data_prefix": "pictures"}, r"pictures' \(data_prefix\) does not exist"),
+        ({"type": "mmpretrain.ImageNet", "ann_file": "", "split": "val"}, r"val', of a folder of images for each class"),
         ({"ann_file": "annotations/none.json"}, r"none\.json' does not exist"),
         ({"metainfo": {"classes": THING_CLASSES[1:]}}, "annotations of circle, which the config's classes lack"),
         ({"metainfo": {"classes": (*THING_CLASSES, "hexagon")}}, "classes hexagon are not among"),

@@ -26,7 +26,7 @@ _TEXTS = 5
 """Sentences without an image to every one with."""
 _FINER = 8
 """How much finer than pixels the raster is on which outlines are traced."""
-_VERSION = 4
+_VERSION = 5
 """Raised whenever the same arguments would give other files."""
 
 
