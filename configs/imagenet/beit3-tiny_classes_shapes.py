@@ -1,9 +1,10 @@
 # Classes of single things on the made shapes dataset, from a tiny BEiT-3 that tools/pretrain_demo.py pretrained, on two CPU cores. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
 data = "data/shapes"
+image_size = 64  # crops are of 50 pixels and so
 model = dict(
     type="mmbeit3.BEiT3Classification",
-    network=dict(arch=dict(base="tiny", image_size=128), num_classes=6),
+    network=dict(arch=dict(base="tiny", image_size=image_size), num_classes=6),
     mixup=0,
     cutmix=0,
     # As in pretraining.
@@ -12,7 +13,7 @@ model = dict(
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 classes = ("circle", "crescent", "cross", "square", "star", "triangle")  # in the order of the folders
-resize = dict(type="Resize", scale=(128, 128))
+resize = dict(type="Resize", scale=(image_size, image_size))
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
     resize,
@@ -21,14 +22,14 @@ train_pipeline = [
 ]
 test_pipeline = [dict(type="mmbeit3.LoadImageOrGrey"), resize, dict(type="mmbeit3.PackTask", meta=("gt_label",))]
 dataset = dict(data_root=data + "/classes", metainfo=dict(classes=classes))
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline, **dataset))
+train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=train_pipeline, **dataset))
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(pipeline=test_pipeline, **dataset))
 test_dataloader = val_dataloader
 val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
-epochs = 3
+epochs = 8
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=1)
+train_cfg = dict(max_epochs=epochs, val_interval=2)

@@ -7,7 +7,7 @@ model = dict(
     network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
-encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_positions=62)
+encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_length=48, max_positions=62)
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
     dict(type="RandomFlip", prob=0.5),

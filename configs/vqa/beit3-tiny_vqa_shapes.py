@@ -9,7 +9,7 @@ model = dict(
     answers=answers,
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
-encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="question", max_positions=62)
+encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="question", max_length=48, max_positions=62)
 # Neither flips nor crops: they would change what is left of what, and how many there are.
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
@@ -52,7 +52,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 3
+epochs = 5
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),

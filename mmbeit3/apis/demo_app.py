@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,11 @@ __all__ = ["build_app", "serve_app"]
 _LARGEST_UPLOAD = "20mb"
 _KEPT = 3600
 """Seconds that uploads and pictures stay on disk."""
+_HEIGHT = 360
+"""Of images in pixels, so that a tab fits on a screen."""
+_BUTTONS = ["download", "fullscreen"]
+_FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+"""The machine's own: Gradio's come without the bold letters of its headings."""
 
 
 def build_app(tabs: Sequence[Tab]) -> Any:
@@ -55,10 +61,12 @@ def serve_app(app: Any, host: str = "127.0.0.1", port: int | None = None) -> str
     Raises:
         UserError: if the port cannot be had.
     """
+    theme = _gradio().themes.Default(**_FONTS)
     try:
         _, address, _ = app.launch(
             server_name=host,
             server_port=port,
+            theme=theme,
             share=False,
             prevent_thread_lock=True,
             quiet=True,
@@ -89,21 +97,25 @@ def _gradio() -> ModuleType:
 def _fill(gr: ModuleType, tab: Tab) -> None:
     with gr.Row():
         with gr.Column():
-            inputs = [_component(gr, field) for field in tab.inputs]
+            inputs = []
+            for images, fields in groupby(tab.inputs, lambda field: field.kind == "image"):
+                with gr.Row() if images else gr.Column():
+                    inputs += [_component(gr, field) for field in fields]
             button = gr.Button(tab.button, variant="primary")
         with gr.Column():
             output = _component(gr, tab.output, taken=False)
     gr.Markdown(html.escape(tab.note))
     texts = [part.submit for part, field in zip(inputs, tab.inputs, strict=True) if field.kind == "text"]
-    gr.on([button.click, *texts], _with_errors(gr, tab), inputs, output)
+    # Gradio would open images itself, and say in its own way of those that it cannot.
+    gr.on([button.click, *texts], _for_page(gr, tab), inputs, output, preprocess=False)
 
 
-def _with_errors(gr: ModuleType, tab: Tab) -> Callable[..., Any]:
-    """A tab whose refusals appear on the page."""
+def _for_page(gr: ModuleType, tab: Tab) -> Callable[..., Any]:
+    """A tab that takes values as the browser sends them, and whose refusals appear on the page."""
 
     def run(*values: Any) -> Any:
         try:
-            return tab(*values)
+            return tab(*(value["path"] if isinstance(value, dict) else value for value in values))
         except UserError as error:
             raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from error
 
@@ -119,10 +131,9 @@ def _component(gr: ModuleType, field: Field, taken: bool = True) -> Any:
         taken: whether it is filled by the user.
     """
     if field.kind == "image" and taken:
-        # The file as it was sent: the package reads it as it reads any other.
-        return gr.Image(label=field.label, type="filepath", image_mode=None, sources=["upload", "clipboard"])
+        return gr.Image(label=field.label, type="filepath", sources=["upload", "clipboard"], height=_HEIGHT)
     if field.kind == "image":
-        return gr.Image(label=field.label, format="png", interactive=False, buttons=["download", "fullscreen"])
+        return gr.Image(label=field.label, format="png", height=_HEIGHT, interactive=False, buttons=_BUTTONS)
     if field.kind == "text":
         return gr.Textbox(label=field.label, placeholder=field.hint, interactive=taken)
     if field.kind == "share":
@@ -131,4 +142,4 @@ def _component(gr: ModuleType, field: Field, taken: bool = True) -> Any:
         return gr.Slider(1, 24, field.value, step=1, label=field.label)
     if field.kind == "scores":
         return gr.Label(label=field.label)
-    return gr.Gallery(label=field.label, columns=3, interactive=False, buttons=["download", "fullscreen"])
+    return gr.Gallery(label=field.label, show_label=False, columns=3, height="auto", interactive=False, buttons=_BUTTONS)

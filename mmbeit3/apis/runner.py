@@ -62,7 +62,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
         read_state_dict(cfg.load_from)
-    _check_libraries(cfg)
+    _check_libraries(cfg.to_dict())
     check_data(cfg, splits)
     check_pretraining(cfg)
     for split in splits:

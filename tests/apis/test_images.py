@@ -73,7 +73,7 @@ def test_what_is_no_image(tmp_path, images, address):
         assert "\n" not in str(caught.value)
 
 
-def test_an_address_without_an_image(tmp_path, address, images):
+def test_an_address_without_an_image(address, images):
     (images[0].parent / "page.html").write_text("<html>")
     try:
         with pytest.raises(UserError, match=r"page.html' is no image or is damaged"):

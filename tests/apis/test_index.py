@@ -83,6 +83,10 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
         make(4).save(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    monkeypatch.undo()
+    inode = path.stat().st_ino
+    make(4).save(path)
+    assert path.stat().st_ino != inode, "written in place"
 
 
 def test_files_that_do_not_do(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ TASKS = {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tasks")
     shapes = make_shapes_dataset(folder / "data" / "shapes", train=16, val=6, size=128)
-    train_text_tokenizer((shapes / "texts_train.txt").read_text().splitlines(), shapes / "texts.spm", 50)
+    train_text_tokenizer((shapes / "texts_train.txt").read_text().splitlines(), shapes / "texts.spm", 45)
     torch.save({"state_dict": BEiT3({**ARCH, "image_size": 128}).state_dict()}, folder / "pretrained.pth")
     return folder
 

@@ -21,7 +21,7 @@ __all__ = ["CaptionInferencer"]
 class CaptionInferencer(TaskInferencer):
     """Describes images, see :class:`~mmbeit3.tasks.captioning.BEiT3Captioning`. How words are chosen is the config's to say.
 
-    Args: those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
+    Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
     """
 
     models = (BEiT3Captioning,)

@@ -17,7 +17,7 @@ __all__ = ["NLVRInferencer"]
 class NLVRInferencer(TaskInferencer):
     """Judges sentences, see :class:`~mmbeit3.tasks.nlvr2.BEiT3NLVR2`.
 
-    Args: those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
+    Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
     """
 
     models = (BEiT3NLVR2,)

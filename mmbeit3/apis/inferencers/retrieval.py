@@ -31,7 +31,7 @@ _HEIGHT = 192
 class RetrievalInferencer(TaskInferencer):
     """Finds images, see :class:`~mmbeit3.tasks.retrieval.BEiT3Retrieval`: first :meth:`index` them or :meth:`load` an index.
 
-    Args: those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
+    Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
 
     Attributes:
         images: the index, or None.

@@ -22,7 +22,7 @@ __all__ = ["VQAInferencer"]
 class VQAInferencer(TaskInferencer):
     """Answers questions, see :class:`~mmbeit3.tasks.vqa.BEiT3VQA`. The config must name the answers.
 
-    Args: those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
+    Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
     """
 
     models = (BEiT3VQA,)

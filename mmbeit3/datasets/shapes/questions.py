@@ -12,7 +12,7 @@ from mmbeit3.datasets.shapes.captions import NUMBERS, plural
 from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
 
-__all__ = ["COLOURS", "ask", "choose", "colour_of", "count_things", "state"]
+__all__ = ["COLOURS", "Chooser", "ask", "colour_of", "count_things", "state"]
 
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "purple")
 """At hues of 0, 60, ... degrees."""
@@ -24,6 +24,44 @@ _CLEAR_DISTANCE = 0.15
 
 Said = tuple[str, str]
 """What is asked, and the answer; or what is stated, and ``True`` or ``False``."""
+
+
+class Chooser:
+    """Chooses what to ask or to state so that no answer to a question is the usual one.
+
+    From each kind it takes what was said least before. Nothing is taken that was already said in more than half of the cases
+    in which its question was asked.
+
+    Args:
+        rng: breaks ties, and chooses kinds.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._asked: Counter[str] = Counter()
+        self._said: Counter[Said] = Counter()
+
+    def choose(self, offers: Mapping[str, Sequence[Said]], number: int) -> Iterator[tuple[str, str, str]]:
+        """Choose from as many kinds; fewer, if there are not so many.
+
+        Args:
+            offers: by kind, from :func:`ask` or :func:`state`.
+            number: how many to choose.
+
+        Yields:
+            Kind, question or statement, and answer.
+        """
+        usable = {kind: [said for said in offered if not self._is_usual(said)] for kind, offered in offers.items()}
+        kinds = [kind for kind, offered in usable.items() if offered]
+        for index in self.rng.permutation(len(kinds))[:number]:
+            offered = usable[kinds[index]]
+            pick = min((offered[place] for place in self.rng.permutation(len(offered))), key=self._said.__getitem__)
+            self._asked[pick[0]] += 1
+            self._said[pick] += 1
+            yield kinds[index], *pick
+
+    def _is_usual(self, said: Said) -> bool:
+        return self._said[said] > self._asked[said[0]] / 2
 
 
 def ask(scene: Scene) -> dict[str, list[Said]]:
@@ -71,28 +109,6 @@ def state(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, list[S
                 for number in range(max(a + b - 1, 1), min(a + b + 2, len(NUMBERS)))
             ]
     return offers
-
-
-def choose(
-    offers: Mapping[str, Sequence[Said]], number: int, said: Counter[Said], rng: np.random.Generator
-) -> Iterator[tuple[str, str, str]]:
-    """Choose of as many kinds, from each what was said least before, so that no answer to a question is the usual one.
-
-    Args:
-        offers: by kind, from :func:`ask` or :func:`state`.
-        number: how many to choose; fewer if there are not so many kinds.
-        said: how often everything was chosen so far; is counted on.
-        rng: breaks ties, and chooses kinds.
-
-    Yields:
-        Kind, question or statement, and answer.
-    """
-    kinds = [kind for kind, offered in offers.items() if offered]
-    for index in rng.permutation(len(kinds))[:number]:
-        offered = offers[kinds[index]]
-        pick = min((offered[place] for place in rng.permutation(len(offered))), key=said.__getitem__)
-        said[pick] += 1
-        yield kinds[index], *pick
 
 
 def count_things(scene: Scene) -> dict[str, int]:

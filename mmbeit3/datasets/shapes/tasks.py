@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from mmbeit3.datasets.shapes.captions import describe
 from mmbeit3.datasets.shapes.classes import THING_CLASSES
 from mmbeit3.datasets.shapes.files import link, write_json, write_lines
-from mmbeit3.datasets.shapes.questions import Said, ask, choose, count_things, state
+from mmbeit3.datasets.shapes.questions import Chooser, ask, count_things, state
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
 
 __all__ = ["TaskFiles"]
@@ -50,7 +49,7 @@ class TaskFiles:
         self.folder = folder
         self.split = split
         self.rng = rng
-        self._said: Counter[Said] = Counter()
+        self._chooser = Chooser(rng)
         self._questions: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._described: list[dict[str, Any]] = []
@@ -62,7 +61,7 @@ class TaskFiles:
 
     def add(self, image_id: int, scene: Scene) -> None:
         """Take a scene; its image is ``{split}2017/{image_id:012d}.jpg``. Scenes come with ids from 1 up."""
-        for number, asked in enumerate(choose(ask(scene), _QUESTIONS, self._said, self.rng)):
+        for number, asked in enumerate(self._chooser.choose(ask(scene), _QUESTIONS)):
             self._ask({"image_id": image_id, "question_id": 1000 * image_id + number}, *asked)
         texts = list(dict.fromkeys(describe(scene, self.rng) for _ in range(_DESCRIPTIONS)))
         self._describe(image_id, texts)
@@ -118,7 +117,7 @@ class TaskFiles:
     def _statements(self) -> Iterator[dict[str, Any]]:
         """Make pairs of images, link them to their names in NLVR2, and state things about them."""
         split = _PAIR_SPLITS[self.split]
-        said: Counter[Said] = Counter()
+        chooser = Chooser(self.rng)
         order = np.concatenate([self.rng.permutation(len(self._counts)) for _ in range(_PAIRS)])
         for number, pair in enumerate(order[: len(order) // 2 * 2].reshape(-1, 2)):
             # As in NLVR2, only training images are spread over folders.
@@ -129,7 +128,7 @@ class TaskFiles:
                 # Whatever reads it looks at the content, which is JPEG.
                 link(self.folder / f"{self.split}2017" / f"{index + 1:012d}.jpg", images / f"{split}-{number}-0-img{side}.png")
             left, right = (self._counts[index] for index in pair)
-            for place, (_, statement, truth) in enumerate(choose(state(left, right), _STATEMENTS, said, self.rng)):
+            for place, (_, statement, truth) in enumerate(chooser.choose(state(left, right), _STATEMENTS)):
                 yield {"identifier": f"{split}-{number}-0-{place}", "sentence": statement, "label": truth, **entry}
 
 
