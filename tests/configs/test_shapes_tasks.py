@@ -41,9 +41,9 @@ def test_trains_and_shows_examples(path, folder, tmp_path, monkeypatch):
     key, show, sign = TASKS[path]
     cfg = Config.fromfile(ROOT / "configs" / path)
     assert cfg.model.init_cfg.checkpoint == "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
-    assert cfg.model.network.arch.image_size == 128
+    size = cfg.model.network.arch.image_size
     cfg.model.init_cfg.checkpoint = "pretrained.pth"
-    cfg.model.network.arch = {**ARCH, "image_size": 128}
+    cfg.model.network.arch = {**ARCH, "image_size": size}
     cfg.train_dataloader.dataset.indices = 8
     cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
     cfg.val_dataloader.update(num_workers=0, persistent_workers=False)
@@ -60,5 +60,5 @@ def test_trains_and_shows_examples(path, folder, tmp_path, monkeypatch):
     rows = show(runner.model.eval(), cfg, 3)
     figures = [figure for row in rows for figure in row]
     assert len(figures) >= 3
-    assert all(figure.image.shape == (128, 128, 3) and figure.caption for figure in figures)
+    assert all(figure.image.shape == (size, size, 3) and figure.caption for figure in figures)
     assert all(sign in figure.caption for figure in rows[0])
