@@ -20,6 +20,8 @@ SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy", "regex"]
 # Readers and augmentations of mmpretrain's; not its extra "multimodal", which would bring transformers.
 TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2", "pillow>=9.1"]
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
+# A new major version of Gradio moves arguments about.
+APP = ["gradio>=6.31,<7"]
 TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
 
 setup(
@@ -47,6 +49,7 @@ setup(
         "seg": SEG,
         "pretrain": PRETRAIN,
         "tasks": TASKS,
+        "app": APP,
         "all": [*SEG, *PRETRAIN, *TASKS],
         "test": [*SEG, *PRETRAIN, *TASKS, *TEST],
     },

@@ -21,7 +21,7 @@ _HEIGHT = 360
 """Of images in pixels, so that a tab fits on a screen."""
 _BUTTONS = ["download", "fullscreen"]
 _FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-"""The machine's own: Gradio's come without the bold letters of its headings."""
+"""The machine's own: the semi-bold file that comes with Gradio lacks most letters of its headings."""
 
 
 def build_app(tabs: Sequence[Tab]) -> Any:

@@ -1,6 +1,7 @@
 """The demo page in a real browser: upload an image, ask, and see the answer, the overlay, or why there is none."""
 
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmbeit3.errors import UserError
 from tests.apis.demo import ANSWERS, make_arguments
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -33,11 +35,56 @@ def test_without_gradio(monkeypatch, tmp_path):
         build_app([tab])
 
 
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the tool; returns its exit status and what it wrote."""
+
+    def calling(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tools/demo_app.py", *arguments])
+        try:
+            runpy.run_path(str(ROOT / "tools" / "demo_app.py"), run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr()
+
+    return calling
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: the page would be empty: give a config and a checkpoint for at least one task\n"),
+        (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist\n"),
+    ],
+)
+def test_the_command_refuses(call, arguments, message):
+    code, output = call(*arguments)
+    assert code == 2
+    assert output.err == message
+
+
+def test_the_command_serves_what_it_is_given(call, arguments, monkeypatch):
+    gradio, httpx = pytest.importorskip("gradio"), pytest.importorskip("httpx")
+    served = []
+
+    def block(app):
+        served.append(httpx.get(app.local_url).status_code)
+        served.extend(each["props"]["label"] for each in app.config["components"] if each["type"] == "tabitem")
+        app.close()
+
+    monkeypatch.setattr(gradio.Blocks, "block_thread", block)
+    given = [word for task in ("retrieval", "caption") for word in (f"--{task}", *arguments[task])]
+    code, output = call(*given)
+    assert code == 0
+    assert re.search(r"^page at http://127\.0\.0\.1:\d+/$", output.out, re.MULTILINE)
+    assert served == [200, "Captioning", "Retrieval"]
+
+
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
+    if (path := next(filter(None, map(shutil.which, BROWSERS)), None)) is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=path)
@@ -46,10 +93,14 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def tabs(tmp_path_factory, tokenizer, images):
+def arguments(tmp_path_factory, tokenizer, images):
     for package in ("gradio", "mmpretrain", "mmdet", "mmseg"):
         pytest.importorskip(package)
-    arguments = make_arguments(tmp_path_factory.mktemp("demo"), tokenizer, images)
+    return make_arguments(tmp_path_factory.mktemp("demo"), tokenizer, images)
+
+
+@pytest.fixture(scope="module")
+def tabs(arguments):
     return {task: make(*arguments[task]) for task, (make, _) in TABS.items()}
 
 
@@ -168,9 +219,8 @@ def test_search_by_text_with_the_enter_key(page, tabs):
     field.fill("a blue box")
     field.press("Enter")
     panel.locator(".caption-label").first.wait_for()
-    assert [each.inner_text() for each in panel.locator(".caption-label").all()] == [
-        caption for _, caption in tabs["retrieval"]("a blue box", None, 6)
-    ]
+    expected = [caption for _, caption in tabs["retrieval"]("a blue box", None, 6)]
+    assert [each.inner_text() for each in panel.locator(".caption-label").all()] == expected
     assert pixels_of(page, panel.locator(".gallery-item img, .thumbnail-item img").first).shape == (24, 40, 3)
 
 
