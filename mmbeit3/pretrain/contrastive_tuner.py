@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import DualEncoder
 from mmbeit3.models.losses import contrastive_loss
+from mmbeit3.models.network_model import NetworkModel
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3ContrastiveTuner"]
 
 
 @MODELS.register_module()
-class BEiT3ContrastiveTuner(BaseModel):
+class BEiT3ContrastiveTuner(NetworkModel):
     """The dual encoder and its loss over the pairs of all processes.
 
     Args:
@@ -30,6 +27,8 @@ class BEiT3ContrastiveTuner(BaseModel):
             The projections and the temperature, which such a file lacks, stay as they were initialised; the log says so.
     """
 
+    network: DualEncoder
+
     def __init__(
         self,
         network: Mapping[str, Any],
@@ -37,19 +36,7 @@ class BEiT3ContrastiveTuner(BaseModel):
         std: Sequence[float] = (0.5, 0.5, 0.5),
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.network = DualEncoder(**network)
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def init_weights(self) -> None:
-        """Load what ``init_cfg`` names. Called by MMEngine once the model is built.
-
-        Raises:
-            UserError: if the file cannot be used.
-        """
-        if self.init_cfg:
-            print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
+        super().__init__(DualEncoder(**network), mean, std, init_cfg)
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
         """Loss, accuracies and temperature of a step.
@@ -71,7 +58,7 @@ class BEiT3ContrastiveTuner(BaseModel):
                 f"BEiT3ContrastiveTuner has no mode {mode!r}: it is for training; load its weights into DualEncoder to use them"
             )
         pairs = _pairs(inputs)
-        image = (pairs["image"].float() / 255 - self.mean) / self.std
+        image = self.normalize(pairs["image"])
         scale = self.network.logit_scale.exp()
         loss, accuracies = contrastive_loss(*self.network.features(image, pairs["tokens"], pairs["padding_mask"]), scale)
         logged = {f"{name}.accuracy": value for name, value in accuracies.items()}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Stream
+from mmbeit3.models.network_model import NetworkModel
 from mmbeit3.pretrain.model import MaskedBatch, MaskedDataModeling
 from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid, load_vqkd, read_vqkd_state
 from mmbeit3.registry import MODELS
@@ -21,7 +18,7 @@ __all__ = ["BEiT3Pretrainer"]
 
 
 @MODELS.register_module()
-class BEiT3Pretrainer(BaseModel):
+class BEiT3Pretrainer(NetworkModel):
     """The network and the image tokenizer whose codes it predicts.
 
     Args:
@@ -34,6 +31,8 @@ class BEiT3Pretrainer(BaseModel):
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network.
     """
 
+    network: MaskedDataModeling
+
     def __init__(
         self,
         network: Mapping[str, Any],
@@ -42,22 +41,18 @@ class BEiT3Pretrainer(BaseModel):
         std: Sequence[float] = (0.5, 0.5, 0.5),
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
         sizes = dict(tokenizer)
-        self.tokenizer_checkpoint = sizes.pop("checkpoint", None)
-        preset = sizes.pop("preset", None)
+        checkpoint, preset = sizes.pop("checkpoint", None), sizes.pop("preset", None)
         if preset not in (None, "base"):
             raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
         if preset:
-            self.tokenizer = VQKD.base(teacher_dims=None, frozen=True)
-        elif sizes or self.tokenizer_checkpoint is None:
-            self.tokenizer = VQKD(**{**sizes, "teacher_dims": None, "frozen": True})
+            codes = VQKD.base(teacher_dims=None, frozen=True)
+        elif sizes or checkpoint is None:
+            codes = VQKD(**{**sizes, "teacher_dims": None, "frozen": True})
         else:
-            self.tokenizer = load_vqkd(self.tokenizer_checkpoint, teacher_dims=None, frozen=True)
-            self.tokenizer_checkpoint = None
-        self.network = MaskedDataModeling(**network, num_codes=self.tokenizer.num_codes)
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+            codes, checkpoint = load_vqkd(checkpoint, teacher_dims=None, frozen=True), None
+        super().__init__(MaskedDataModeling(**network, num_codes=codes.num_codes), mean, std, init_cfg)
+        self.tokenizer, self.tokenizer_checkpoint = codes, checkpoint
 
     def init_weights(self) -> None:
         """Load the tokenizer, and what ``init_cfg`` names into the network. Called by MMEngine once the model is built.
@@ -74,8 +69,7 @@ class BEiT3Pretrainer(BaseModel):
                     f"({len(lacking)} of {len(wanted)} tensors)"
                 )
             self.tokenizer.load_state_dict({name: state[name] for name in wanted})
-        if self.init_cfg:
-            print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
+        super().init_weights()
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
         """Losses and accuracies of a step, or what the model takes the masked parts for.
@@ -102,9 +96,8 @@ class BEiT3Pretrainer(BaseModel):
         stream = Stream(tokens=given.get("tokens"), padding_mask=given.get("padding_mask"))
         codes = None
         if "image" in given:
-            pixels = given["image"].float() / 255
             masked = given["masked_positions"]
-            codes = codes_for_grid(self.tokenizer, pixels, (masked.shape[1], masked.shape[2]))
-            stream.image = (pixels - self.mean) / self.std
+            codes = codes_for_grid(self.tokenizer, given["image"].float() / 255, (masked.shape[1], masked.shape[2]))
+            stream.image = self.normalize(given["image"])
             stream.masked_positions = masked.flatten(1)
         return MaskedBatch(stream, codes, given.get("words"), given.get("masked_words"))

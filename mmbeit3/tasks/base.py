@@ -1,21 +1,18 @@
-"""What the tasks' models share: a network, what its input is normalised by, and where its weights come from."""
+"""What the tasks' models share: batches, and what is asked of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.models.network_model import NetworkModel
 
 __all__ = ["TaskModel"]
 
 
-class TaskModel(BaseModel):
+class TaskModel(NetworkModel):
     """A network as MMEngine trains and tests it.
 
     Batches come as ``inputs``, a dict of tensors (``image`` (B, 3, H, W), uint8 RGB, ``tokens`` and ``padding_mask`` (B, T)),
@@ -36,23 +33,7 @@ class TaskModel(BaseModel):
         std: Sequence[float] = (0.5, 0.5, 0.5),
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def init_weights(self) -> None:
-        """Load what ``init_cfg`` names. Called by MMEngine once the model is built.
-
-        Raises:
-            UserError: if the file cannot be used.
-        """
-        if self.init_cfg:
-            print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
-
-    def normalize(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W), uint8 from 0 to 255, as the network wants them."""
-        return (image.float() / 255 - self.mean) / self.std
+        super().__init__(network, mean, std, init_cfg)
 
     def forward(
         self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]] | None = None, mode: str = "tensor"
