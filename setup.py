@@ -22,7 +22,8 @@ TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2", "pillow>=9.1"
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
 # A new major version of Gradio moves arguments about.
 APP = ["gradio>=6.31,<7"]
-TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
+# Playwright drives the browser that is on the machine; it brings none.
+TEST = [*APP, "playwright>=1.50", "pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
 
 setup(
     name="mmbeit3",
