@@ -209,7 +209,7 @@ def test_caption(page, tabs, photo):
     upload(panel, photo)
     press(panel, tabs, "caption")
     expected = tabs["caption"](str(photo))
-    page.wait_for_function("() => [...document.querySelectorAll('textarea')].some(each => each.value)")
+    page.wait_for_function("field => field.value", arg=panel.get_by_label("Caption").element_handle())
     assert panel.get_by_label("Caption").input_value() == expected
 
 
