@@ -11,7 +11,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Stream
 from mmbeit3.models.network_model import NetworkModel
 from mmbeit3.pretrain.model import MaskedBatch, MaskedDataModeling
-from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid, load_vqkd, read_vqkd_state
+from mmbeit3.pretrain.tokenizers import build_vqkd, codes_for_grid, load_vqkd, read_vqkd_state
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3Pretrainer"]
@@ -42,13 +42,9 @@ class BEiT3Pretrainer(NetworkModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         sizes = dict(tokenizer)
-        checkpoint, preset = sizes.pop("checkpoint", None), sizes.pop("preset", None)
-        if preset not in (None, "base"):
-            raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
-        if preset:
-            codes = VQKD.base(teacher_dims=None, frozen=True)
-        elif sizes or checkpoint is None:
-            codes = VQKD(**{**sizes, "teacher_dims": None, "frozen": True})
+        checkpoint = sizes.pop("checkpoint", None)
+        if sizes or checkpoint is None:
+            codes = build_vqkd(sizes, teacher_dims=None, frozen=True)
         else:
             codes, checkpoint = load_vqkd(checkpoint, teacher_dims=None, frozen=True), None
         super().__init__(MaskedDataModeling(**network, num_codes=codes.num_codes), mean, std, init_cfg)

@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmbeit3.pretrain.teacher import TimmTeacher
-from mmbeit3.pretrain.tokenizers.image import HEAD_DIMS, VQKD
+from mmbeit3.pretrain.tokenizers.image import HEAD_DIMS, VQKD, build_vqkd
 from mmbeit3.registry import MODELS
 
 __all__ = ["VQKDTrainer"]
@@ -39,17 +39,13 @@ class VQKDTrainer(BaseModel):
     def __init__(self, tokenizer: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
         super().__init__()
         sizes = dict(tokenizer)
-        preset = sizes.pop("preset", None)
-        if preset not in (None, "base"):
-            raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
-        if preset is None:
+        if "preset" not in sizes:
             sizes.setdefault("heads", max(sizes["dims"] // HEAD_DIMS, 1))
-        build = VQKD.base if preset else VQKD
         # The tokenizer asks for the teacher's width, and the teacher for the tokenizer's grid.
         with torch.device("meta"):
-            grid = build(**{**sizes, "teacher_dims": None}).grid
+            grid = build_vqkd(sizes, teacher_dims=None).grid
         self.teacher = TimmTeacher(**teacher, grid=grid)
-        self.tokenizer = build(**{**sizes, "teacher_dims": self.teacher.dims})
+        self.tokenizer = build_vqkd(sizes, teacher_dims=self.teacher.dims)
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
         """Losses of a step; in training mode the codebook moves, too.

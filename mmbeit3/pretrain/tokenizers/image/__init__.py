@@ -3,7 +3,7 @@
 from mmbeit3.pretrain.tokenizers.image.loading import HEAD_DIMS, load_vqkd, read_vqkd_state
 from mmbeit3.pretrain.tokenizers.image.quantizer import Codebook, Quantizer
 from mmbeit3.pretrain.tokenizers.image.vit import TokenizerViT
-from mmbeit3.pretrain.tokenizers.image.vqkd import VQKD, codes_for_grid
+from mmbeit3.pretrain.tokenizers.image.vqkd import VQKD, build_vqkd, codes_for_grid
 
 __all__ = [
     "HEAD_DIMS",
@@ -11,6 +11,7 @@ __all__ = [
     "Codebook",
     "Quantizer",
     "TokenizerViT",
+    "build_vqkd",
     "codes_for_grid",
     "load_vqkd",
     "read_vqkd_state",

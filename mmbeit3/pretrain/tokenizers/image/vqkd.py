@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,7 +12,7 @@ from torch.nn import functional as F
 from mmbeit3.pretrain.tokenizers.image.quantizer import Quantizer
 from mmbeit3.pretrain.tokenizers.image.vit import TokenizerViT, init_linear
 
-__all__ = ["VQKD", "codes_for_grid"]
+__all__ = ["VQKD", "build_vqkd", "codes_for_grid"]
 
 
 class VQKD(nn.Module):
@@ -183,6 +186,23 @@ class VQKD(nn.Module):
         if self.teacher_dims is None:
             raise ValueError("this tokenizer was built without a decoder: give teacher_dims, or load a file that holds one")
         return self.decode_task_layer(self.decoder(vectors.mT.unflatten(2, grid)))
+
+
+def build_vqkd(sizes: Mapping[str, Any], **changes: Any) -> VQKD:
+    """Build a tokenizer of random weights as a config says it.
+
+    Args:
+        sizes: arguments of :class:`VQKD`, or ``preset='base'`` and those that differ from the released sizes.
+        **changes: arguments that come before these.
+
+    Raises:
+        ValueError: for an unknown preset, or sizes that don't go together.
+    """
+    arguments = {**sizes, **changes}
+    preset = arguments.pop("preset", None)
+    if preset not in (None, "base"):
+        raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
+    return VQKD.base(**arguments) if preset else VQKD(**arguments)
 
 
 def codes_for_grid(tokenizer: VQKD, image: Tensor, grid: tuple[int, int]) -> Tensor:
