@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.demo import last_checkpoint, read_scores, train_config
-from mmbeit3.engine.hooks.safe_checkpoint import write_atomically
 from mmbeit3.errors import UserError
+from mmbeit3.files import write_atomically
 
 CONFIG = "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 

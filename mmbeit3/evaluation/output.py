@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmbeit3.errors import UserError
+from mmbeit3.files import write_atomically
 
 __all__ = ["prepare_output", "write_output"]
 
@@ -34,5 +35,5 @@ def prepare_output(path: str | None) -> Path | None:
 
 def write_output(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
     """Write predictions as JSON and log where they are."""
-    path.write_text(json.dumps(list(predictions)), encoding="utf-8")
+    write_atomically(path, json.dumps(list(predictions)).encode())
     print_log(f"{len(predictions)} predictions in '{path}'", "current")

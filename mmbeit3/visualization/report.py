@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -12,6 +10,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from mmbeit3.files import write_atomically
 
 __all__ = ["Figure", "Section", "write_report"]
 
@@ -74,12 +74,7 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> N
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(page)
-    Path(file.name).chmod(0o644)
-    os.replace(file.name, path)  # noqa: PTH105
+    write_atomically(path, page.encode())
 
 
 def _section(section: Section) -> str:

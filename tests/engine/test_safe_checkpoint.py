@@ -8,7 +8,7 @@ import pytest
 
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.engine.hooks import SafeCheckpointHook
-from mmbeit3.engine.hooks.safe_checkpoint import write_atomically
+from mmbeit3.files import write_atomically
 
 RUN = """
 import os, signal, sys

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,10 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmbeit3.files import write_atomically
 from mmbeit3.registry import HOOKS
 
-__all__ = ["AtomicLocalBackend", "SafeCheckpointHook", "write_atomically"]
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file so that at any moment either the old or the whole new content is there, also after a crash.
-
-    Args:
-        path: the file; its folder is made if need be.
-        content: what to write.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+__all__ = ["AtomicLocalBackend", "SafeCheckpointHook"]
 
 
 class AtomicLocalBackend(LocalBackend):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,8 +24,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from mmbeit3.engine.hooks.safe_checkpoint import write_atomically
 from mmbeit3.errors import UserError
+from mmbeit3.files import atomic_file
 from mmbeit3.models.beit3 import sharding_units
 from mmbeit3.registry import STRATEGIES
 
@@ -159,9 +158,8 @@ class FullyShardedStrategy(DDPStrategy):
         if callback is not None:
             callback(checkpoint)
         if is_main_process():
-            buffer = io.BytesIO()
-            torch.save(checkpoint, buffer)
-            write_atomically(filename, buffer.getvalue())
+            with atomic_file(filename) as file:
+                torch.save(checkpoint, file)
         # Nobody goes on, and perhaps dies, before the file is there.
         dist.barrier()
 

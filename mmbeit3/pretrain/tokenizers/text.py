@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmbeit3.errors import UserError
+from mmbeit3.files import write_atomically
 
 __all__ = ["TextTokenizer", "train_text_tokenizer"]
 
@@ -196,10 +196,7 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
         if source.failure is not None:
             raise source.failure from None
         raise UserError(f"text vocabulary '{out}': {_explain(str(error), vocab_size)}") from error
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        complete = Path(folder) / "model"
-        complete.write_bytes(model.getvalue())
-        complete.replace(out)
+    write_atomically(out, model.getvalue())
     return out
 
 

@@ -1,0 +1,43 @@
+"""Writing files that are never there by half."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["atomic_file", "write_atomically"]
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file to be written such that at any moment either the old or the whole new content is there, also after a crash.
+
+    Args:
+        path: the file; its folder is made if need be.
+
+    Yields:
+        A file of another name, which gets the path's when it is complete; after an error it is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file's whole content by :func:`atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
