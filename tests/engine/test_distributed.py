@@ -1,14 +1,12 @@
 """Two processes over gloo compute what one process does with the doubled batch."""
 
-import os
-
 import torch
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbeit3.engine.optimizers import LayerDecayOptimWrapperConstructor
 from mmbeit3.models.backbones import ViTAdapter
 from tests.goldens import ARCH
+from tests.processes import run_together
 
 STEPS = 3
 
@@ -51,26 +49,14 @@ def batches():
     return torch.randn(STEPS, 4, 3, 64, 64, generator=torch.Generator().manual_seed(7))
 
 
-def worker(rank, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank, folder):
     # Without find_unused_parameters: every parameter must take part.
     result = train(DistributedDataParallel(Model()), batches()[:, 2 * rank : 2 * rank + 2])
     torch.save(result, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
-    mp.spawn(worker, args=(free_port(), str(tmp_path)), nprocs=2)
+    run_together(worker, tmp_path)
     (first, weights), (second, others) = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(weights, others, atol=0, rtol=0)
     losses, expected = train(Model(), batches())

@@ -1,11 +1,7 @@
 """Pretraining by two processes over gloo, replicated or sharded, computes what one process does with the whole batch."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import ConfigDict
 from torch.distributed.tensor import DTensor
 
@@ -17,6 +13,7 @@ from mmbeit3.pretrain import MaskedDataModeling
 from mmbeit3.pretrain.masking import mask_tokens
 from mmbeit3.registry import STRATEGIES
 from tests.goldens import ARCH
+from tests.processes import run_together
 
 STEPS = 5
 BATCH = 4
@@ -84,20 +81,11 @@ def take_steps(strategy, rank, world_size, count=STEPS):
         strategy.model.train_step(given if masks else unmasked(given), strategy.optim_wrapper)
 
 
-def start(rank, port, world_size=2):
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size)
-    )
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world_size)
-
-
 SHARED = {"attention": "shared", "num_fusion_layers": 1, "with_cp": True}
 CASES = [({}, MODEL, "mlm_head.bias"), (SHARED, MODEL, "mlm_head.bias"), ({}, TUNER, "logit_scale")]
 
 
-def equal_one(rank, port, folder, strategy):
-    start(rank, port)
+def equal_one(rank, folder, strategy):
     for number, (network, model, _) in enumerate(CASES):
         built = prepare(strategy, folder, network, model)
         if strategy == SHARDED:
@@ -110,16 +98,11 @@ def equal_one(rank, port, folder, strategy):
         if rank == 0:
             weights = {name.removeprefix("module."): value for name, value in state.items()}
             torch.save((weights, norm), f"{folder}/{number}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def spawn(function, *args):
-    mp.spawn(function, (free_port(), *args), nprocs=2)
 
 
 @pytest.mark.parametrize("strategy", [REPLICATED, SHARDED], ids=["replicated", "sharded"])
 def test_two_processes_equal_one(tmp_path, strategy):
-    spawn(equal_one, str(tmp_path), strategy)
+    run_together(equal_one, tmp_path, strategy)
     for number, (network, model, moved) in enumerate(CASES):
         alone = prepare({"type": "SingleDeviceStrategy"}, tmp_path, network, model)
         before = {name: value.clone() for name, value in alone.model.state_dict().items()}
@@ -133,8 +116,7 @@ def test_two_processes_equal_one(tmp_path, strategy):
         assert norm == pytest.approx(alone.optim_wrapper.message_hub.get_scalar("train/grad_norm").current(), rel=1e-3)
 
 
-def resume(rank, port, folder):
-    start(rank, port)
+def resume(rank, folder):
     whole = prepare(SHARDED, folder)
     take_steps(whole, rank, 2, 3)
     whole.save_checkpoint(f"{folder}/iter_3.pth", extra_ckpt={"meta": {"iter": 3}})
@@ -147,11 +129,10 @@ def resume(rank, port, folder):
     ours, theirs = whole.model_state_dict(), resumed.model_state_dict()
     for name, value in ours.items():
         torch.testing.assert_close(theirs[name], value, atol=0, rtol=0)
-    torch.distributed.destroy_process_group()
 
 
 def test_a_sharded_checkpoint_resumes_and_loads_anywhere(tmp_path):
-    spawn(resume, str(tmp_path))
+    run_together(resume, tmp_path)
     backbone = BEiT3Vision(ARCH, init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "iter_3.pth")})
     backbone.init_weights()
     saved = torch.load(tmp_path / "iter_3.pth", weights_only=False)["state_dict"]
@@ -159,9 +140,8 @@ def test_a_sharded_checkpoint_resumes_and_loads_anywhere(tmp_path):
         torch.testing.assert_close(value, saved[f"network.vision.{name}"])
 
 
-def gathered(rank, port, folder):
+def gathered(rank, folder):
     """Bytes that one rank receives: in one pass, in three, and in one pass with recomputation."""
-    start(rank, port)
     found = {}
     for with_cp in (False, True):
         model = prepare(SHARDED, folder, {"with_cp": with_cp, "attention": "shared", "num_fusion_layers": 1}).model
@@ -177,7 +157,6 @@ def gathered(rank, port, folder):
         found["weights"] = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     if rank == 0:
         torch.save(found, f"{folder}/gathered.pt")
-    torch.distributed.destroy_process_group()
 
 
 class CountGathered:
@@ -198,7 +177,7 @@ class CountGathered:
 
 def test_each_weight_is_gathered_once_in_each_direction(tmp_path):
     """As the plan for a cluster says; recomputing layers takes no more, and three passes take what their streams use."""
-    spawn(gathered, str(tmp_path))
+    run_together(gathered, tmp_path)
     found = torch.load(tmp_path / "gathered.pt")
     network = MaskedDataModeling(ARCH, 11, attention="shared", num_fusion_layers=1)
     streams = share(batches()[0], 0, 2)["inputs"]
@@ -212,8 +191,7 @@ def test_each_weight_is_gathered_once_in_each_direction(tmp_path):
         assert found[with_cp, 1][0] == 4 * weights.numel(2)
 
 
-def half_precision(rank, port, folder):
-    start(rank, port)
+def half_precision(rank, folder):
     batch = share(batches()[0], rank, 2)["inputs"]
     whole, half = (prepare({**SHARDED, "param_dtype": dtype}, folder).model for dtype in (None, "bfloat16"))
     with CountGathered() as count:
@@ -229,15 +207,13 @@ def half_precision(rank, port, folder):
             assert found[name].item() != expected[name].item()
     sum(value for name, value in found.items() if name.endswith("loss")).backward()
     assert half.network.mim_head.weight.grad.dtype == torch.float32
-    torch.distributed.destroy_process_group()
 
 
 def test_weights_gathered_in_half_precision(tmp_path):
-    spawn(half_precision, str(tmp_path))
+    run_together(half_precision, tmp_path)
 
 
-def base_step(rank, port, folder):
-    start(rank, port)
+def base_step(rank, folder):
     sizes = {"arch": "base", "with_cp": True}
     built = STRATEGIES.build({"work_dir": folder, "log_kwargs": {"log_level": "ERROR"}, **SHARDED})
     model = ConfigDict({**MODEL, "network": sizes, "tokenizer": {**MODEL["tokenizer"], "image_size": 224}})
@@ -252,11 +228,10 @@ def base_step(rank, port, folder):
     log = built.model.train_step({"inputs": batch}, built.optim_wrapper)
     assert torch.isfinite(log["loss"])
     assert not torch.equal(built.model.network.mlm_head.weight.to_local(), before)
-    torch.distributed.destroy_process_group()
 
 
 def test_a_step_of_base(tmp_path):
-    spawn(base_step, str(tmp_path))
+    run_together(base_step, tmp_path)
 
 
 def test_optimizers_of_unsharded_training_are_refused():
@@ -267,9 +242,3 @@ def test_optimizers_of_unsharded_training_are_refused():
 def test_unknown_types_are_refused():
     with pytest.raises(UserError, match="unknown type 'bf16'"):
         FullyShardedStrategy(param_dtype="bf16")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]

@@ -1,13 +1,10 @@
 """Two processes over gloo find the recall that one process finds."""
 
-import os
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from mmbeit3.evaluation import ImageTextRecall
-from tests.engine.test_distributed import free_port
+from tests.processes import run_together
 
 
 def samples():
@@ -21,21 +18,17 @@ def samples():
     return found + [{"image_id": owner, "text_id": i, "text_feature": text} for i, (owner, text) in pairs]
 
 
-def worker(rank, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank, folder):
     mine = samples()[:-1]
     metric = ImageTextRecall()
     # As MMEngine's sampler deals them out: in turn, and the first again where a process has one less.
     metric.process(None, (mine + mine[: len(mine) % 2])[rank::2])
     torch.save(metric.evaluate(len(mine)), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_find_the_same(tmp_path):
     # Forked, as importing everything twice takes longer than all else.
-    mp.start_processes(worker, (free_port(), str(tmp_path)), nprocs=2, start_method="fork")
+    run_together(worker, tmp_path, start_method="fork")
     metric = ImageTextRecall()
     metric.process(None, samples()[:-1])
     expected = metric.evaluate(15)

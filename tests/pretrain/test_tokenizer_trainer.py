@@ -1,11 +1,9 @@
 """Training a tokenizer through MMEngine's runner, from images to a file that gives codes."""
 
 import os
-import socket
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 
 from mmbeit3.apis.runner import build_runner
@@ -14,6 +12,7 @@ from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.tokenizer_trainer import VQKDTrainer
 from mmbeit3.pretrain.tokenizers import VQKD, load_vqkd, read_vqkd_state
 from tests.paths import ROOT
+from tests.processes import run_together
 
 SIZES = {"dims": 64, "depth": 1, "image_size": 64, "patch_size": 16, "num_codes": 16, "code_dims": 8, "decoder_depth": 1}
 TEACHER = {"model": "test_resnet", "layer": 3}
@@ -154,19 +153,12 @@ def steps(rank, wrap):
     return model.state_dict()
 
 
-def worker(rank, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank, folder):
     torch.save(steps(rank, torch.nn.parallel.DistributedDataParallel), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_keep_one_tokenizer(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    run_together(worker, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     alone = steps(0, lambda model: model)

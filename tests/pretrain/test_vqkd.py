@@ -1,11 +1,7 @@
 """The image tokenizer against the reference's numbers, in training, and frozen."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
@@ -13,6 +9,7 @@ from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid, load_vqkd
 from mmbeit3.pretrain.tokenizers.image import Quantizer, TokenizerViT
 from mmbeit3.pretrain.tokenizers.image.quantizer import nearest, spherical_kmeans
 from tests.goldens import golden
+from tests.processes import run_together
 
 TOLERANCE = {"atol": 1e-4, "rtol": 0}
 SIZES = {"dims": 32, "depth": 1, "heads": 2, "image_size": 32, "patch_size": 8, "num_codes": 16, "code_dims": 8}
@@ -242,20 +239,13 @@ def quantizer_steps(take):
     return quantizer.state_dict()
 
 
-def worker(rank, port, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank, folder):
     # Ranks with different numbers of images, as at the end of an epoch.
     torch.save(quantizer_steps(slice(0, 3) if rank == 0 else slice(3, 4)), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    run_together(worker, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     torch.testing.assert_close(first, quantizer_steps(slice(None)), atol=1e-5, rtol=1e-5)

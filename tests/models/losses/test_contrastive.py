@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from mmbeit3.models.beit3 import DualEncoder
 from mmbeit3.models.losses import contrastive_loss
 from tests.goldens import ARCH
+from tests.processes import run_together
 
 STEPS = 2
 
@@ -88,16 +88,13 @@ def batches():
 
 
 def worker(rank, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     own = [batch[:, 3 * rank : 3 * rank + 3] for batch in batches()]
     # Without find_unused_parameters: every trainable parameter must take part.
     torch.save(train(DistributedDataParallel(Model()), *own), f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
+    run_together(worker, tmp_path)
     (first, gradients), (second, others) = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     losses, expected = train(Model(), *batches())
     torch.testing.assert_close([(a + b) / 2 for a, b in zip(first, second, strict=True)], losses, atol=1e-5, rtol=1e-5)
