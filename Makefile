@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo pretrain-demo tasks-demo compare-pretraining test lint clean
+.PHONY: setup demo pretrain-demo tasks-demo compare-pretraining docs test lint clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ tasks-demo: $(STAMP)
 
 compare-pretraining: $(STAMP)
 	$(BIN)/python tools/compare_pretraining.py
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W -b html docs build/docs
+	@echo "site in build/docs/index.html"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses=4

@@ -1,8 +1,10 @@
 """Packaging of mmbeit3. ``pip install -e .[all]`` for detection and segmentation with the maintained OpenMMLab forks."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = next(
@@ -10,6 +12,9 @@ VERSION = next(
     for line in (ROOT / "mmbeit3" / "__init__.py").read_text(encoding="utf-8").splitlines()
     if line.startswith("__version__")
 )
+
+# What users and OpenMMLab's tools expect beside the modules.
+RESOURCES = ("configs", "tools", "model-index.yml")
 
 # OpenMMLab's packages are extras, never requirements: the maintained forks (onedl-*) and the originals share their import
 # names, and installing one over the other would break an environment that already has either.
@@ -23,7 +28,38 @@ PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
 # A new major version of Gradio moves arguments about.
 APP = ["gradio>=6.31,<7"]
 # Playwright drives the browser that is on the machine; it brings none.
-TEST = [*APP, "playwright>=1.50", "pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.13"]
+TEST = [
+    *APP,
+    "build>=1.2",
+    "playwright>=1.50",
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
+    "ruff>=0.9",
+    "mypy>=1.13",
+]
+
+
+class BuildWithResources(build_py):
+    """Puts the resources into ``mmbeit3/.mim``, where OpenMMLab's packages have theirs, without links in the source tree.
+
+    An editable installation reads the checkout itself; mmbeit3/resources.py finds both.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "mmbeit3" / ".mim"
+        # What an earlier build left here may be gone from the sources.
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in RESOURCES:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*"))
+            else:
+                shutil.copy(ROOT / name, target / name)
+
 
 setup(
     name="mmbeit3",
@@ -33,6 +69,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
+    cmdclass={"build_py": BuildWithResources},
     packages=find_packages(include=["mmbeit3", "mmbeit3.*"]),
     package_data={"mmbeit3": ["py.typed", "ops/csrc/*.c", "ops/csrc/*.h"]},
     install_requires=[

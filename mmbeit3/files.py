@@ -1,4 +1,4 @@
-"""Writing files that are never there by half."""
+"""The folder of this package's own files, and writing files that are never there by half."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "write_atomically"]
+__all__ = ["atomic_file", "cache_home", "write_atomically"]
+
+
+def cache_home() -> Path:
+    """The folder for what is kept between runs: ``$MMBEIT3_HOME``, else ``mmbeit3`` in the user's cache."""
+    home = os.environ.get("MMBEIT3_HOME")
+    return Path(home).expanduser() if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmbeit3"
 
 
 @contextmanager

@@ -7,39 +7,22 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from mmbeit3.extras import require
 from mmbeit3.ops import mmcv_ext
 from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
 
-__all__ = ["prepare", "require"]
+__all__ = ["prepare"]
 
-_EXTRAS = {"mmengine": "det", "mmcv": "det", "mmdet": "det", "mmseg": "seg", "pycocotools": "det"}
 _MASK2FORMER = "mmseg.models.decode_heads.mask2former_head"
 
 _prepared = False
 
 
-def require(*packages: str) -> None:
-    """Check that packages can be imported, without importing them.
-
-    Args:
-        *packages: import names, e.g. ``'mmdet'``.
-
-    Raises:
-        ImportError: naming what is missing and what to install.
-    """
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        extras = sorted({_EXTRAS.get(package, "all") for package in missing})
-        raise ImportError(
-            f"{', '.join(missing)} cannot be imported: pip install 'mmbeit3[{','.join(extras)}]' "
-            "(the maintained onedl-* forks), or install the original OpenMMLab packages"
-        )
-
-
 def prepare() -> None:
-    """Provide mmcv's operators where the compiled ones are missing, and log once which are in use.
+    """Provide mmcv's operators where the compiled ones are missing, log once which are in use, and see to transformers 5.
 
     Must run before anything of ``mmdet.models`` is imported; :mod:`mmbeit3.registry` calls it.
 
@@ -55,10 +38,30 @@ def prepare() -> None:
         return
     _prepared = True
     replace_fallback()
+    _spare_multimodal()
     from mmengine.logging import print_log
 
     in_use = "mmbeit3's stand-in (no compiled mmcv found)" if stand_in else "compiled mmcv"
     print_log(f"mmcv operators in use: {in_use}", logger="current", level=logging.INFO)
+
+
+def _spare_multimodal() -> None:
+    """Have mmpretrain leave out the models that are made for transformers 4, where there is a newer one.
+
+    mmpretrain 1.3.6 fails to be imported beside transformers 5, and with it mmdet, which imports it where it is installed.
+    """
+    try:
+        found = version("transformers")
+    except PackageNotFoundError:
+        return
+    if int(found.partition(".")[0]) < 5 or find_spec("mmpretrain") is None:
+        return
+    from mmengine.logging import print_log
+    from mmpretrain.utils import dependency
+
+    dependency.WITH_MULTIMODAL = False
+    message = f"mmpretrain's own multi-modal models are left out: they need transformers 4, and {found} is installed"
+    print_log(message, logger="current", level=logging.INFO)
 
 
 def _refuse_stub() -> None:

@@ -43,7 +43,7 @@ FUNCTIONS = Registry(
     scope="mmbeit3",
     locations=["mmbeit3.datasets.collate", "mmbeit3.pretrain.steps"],
 )
-_TRANSFORMS = ["datasets.task_transforms", "datasets.transforms", "datasets.vqa_labels"]
+_TRANSFORMS = ["datasets.corruption", "datasets.task_transforms", "datasets.transforms", "datasets.vqa_labels"]
 TRANSFORMS = Registry(
     "transform", parent=MMENGINE_TRANSFORMS, scope="mmbeit3", locations=[f"mmbeit3.{part}" for part in _TRANSFORMS]
 )

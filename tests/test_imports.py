@@ -22,7 +22,7 @@ def run(statement, *missing):
     "statement",
     [
         "from mmbeit3.models.beit3 import BEiT3; BEiT3('tiny')",
-        "import mmbeit3.checkpoint, mmbeit3.ops",
+        "import mmbeit3.checkpoint, mmbeit3.ops, mmbeit3.downloads, mmbeit3.zoo",
         "import mmbeit3.pretrain, mmbeit3.pretrain.tokenizers, mmbeit3.pretrain.data, mmbeit3.pretrain.views",
     ],
 )
@@ -34,7 +34,7 @@ def test_the_network_needs_nothing_of_openmmlab(statement):
 def test_without_mmengine_the_registry_says_what_to_install():
     done = run(
         "import importlib.util as u; find = u.find_spec\n"
-        "import mmbeit3.openmmlab as o; o.find_spec = lambda n: None if n == 'mmengine' else find(n)\n"
+        "import mmbeit3.extras as o; o.find_spec = lambda n: None if n == 'mmengine' else find(n)\n"
         "import mmbeit3.registry"
     )
     assert done.returncode == 1

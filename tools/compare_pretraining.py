@@ -10,7 +10,7 @@ from mmbeit3.apis.demo import last_checkpoint, read_scores, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 
-CONFIG = "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"
+CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 
 
 def main() -> None:

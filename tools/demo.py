@@ -13,8 +13,8 @@ from mmbeit3.visualization import Section, write_report
 
 OUT = Path("work_dirs/demo")
 MODELS = (
-    ("Detection: Mask R-CNN", "detection", "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"),
-    ("Segmentation: Mask2Former", "segmentation", "configs/shapes/beit3-adapter-t_mask2former_shapes.py"),
+    ("Detection: Mask R-CNN", "detection", "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"),
+    ("Segmentation: Mask2Former", "segmentation", "mmbeit3::shapes/beit3-adapter-t_mask2former_shapes.py"),
 )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, read_scores, show_training, train_config
+from mmbeit3.apis.demo import last_checkpoint, make_large_shapes, read_scores, show_training, train_config
+from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.pretrain.evaluation import PartScore, evaluate_pretraining
@@ -17,15 +17,14 @@ from mmbeit3.pretrain.hooks import filled_in_text
 from mmbeit3.pretrain.pictures import CodePatches, draw_filled_in
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.steps import PretrainSteps
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
 from mmbeit3.registry import DATASETS, MODELS
 from mmbeit3.visualization import Figure, Section, write_report
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
 OUT = Path("work_dirs/pretrain-demo")
-TOKENIZER = "configs/pretrain/vqkd-tiny_shapes.py"
-PRETRAINING = "configs/pretrain/beit3-tiny_mdm_shapes.py"
-DETECTION = "configs/shapes/mask-rcnn_beit3-adapter-t_shapes.py"
+TOKENIZER = "mmbeit3::pretrain/vqkd-tiny_shapes.py"
+PRETRAINING = "mmbeit3::pretrain/beit3-tiny_mdm_shapes.py"
+DETECTION = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 CAPTIONS = ("image", "as the model sees it", "filled in by the model", "filled in with the true codes")
 STEPS = 20
 """Steps of validation data that scores are of."""
@@ -33,7 +32,7 @@ STEPS = 20
 
 def load(work_dir: Path, tokenizer: Path) -> tuple[BEiT3Pretrainer, PretrainSteps]:
     """The pretrained model, and steps of data that it was not trained on."""
-    cfg = Config.fromfile(PRETRAINING)
+    cfg = read_config(PRETRAINING)
     cfg.model.tokenizer = {"checkpoint": str(tokenizer)}
     model: BEiT3Pretrainer = MODELS.build(cfg.model)
     model.load_state_dict(read_state_dict(last_checkpoint(work_dir)))
@@ -80,9 +79,8 @@ def pictures(model: BEiT3Pretrainer, data: PretrainSteps, count: int = 6) -> tup
 def main() -> None:
     """Run everything."""
     start = time.monotonic()
-    data = make_shapes_dataset("data/shapes")
-    train_text_tokenizer((data / "texts_train.txt").read_text().splitlines(), data / "texts.spm", 50)
-    print(f"vocabulary in {data / 'texts.spm'}")
+    make_shapes_dataset("data/shapes")
+    print(f"vocabulary in {make_large_shapes() / 'texts.spm'}")
 
     tokenizer = train_config(TOKENIZER, OUT / "tokenizer", "training the image tokenizer")
     weights = last_checkpoint(tokenizer)

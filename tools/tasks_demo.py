@@ -12,15 +12,13 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmbeit3.apis import task_examples
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, train_config
+from mmbeit3.apis.demo import last_checkpoint, make_large_shapes, train_config
 from mmbeit3.apis.inference import load_model
 from mmbeit3.apis.runner import read_config
-from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation import CaptionScores
 from mmbeit3.evaluation.guesses import most_frequent, most_frequent_of, random_recall
 from mmbeit3.evaluation.vqa_score import agreement
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
 from mmbeit3.visualization import Figure, Section, write_report
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
@@ -92,7 +90,7 @@ class Task:
 TASKS: Mapping[str, Task] = {
     "vqa": Task(
         "Questions about images",
-        "configs/vqa/beit3-tiny_vqa_shapes.py",
+        "mmbeit3::vqa/beit3-tiny_vqa_shapes.py",
         "vqa/score",
         "VQA score in percent",
         guess_answers,
@@ -100,7 +98,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "imagenet": Task(
         "Classes of single things",
-        "configs/imagenet/beit3-tiny_classes_shapes.py",
+        "mmbeit3::imagenet/beit3-tiny_classes_shapes.py",
         "accuracy/top1",
         "accuracy in percent",
         guess_labels,
@@ -108,7 +106,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "nlvr2": Task(
         "Statements about two images",
-        "configs/nlvr2/beit3-tiny_nlvr2_shapes.py",
+        "mmbeit3::nlvr2/beit3-tiny_nlvr2_shapes.py",
         "accuracy/top1",
         "accuracy in percent",
         guess_labels,
@@ -116,7 +114,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "retrieval": Task(
         "Retrieval of texts by images and of images by texts",
-        "configs/retrieval/beit3-tiny_retrieval_shapes.py",
+        "mmbeit3::retrieval/beit3-tiny_retrieval_shapes.py",
         "retrieval/mean",
         "mean of recall at 1, 5 and 10 in percent",
         guess_ranking,
@@ -124,7 +122,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "captioning": Task(
         "Captions by beam search",
-        "configs/captioning/beit3-tiny_captioning_shapes.py",
+        "mmbeit3::captioning/beit3-tiny_captioning_shapes.py",
         "caption/CIDEr",
         "CIDEr",
         guess_caption,
@@ -176,9 +174,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which to learn (all)")
     args = parser.parse_args()
     check_start(args.tasks)
-    data = make_shapes_dataset("data/shapes")
-    # The vocabulary that pretraining had: the same sentences give the same.
-    train_text_tokenizer((data / "texts_train.txt").read_text().splitlines(), data / "texts.spm", 50)
+    make_large_shapes()
     sections = []
     for name in args.tasks:
         sections.append(learn(name, TASKS[name]))

@@ -7,15 +7,14 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.runner import build_runner, read_config, use_tta
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
 
 
 def main() -> None:
     """Parse arguments and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote")
+    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote; of a task, also an official one")
     parser.add_argument("--work-dir", help="where logs go (work_dirs/CONFIG)")
     parser.add_argument("--show-dir", help="draw predictions into this folder of the work dir")
     parser.add_argument("--tta", action="store_true", help="use the config's test-time augmentation")
@@ -38,7 +37,7 @@ def main() -> None:
     model = runner.model
     while hasattr(model, "module"):  # inside test-time augmentation, DistributedDataParallel, or both
         model = model.module
-    load_weights(model, args.checkpoint)
+    load_trained(model, args.checkpoint)
     runner.test()
 
 

@@ -16,13 +16,19 @@ def main() -> None:
     parser.add_argument("texts", nargs="+", help="plain text files, one text a line, or JSON lines with a 'text' each")
     parser.add_argument("--out", type=Path, required=True, help="model to write, e.g. data/mine.spm")
     parser.add_argument("--vocab-size", type=int, default=64000, help="pieces (%(default)s, as the released models have)")
+    parser.add_argument(
+        "--model-type",
+        choices=["unigram", "bpe"],
+        default="unigram",
+        help="how pieces are found (%(default)s, as in the released model); bpe takes few words whole",
+    )
     args = parser.parse_args()
 
     def texts() -> Iterator[str]:
         for record in RecordSource(TextFiles(args.texts), shuffle=False):
             yield record["text"]
 
-    print(f"vocabulary in {train_text_tokenizer(texts(), args.out, args.vocab_size)}")
+    print(f"vocabulary in {train_text_tokenizer(texts(), args.out, args.vocab_size, model_type=args.model_type)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 # What the tiny configs of the tasks share: from what tools/pretrain_demo.py pretrains on the same images and vocabulary, on two CPU
 # cores. Numbers are ours.
 _base_ = "./tasks.py"
-pretrained = "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
+pretrained = "work_dirs/pretrain-demo/pretraining/iter_2000.pth"
+shapes = "data/shapes-large"
+arch = dict(base="tiny", image_size=128, vocab_size=208)
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",

@@ -1,17 +1,17 @@
 # Captions on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/coco_captions.py"]
-data = "data/shapes"
+data = _base_.shapes
 tokenizer = data + "/texts.spm"
 model = dict(
     type="mmbeit3.BEiT3Captioning",
-    network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
+    network=dict(arch=_base_.arch),
     tokenizer=tokenizer,
     max_length=48,
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
+# Without flips, which would change what is left of what.
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
-    dict(type="RandomFlip", prob=0.5),
     dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="gt_caption", max_length=48, max_positions=62),
     dict(type="mmbeit3.PackTask", meta=("image_id",)),
 ]

@@ -1,6 +1,6 @@
 # Classes of single things on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
-data = "data/shapes"
+data = _base_.shapes
 image_size = 64  # most crops are smaller
 model = dict(
     type="mmbeit3.BEiT3Classification",

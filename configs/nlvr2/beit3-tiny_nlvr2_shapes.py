@@ -1,10 +1,10 @@
 # Statements about two images on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/nlvr2.py"]
-data = "data/shapes"
+data = _base_.shapes
 tokenizer = data + "/texts.spm"
 model = dict(
     type="mmbeit3.BEiT3NLVR2",
-    network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
+    network=dict(arch=_base_.arch),
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_length=48, max_positions=62)

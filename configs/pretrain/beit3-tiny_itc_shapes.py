@@ -1,13 +1,15 @@
 # Contrastive tuning of the tiny BEiT-3 that beit3-tiny_mdm_shapes.py leaves, on the made pairs, on two CPU cores. Numbers that are not
 # the paper's are ours.
 _base_ = "../_base_/contrastive.py"
-data = "data/shapes/"
-pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_1000.pth"
+data = "data/shapes-large/"
+pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_2000.pth"
 image_size, patch_size = 128, 16
-streams = dict(pairs=dict(paths=data + "pairs_train.jsonl", batch=32))
+# Whole images as they are: crops and flips would change how many there are, and what is left of what.
+view = dict(least_share=1.0, flip=0.0)
+streams = dict(pairs=dict(paths=data + "pairs_train.jsonl", batch=32, view=view))
 model = dict(
     type="mmbeit3.BEiT3ContrastiveTuner",
-    network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=64)),
+    network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=208)),
     init_cfg=dict(type="Pretrained", checkpoint=pretrained),
 )
 train_dataloader = dict(

@@ -1,16 +1,16 @@
 # Retrieval on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/coco_retrieval.py"]
-data = "data/shapes"
+data = _base_.shapes
 tokenizer = data + "/texts.spm"
 model = dict(
     type="mmbeit3.BEiT3Retrieval",
-    network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
+    network=dict(arch=_base_.arch),
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_length=48, max_positions=62)
+# Without flips, which would change what is left of what.
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
-    dict(type="RandomFlip", prob=0.5),
     encode,
     dict(type="mmbeit3.PackTask", meta=("image_id", "text_id")),
 ]

@@ -1,11 +1,11 @@
 # Questions on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/vqav2.py"]
-data = "data/shapes"
+data = _base_.shapes
 tokenizer = data + "/texts.spm"
 answers = data + "/vqa/answers.txt"
 model = dict(
     type="mmbeit3.BEiT3VQA",
-    network=dict(arch=dict(base="tiny", image_size=128, vocab_size=64)),
+    network=dict(arch=_base_.arch),
     answers=answers,
     init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )

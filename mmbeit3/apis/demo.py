@@ -11,11 +11,14 @@ import numpy as np
 
 from mmbeit3.apis.comparison import compare_with_truth
 from mmbeit3.apis.inference import load_model
+from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
+from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.resources import path_of
 from mmbeit3.visualization import Figure
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
-__all__ = ["SCORES", "last_checkpoint", "read_scores", "show_training", "train_config"]
+__all__ = ["SCORES", "last_checkpoint", "make_large_shapes", "read_scores", "show_training", "train_config"]
 
 SCORES = {
     "coco/bbox_mAP": "box AP",
@@ -29,11 +32,27 @@ SCORES = {
 _CAPTIONS = ("image", "ground truth", "prediction")
 
 
+def make_large_shapes() -> Path:
+    """Make what the tiny configs of pretraining and of the tasks name, unless it is there: images, sentences, vocabulary.
+
+    The same texts give the same vocabulary, so weights that were trained with it keep their words.
+
+    Returns:
+        The folder.
+    """
+    folder = make_shapes_dataset("data/shapes-large", train=4000, val=200)
+    if not (vocabulary := folder / "texts.spm").is_file():
+        texts = (folder / "texts_train.txt").read_text().splitlines()
+        # Pieces of a unigram model would leave most of so few words in bits.
+        train_text_tokenizer(texts, vocabulary, 200, model_type="bpe")
+    return folder
+
+
 def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> Path:
-    """Train a config by ``tools/train.py``, in the repository's folder, with a progress bar.
+    """Train a config by ``tools/train.py`` with a progress bar.
 
     Args:
-        config: path of the config.
+        config: path of the config, or its name after ``mmbeit3::``.
         work_dir: where results go.
         title: stands before the bar.
         options: settings to change.
@@ -44,7 +63,7 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
     Raises:
         UserError: if training fails.
     """
-    command = [sys.executable, "tools/train.py", config, "--work-dir", str(work_dir), "--progress", title]
+    command = [sys.executable, str(path_of("tools/train.py")), config, "--work-dir", str(work_dir), "--progress", title]
     if options:
         command += ["--cfg-options", *(f"{name}={value}" for name, value in options.items())]
     if subprocess.run(command, check=False).returncode:

@@ -11,37 +11,54 @@ from urllib.parse import urlparse
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
+from torch import nn
 
-from mmbeit3.checkpoint import read_state_dict
+from mmbeit3.checkpoint import load_checkpoint, load_weights, read_state_dict
 from mmbeit3.datasets.checks import check_data
+from mmbeit3.datasets.task_checks import check_task
 from mmbeit3.errors import UserError
+from mmbeit3.extras import explain
 from mmbeit3.pretrain.checks import check_pretraining
+from mmbeit3.resources import config_path
+from mmbeit3.tasks.base import TaskModel
 
-__all__ = ["build_runner", "read_config", "use_tta"]
+__all__ = ["build_runner", "load_trained", "read_config", "use_tta"]
 
 
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config file and apply what the command line changes.
 
     Args:
-        path: the file.
+        path: the file; or ``mmbeit3::`` and a path below the configs that come with the package.
         options: dotted names to values, as ``--cfg-options`` gives them.
         work_dir: where results go; default the config's own, else ``work_dirs/`` and the file's name.
 
     Raises:
-        UserError: if the file does not exist or is no config.
+        UserError: if the file does not exist, is no config, or inherits from a package that is not installed.
     """
-    path = Path(path)
+    path = config_path(path)
     if not path.is_file():
         raise UserError(f"config '{path}' does not exist")
     try:
         cfg = Config.fromfile(path)
     except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {_one_line(error)})") from error
+    except ImportError as error:
+        # MMEngine looks for the packages whose configs it inherits from, and imports what it has in custom_imports.
+        raise UserError(
+            f"config '{path}' needs what is not installed: {explain(error) or _one_line(error)}; "
+            "pip install 'mmbeit3[all]' brings everything that the package's own need"
+        ) from error
     if options:
-        cfg.merge_from_dict(dict(options))
+        try:
+            cfg.merge_from_dict(dict(options))
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            raise UserError(
+                f"--cfg-options do not fit config '{path}': {_one_line(error)}; name settings that it has"
+            ) from error
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
@@ -64,6 +81,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         read_state_dict(cfg.load_from)
     _check_libraries(cfg.to_dict())
     check_data(cfg, splits)
+    check_task(cfg, splits)
     check_pretraining(cfg)
     for split in splits:
         _name_unreadable_images(cfg.get(f"{split}_dataloader"))
@@ -107,6 +125,29 @@ def _name_unreadable_images(cfg: Any) -> None:
     if isinstance(cfg, list | tuple):
         for part in cfg:
             _name_unreadable_images(part)
+
+
+def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
+    """Fill a model to be tested or asked.
+
+    Args:
+        model: a task's model, whose network is filled from a file of any layout, such as the official fine-tuned ones; or any
+            other model, filled from what its training wrote.
+        checkpoint: path or URL.
+
+    Raises:
+        UserError: if the file cannot be read, is of another model, or lacks a part of it, such as the task's head.
+    """
+    if not isinstance(model, TaskModel):
+        load_weights(model, checkpoint)
+        return
+    report = load_checkpoint(model.network, checkpoint)
+    if report.missing:
+        raise UserError(
+            f"checkpoint '{checkpoint}' is not of this task: it lacks {len(report.missing)} of the model's tensors, such as "
+            f"{report.missing[0]}; give one that {type(model).__name__} was trained to"
+        )
+    print_log(str(report), logger="current")
 
 
 def use_tta(cfg: Config) -> None:

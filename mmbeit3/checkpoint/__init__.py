@@ -1,7 +1,30 @@
 """Reading checkpoints safely, translating between key layouts, and fitting them to a model's sizes."""
 
-from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, Rule, detect_layout
+from mmbeit3.checkpoint.converting import Conversion, convert
+from mmbeit3.checkpoint.folder import read_folder, write_folder
+from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, detect_layout
+from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.loading import LoadReport, load_checkpoint, load_weights
-from mmbeit3.checkpoint.reading import read_state_dict
+from mmbeit3.checkpoint.reading import read_lazily, read_notes, read_state_dict
+from mmbeit3.checkpoint.rules import Rule
+from mmbeit3.checkpoint.writing import write_checkpoint, write_safetensors
 
-__all__ = ["LAYOUTS", "Layout", "LoadReport", "Rule", "detect_layout", "load_checkpoint", "load_weights", "read_state_dict"]
+__all__ = [
+    "LAYOUTS",
+    "Conversion",
+    "Layout",
+    "LazyTensor",
+    "LoadReport",
+    "Rule",
+    "convert",
+    "detect_layout",
+    "load_checkpoint",
+    "load_weights",
+    "read_folder",
+    "read_lazily",
+    "read_notes",
+    "read_state_dict",
+    "write_checkpoint",
+    "write_folder",
+    "write_safetensors",
+]

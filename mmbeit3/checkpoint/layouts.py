@@ -7,54 +7,19 @@ The names in the middle, "ours", are those of :class:`mmbeit3.models.beit3.BEiT3
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-import torch
 from torch import Tensor
 
-__all__ = ["LAYOUTS", "Layout", "Rule", "detect_layout"]
+from mmbeit3.checkpoint.lazy import LazyTensor, Value, lift
+from mmbeit3.checkpoint.naming import list_names, one_line, shape_text
+from mmbeit3.checkpoint.rules import Rule, official_rules, timm_rules, vit_adapter_rules
+from mmbeit3.errors import UserError
 
-
-@dataclass(frozen=True)
-class Rule:
-    """One tensor of ours and what another layout calls it.
-
-    Attributes:
-        ours: our name; ``{i}`` stands for a layer's index.
-        theirs: the other layout's names; several are parts of ours, concatenated along the first axis.
-        drop_rows: rows at the start of ours that the other layout does not have; zeros when read.
-        batch_dim: the other layout has a leading axis of size 1.
-        scalar: the other layout has no axis, where ours has one of size 1.
-        outside: the other layout's prefix does not stand before it.
-    """
-
-    ours: str
-    theirs: tuple[str, ...]
-    drop_rows: int = 0
-    batch_dim: bool = False
-    scalar: bool = False
-    outside: bool = False
-
-    def to_ours(self, parts: list[Tensor]) -> Tensor:
-        """Put the other layout's tensors together to ours."""
-        tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if self.scalar:
-            tensor = tensor.reshape(1)
-        if self.batch_dim:
-            tensor = tensor.squeeze(0)
-        if self.drop_rows:
-            tensor = torch.cat([tensor.new_zeros(self.drop_rows, *tensor.shape[1:]), tensor])
-        return tensor
-
-    def to_theirs(self, tensor: Tensor) -> list[Tensor]:
-        """Take ours apart into the other layout's tensors."""
-        if self.scalar:
-            return [tensor.reshape(())]
-        tensor = tensor[self.drop_rows :]
-        if self.batch_dim:
-            tensor = tensor.unsqueeze(0)
-        return list(tensor.chunk(len(self.theirs)))
+__all__ = ["LAYOUTS", "Layout", "check_shapes", "detect_layout"]
 
 
 @dataclass(frozen=True)
@@ -63,29 +28,47 @@ class Layout:
 
     Attributes:
         name: shown in reports.
-        marks: names of which at least one is there exactly when a state dict has this layout.
+        marks: sets of names of which at least one is there as a whole exactly when a state dict has this layout.
         rules: the table.
         prefix: what may stand before every name of the other layout, and does when we write it.
+        beside: pattern of our names that have no rule and go by the same name in the other layout.
     """
 
     name: str
-    marks: tuple[str, ...]
+    marks: tuple[tuple[str, ...], ...]
     rules: tuple[Rule, ...]
     prefix: str = ""
+    beside: str = ".*"
     _by_theirs: dict[str, Rule] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _by_ours: dict[str, Rule] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_theirs.update({rule.theirs[0]: rule for rule in self.rules})
+        self._by_ours.update({rule.ours: rule for rule in self.rules})
 
-    def matches(self, names: Mapping[str, Tensor]) -> bool:
+    def matches(self, names: Mapping[str, Any]) -> bool:
         """Whether these names are of this layout."""
-        return any(mark in names or self.prefix + mark in names for mark in self.marks)
+        return any(all(mark in names or self.prefix + mark in names for mark in marks) for marks in self.marks)
 
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Translate a state dict to our names. Names without a rule pass unchanged."""
+    def rule_of(self, ours: str) -> Rule | None:
+        """The rule of one of our names, None where it has none."""
+        return self._by_ours.get(_pattern(ours)[0])
+
+    def holds(self, ours: str) -> bool:
+        """Whether the layout has a place for one of our names."""
+        return self.rule_of(ours) is not None or re.fullmatch(self.beside, ours, re.DOTALL) is not None
+
+    def to_ours(self, state: Mapping[str, Value]) -> dict[str, Value]:
+        """Translate a state dict to our names. Names without a rule pass unchanged.
+
+        Raises:
+            UserError: if tensors that are parts of one of ours do not fit together, or two would have the same name.
+        """
         stripped = {name.removeprefix(self.prefix): tensor for name, tensor in state.items()}
+        if len(stripped) < len(state):
+            _refuse_twice([name for name in stripped if name in state and self.prefix + name in state])
         rest = dict(stripped)
-        ours: dict[str, Tensor] = {}
+        ours: dict[str, Value] = {}
         for name in stripped:
             pattern, index = _pattern(name)
             rule = self._by_theirs.get(pattern)
@@ -93,23 +76,52 @@ class Layout:
                 continue
             theirs = [their.replace("{i}", index) for their in rule.theirs]
             if all(their in stripped for their in theirs):
-                ours[rule.ours.replace("{i}", index)] = rule.to_ours([rest.pop(their) for their in theirs])
+                ours[rule.ours.replace("{i}", index)] = _join(rule, {their: rest.pop(their) for their in theirs})
+        if twice := [name for name in rest if name in ours]:
+            _refuse_twice(twice)
         return {**ours, **rest}
 
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Translate a state dict in our names to this layout's. Names without a rule pass unchanged."""
-        by_ours = {rule.ours: rule for rule in self.rules}
-        theirs: dict[str, Tensor] = {}
+    def to_theirs(self, state: Mapping[str, Value]) -> dict[str, Value]:
+        """Translate a state dict in our names to this layout's. Names without a rule pass unchanged.
+
+        Raises:
+            UserError: if two would have the same name.
+        """
+        theirs: dict[str, Value] = {}
         for name, tensor in state.items():
             pattern, index = _pattern(name)
-            rule = by_ours.get(pattern)
-            if rule is None:
-                theirs[name] = tensor
-                continue
-            prefix = "" if rule.outside else self.prefix
-            for their, part in zip(rule.theirs, rule.to_theirs(tensor), strict=True):
-                theirs[prefix + their.replace("{i}", index)] = part
+            rule = self._by_ours.get(pattern)
+            parts, names = [tensor], [name]
+            if rule is not None:
+                prefix = "" if rule.outside else self.prefix
+                parts = lift(partial(_split, rule), [tensor])
+                names = [prefix + their.replace("{i}", index) for their in rule.theirs]
+            if twice := [their for their in names if their in theirs]:
+                _refuse_twice(twice)
+            theirs.update(zip(names, parts, strict=True))
         return theirs
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    raise UserError(f"the checkpoint has {list_names(names)} twice, in two layouts at once: one of them would be lost")
+
+
+def _split(rule: Rule, tensors: Sequence[Tensor]) -> list[Tensor]:
+    return rule.to_theirs(tensors[0])
+
+
+def _join(rule: Rule, parts: Mapping[str, Value]) -> Value:
+    tensors = list(parts.values())
+    try:
+        if len({tensor.dtype for tensor in tensors}) > 1:
+            raise TypeError("types differ")
+        return lift(lambda tensors: [rule.to_ours(list(tensors))], tensors)[0]
+    except (RuntimeError, TypeError, IndexError) as error:
+        kinds = ", ".join(f"{shape_text(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in tensors)
+        raise UserError(
+            f"the checkpoint is damaged: {list_names(list(parts))} cannot be read as one tensor (they are {kinds}); "
+            "download or copy it again"
+        ) from error
 
 
 def _pattern(name: str) -> tuple[str, str]:
@@ -120,58 +132,86 @@ def _pattern(name: str) -> tuple[str, str]:
     return f"{name[: match.start(1)]}{{i}}{name[match.end(1) :]}", match[1]
 
 
-def _affine(ours: str, *theirs: str) -> Iterator[Rule]:
-    for kind in ("weight", "bias"):
-        yield Rule(f"{ours}.{kind}", tuple(f"{their}.{kind}" for their in theirs))
-
-
-def _official_rules() -> Iterator[Rule]:
-    yield Rule("logit_scale", ("logit_scale",), scalar=True, outside=True)
-    yield Rule("vision.embed.cls_token", ("vision_embed.cls_token",))
-    yield Rule("vision.embed.mask_token", ("vision_embed.mask_token",))
-    yield from _affine("vision.embed.proj", "vision_embed.proj")
-    yield Rule("language.embed.words.weight", ("text_embed.weight",))
-    for tower, letter in (("vision", "A"), ("language", "B")):
-        yield Rule(f"{tower}.embed.positions", (f"encoder.embed_positions.{letter}.weight",))
-        ours, theirs = f"{tower}.layers.{{i}}", "encoder.layers.{i}"
-        yield from _affine(f"{ours}.attn.norm", f"{theirs}.self_attn_layer_norm.{letter}")
-        yield from _affine(f"{ours}.attn.qkv", *(f"{theirs}.self_attn.{part}_proj.{letter}" for part in "qkv"))
-        yield from _affine(f"{ours}.attn.inner_norm", f"{theirs}.self_attn.inner_attn_ln.{letter}")
-        yield from _affine(f"{ours}.attn.out", f"{theirs}.self_attn.out_proj.{letter}")
-        yield from _affine(f"{ours}.ffn.norm", f"{theirs}.final_layer_norm.{letter}")
-        yield from _affine(f"{ours}.ffn.fc1", f"{theirs}.ffn.{letter}.fc1")
-        yield from _affine(f"{ours}.ffn.inner_norm", f"{theirs}.ffn.{letter}.ffn_layernorm")
-        yield from _affine(f"{ours}.ffn.fc2", f"{theirs}.ffn.{letter}.fc2")
-        yield from _affine(f"{tower}.norm", f"encoder.layer_norm.{letter}")
-
-
-def _timm_rules() -> Iterator[Rule]:
-    yield Rule("vision.embed.cls_token", ("cls_token",))
-    yield Rule("vision.embed.positions", ("pos_embed",), drop_rows=2, batch_dim=True)
-    yield from _affine("vision.embed.proj", "patch_embed.proj")
-    ours, theirs = "vision.layers.{i}", "blocks.{i}"
-    yield from _affine(f"{ours}.attn.norm", f"{theirs}.norm1")
-    yield from _affine(f"{ours}.attn.qkv", f"{theirs}.attn.qkv")
-    yield from _affine(f"{ours}.attn.inner_norm", f"{theirs}.attn.norm")
-    yield from _affine(f"{ours}.attn.out", f"{theirs}.attn.proj")
-    yield from _affine(f"{ours}.ffn.norm", f"{theirs}.norm2")
-    yield from _affine(f"{ours}.ffn.fc1", f"{theirs}.mlp.fc1")
-    yield from _affine(f"{ours}.ffn.inner_norm", f"{theirs}.mlp.norm")
-    yield from _affine(f"{ours}.ffn.fc2", f"{theirs}.mlp.fc2")
-
+_OURS = r"(?:vision|language|fusion_ffns|network|backbone|vit)\."
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
-        # microsoft/unilm beit3: fine-tuned and pretrained files alike; a reference ViT-Adapter's keys may stand beside.
-        Layout("official", ("encoder.layers.0.self_attn.q_proj.A.weight",), tuple(_official_rules()), prefix="beit3."),
-        # timm beit3_{base,large}_patch16_224, vision only. The mark tells it from timm's other ViTs.
-        Layout("timm", ("blocks.0.attn.norm.weight",), tuple(_timm_rules())),
-        Layout("mmbeit3", ("vision.embed.proj.weight", "language.embed.words.weight"), ()),
+        # Fine-tuned and pretrained files alike; a reference ViT-Adapter's keys may stand beside.
+        Layout(
+            "official",
+            (("encoder.layers.0.self_attn.q_proj.A.weight",),),
+            tuple(official_rules()),
+            prefix="beit3.",
+            beside=rf"(?!{_OURS}).*",
+        ),
+        # The mark tells it from timm's other ViTs. Of heads it has ImageNet's only.
+        Layout("timm", (("blocks.0.attn.norm.weight",),), tuple(timm_rules()), beside=r"(?:fc_norm|head)\.(?:weight|bias)"),
+        Layout(
+            "vit_adapter",
+            (
+                *((f"{root}level_embed", f"{root}patch_embed.proj.weight") for root in ("backbone.", "")),
+                *(
+                    (f"{head}.transformer_decoder.layers.0.attentions.0.attn.in_proj_weight",)
+                    for head in ("decode_head", "panoptic_head")
+                ),
+            ),
+            tuple(vit_adapter_rules()),
+            beside=r"(?!(?:backbone\.)?(?:vision|language|fusion_ffns|network|vit)\.).*",
+        ),
+        # The whole network, a detector or segmentor of ours, a pretraining or task model, or a backbone alone.
+        Layout(
+            "mmbeit3",
+            (
+                ("vision.embed.proj.weight",),
+                ("language.embed.words.weight",),
+                ("network.vision.embed.proj.weight",),
+                *(
+                    (f"{root}{name}",)
+                    for root in ("backbone.", "")
+                    for name in ("embed.positions", "vit.embed.positions", "vit.model.patch_embed.proj.weight")
+                ),
+            ),
+            (),
+        ),
     )
 }
 
 
-def detect_layout(state: Mapping[str, Tensor]) -> Layout | None:
+def detect_layout(state: Mapping[str, Any]) -> Layout | None:
     """Return the layout that a state dict is in, or None where it is none of :data:`LAYOUTS`."""
     return next((layout for layout in LAYOUTS.values() if layout.matches(state)), None)
+
+
+def check_shapes(state: Mapping[str, Tensor] | Mapping[str, LazyTensor], rules: Iterable[Rule]) -> None:
+    """Check tensors of our names against the shapes in a table of rules, and their widths against each other.
+
+    Raises:
+        UserError: naming the first that does not fit.
+    """
+    by_ours = {rule.ours: rule for rule in rules}
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, tensor in state.items():
+        rule = by_ours.get(_pattern(name)[0])
+        if rule is None or not rule.shape:
+            continue
+        axes = rule.shape.split()
+        if len(axes) != len(tensor.shape):
+            raise UserError(
+                f"checkpoint: {one_line(name)} has {len(tensor.shape)} axes ({shape_text(tensor.shape)}), not {len(axes)}"
+            )
+        for axis, size in zip(axes, tensor.shape, strict=True):
+            factor, letter = _axis(axis)
+            wanted, owner = sizes.setdefault(letter, (size // factor, name)) if letter else (1, name)
+            if size != factor * wanted:
+                other = f"does not fit {one_line(owner)}, {shape_text(state[owner].shape)}" if letter and owner != name else ""
+                raise UserError(
+                    f"checkpoint: {one_line(name)} is {shape_text(tensor.shape)}, which "
+                    + (other or f"is not of the form {rule.shape.replace(' ', 'x')}")
+                )
+
+
+def _axis(axis: str) -> tuple[int, str]:
+    """``3C`` as 3 and C, ``C`` as 1 and C, ``16`` as 16 and nothing."""
+    letter = axis.lstrip("0123456789")
+    return int(axis.removesuffix(letter) or 1), letter

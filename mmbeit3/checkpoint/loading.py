@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmbeit3.checkpoint.integrity import check_finite
 from mmbeit3.checkpoint.layouts import detect_layout
+from mmbeit3.checkpoint.naming import count_names, list_names, shape_text
 from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.resizing import resize_patch_kernel, resize_position_table
 from mmbeit3.errors import UserError
@@ -40,6 +41,7 @@ class LoadReport:
         resized: of these, which were resized, with the old and new sizes.
         missing: names in the model that the checkpoint lacks; they keep their values.
         unused: names in the checkpoint that the model has no place for.
+        left_out: names of the checkpoint's head, if it was not wanted.
     """
 
     source: str
@@ -48,17 +50,25 @@ class LoadReport:
     resized: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded from {self.source} ({self.layout} layout)"]
         if self.resized:
             parts.append("resized " + ", ".join(f"{name} {sizes}" for name, sizes in self.resized.items()))
-        parts.append("missing " + (_summary(self.missing) or "none"))
-        parts.append("unused " + (_summary(self.unused) or "none"))
+        if self.left_out:
+            parts.append("left out, for a new head, " + count_names(self.left_out))
+        parts.append("missing " + (count_names(self.missing) or "none"))
+        parts.append("unused " + (count_names(self.unused) or "none"))
         return "; ".join(parts)
 
 
-def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> LoadReport:
+def load_checkpoint(
+    model: nn.Module,
+    source: str | Path | Mapping[str, Tensor],
+    allow_nonfinite: bool = False,
+    new_head: bool = False,
+) -> LoadReport:
     """Fill a model from a checkpoint of any known layout, in place.
 
     Official BEiT-3 files, timm's, our own, and official keys beside a reference ViT-Adapter's are understood; a backbone takes
@@ -68,12 +78,16 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
     Args:
         model: :class:`~mmbeit3.models.beit3.BEiT3`, a backbone, or any module whose names the checkpoint has.
         source: path or URL of a file (read safely, see :func:`~mmbeit3.checkpoint.read_state_dict`), or a state dict.
+        allow_nonfinite: take weights that are NaN or infinite.
+        new_head: leave out the weights of the checkpoint's head, whether they fit or not: for other classes or answers, of
+            which there may be as many by chance.
 
     Returns:
         What was loaded, resized, missing and unused.
 
     Raises:
-        UserError: if the file cannot be read, has nothing for this model, or has other sizes; the message names them.
+        UserError: if the file cannot be read, has nothing for this model, has other sizes or types, or weights that are no
+            numbers; the message names them.
     """
     name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
@@ -83,6 +97,9 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
         state = layout.to_ours(state)
     state = _rename_root(state)
     report = LoadReport(source=name, layout=layout.name if layout else "own")
+    if new_head:
+        report.left_out = [key for key in state if _HEAD.match(key)]
+        state = {key: value for key, value in state.items() if not _HEAD.match(key)}
 
     target = model.state_dict(keep_vars=True)
     canonical = _rename_root(target)
@@ -96,25 +113,29 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
             if not own.endswith("num_batches_tracked"):
                 report.missing.append(own)
             continue
+        _check_type(name, own, state[key], tensor)
         value = _fit(model, own, state[key], tensor)
         if value.shape != tensor.shape:
-            if _HEAD.match(key) and state[key].shape[1:] == tensor.shape[1:]:
+            if _HEAD.match(key) and state[key].ndim == tensor.ndim > 0 and state[key].shape[1:] == tensor.shape[1:]:
                 raise UserError(
                     f"checkpoint {name} has another head: {own} has {len(state[key])} rows there and {len(tensor)} in the "
-                    "model; build the model for the file's classes or answers, or start from a file without this head"
+                    "model; build the model for the file's classes or answers, or, to fine-tune for others, set "
+                    "new_head=True in its init_cfg"
                 )
             raise UserError(
-                f"checkpoint {name} is of another architecture: {own} is {_shape(state[key])} there and {_shape(tensor)} "
-                "in the model; choose the arch that it was made with"
+                f"checkpoint {name} is of another architecture: {own} is {shape_text(state[key].shape)} there and "
+                f"{shape_text(tensor.shape)} in the model; choose the arch that it was made with"
             )
         if value is not state[key]:
-            report.resized[own] = f"{_shape(state[key])} to {_shape(tensor)}"
+            report.resized[own] = f"{shape_text(state[key].shape)} to {shape_text(tensor.shape)}"
         fitted[own] = value
     if not fitted:
         raise UserError(
             f"checkpoint {name} has nothing for {type(model).__name__}: "
-            f"its names start like {', '.join(list(state)[:3])}, the model's like {', '.join(list(target)[:3])}"
+            f"its names start like {list_names(list(state))}, the model's like {list_names(list(target))}"
         )
+    if not allow_nonfinite:
+        check_finite(name, fitted.items())
     with torch.no_grad():
         for own, value in fitted.items():
             target[own].copy_(value)
@@ -123,28 +144,42 @@ def load_checkpoint(model: nn.Module, source: str | Path | Mapping[str, Tensor])
     return report
 
 
-def load_weights(model: nn.Module, source: str | Path) -> None:
+def load_weights(model: nn.Module, source: str | Path, allow_nonfinite: bool = False) -> None:
     """Fill a whole model, such as a detector, from a checkpoint that training of the same model wrote.
 
-    Read as safely as everything else; MMEngine's own loader is not used, see :func:`load_checkpoint`.
+    A file of the reference ViT-Adapter is translated. Read as safely as everything else; MMEngine's own loader is not used,
+    see :func:`load_checkpoint`.
+
+    Args:
+        model: the model.
+        source: path or URL of a file.
+        allow_nonfinite: take weights that are NaN or infinite.
 
     Raises:
-        UserError: if names or sizes differ in anything.
+        UserError: if names, sizes or types differ in anything, or weights are no numbers.
     """
     state = read_state_dict(source)
+    layout = detect_layout(state)
+    if layout is not None and layout.name == "vit_adapter":
+        state = layout.to_ours(state)
     wanted = model.state_dict()
     if differing := [name for name in wanted if name in state and state[name].shape != wanted[name].shape]:
         name = differing[0]
         raise UserError(
-            f"checkpoint '{source}' is of another model: {name} is {_shape(state[name])} there and {_shape(wanted[name])} "
-            f"in the config's model ({len(differing)} tensors differ); use the config it was trained with"
+            f"checkpoint '{source}' is of another model: {name} is {shape_text(state[name].shape)} there and "
+            f"{shape_text(wanted[name].shape)} in the config's model ({len(differing)} tensors differ); use the config "
+            "it was trained with"
         )
     missing, unknown = [n for n in wanted if n not in state], [n for n in state if n not in wanted]
     if missing or unknown:
         raise UserError(
-            f"checkpoint '{source}' is of another model: it lacks {_summary(missing) or 'nothing'} and has besides "
-            f"{_summary(unknown) or 'nothing'}; use the config it was trained with"
+            f"checkpoint '{source}' is of another model: it lacks {count_names(missing) or 'nothing'} and has besides "
+            f"{count_names(unknown) or 'nothing'}; use the config it was trained with"
         )
+    for key, tensor in wanted.items():
+        _check_type(f"'{source}'", key, state[key], tensor)
+    if not allow_nonfinite:
+        check_finite(f"'{source}'", state.items())
     model.load_state_dict(state)
 
 
@@ -181,6 +216,15 @@ def _fit(model: nn.Module, name: str, value: Tensor, target: Tensor) -> Tensor:
     return value
 
 
+def _check_type(source: str, name: str, value: Tensor, target: Tensor) -> None:
+    """Precision may differ; numbers of another kind are never what was meant."""
+    if value.is_floating_point() != target.is_floating_point() or (value.dtype == torch.bool) != (target.dtype == torch.bool):
+        raise UserError(
+            f"checkpoint {source} is of another architecture or damaged: {name} is {str(value.dtype).removeprefix('torch.')} "
+            f"there and {str(target.dtype).removeprefix('torch.')} in the model"
+        )
+
+
 def _check_depth(target: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str) -> None:
     """A checkpoint of another depth would otherwise only show as missing or unused tensors."""
     for tower in ("vision", "language"):
@@ -193,18 +237,6 @@ def _check_depth(target: Mapping[str, Tensor], state: Mapping[str, Tensor], name
 
 
 def _size(state: Mapping[str, Tensor], tower: str) -> tuple[int, int] | None:
-    layers = {int(match[1]) for name in state if (match := re.match(rf"{tower}\.layers\.(\d+)\.", name))}
+    layers = {match[1] for name in state if (match := re.match(rf"{tower}\.layers\.(\d+)\.", name))}
     width = state.get(f"{tower}.layers.0.attn.out.weight")
-    return (len(layers), width.shape[0]) if layers and width is not None else None
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _summary(names: list[str]) -> str:
-    """Count names by their first two parts, or list them where they are few."""
-    if len(names) <= 3:
-        return ", ".join(names)
-    groups = Counter(".".join(name.split(".")[: 2 if name.startswith(("vit.", "encoder.")) else 1]) for name in names)
-    return f"{len(names)} (" + ", ".join(f"{group} {count}" for group, count in groups.items()) + ")"
+    return (len(layers), width.shape[0]) if layers and width is not None and width.ndim == 2 else None

@@ -4,39 +4,61 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
+import tarfile
 import zipfile
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmbeit3.checkpoint.integrity import check_safetensors, check_zip
+from mmbeit3.checkpoint.lazy import LazyTensor
+from mmbeit3.checkpoint.naming import list_names, one_line
+from mmbeit3.checkpoint.pickles import inert_globals
+from mmbeit3.downloads import download
 from mmbeit3.errors import UserError
 
-__all__ = ["read_state_dict"]
-
-# NumPy's own rebuilding functions, whose module was renamed in NumPy 2.
-_np_reconstruct = np.zeros(1).__reduce__()[0]
-_np_scalar = np.float64(0).__reduce__()[0]
+__all__ = ["read_lazily", "read_notes", "read_state_dict"]
 
 _WRAPPERS = ("model", "module", "state_dict")
 """Where weights sit in official files, DeepSpeed files and MMEngine or Lightning files."""
+
+_MOST_MAPPED = 128 << 20
+"""Bytes read through one memory map before it is given back and made anew: what is mapped counts as used memory."""
+
+_DAMAGE = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
+"""What readers raise for files that were cut short, changed, or never checkpoints."""
 
 
 def read_state_dict(source: str | Path) -> dict[str, Tensor]:
     """Read the weights of a checkpoint file or URL onto the CPU.
 
     The format is told by the content, not by the name (browsers rename ``.pth`` to ``.zip``): safetensors, or PyTorch's own
-    format read with ``weights_only=True``. There is no fallback to full unpickling.
+    format read with ``weights_only=True``. There is no fallback to full unpickling. Checksums are checked where the file has
+    some. Files are mapped into memory: a tensor is read when it is used.
 
     Args:
-        source: a path, or an ``http(s)://`` address, which is downloaded into torch.hub's folder first.
+        source: a path, or an ``https://`` address, which is downloaded into the cache first (:mod:`mmbeit3.downloads`). Of
+            folders, those of DeepSpeed and of Hugging Face (``model.safetensors``) are known.
 
     Returns:
         Names to tensors, as stored (half precision stays half precision).
@@ -45,7 +67,56 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
         UserError: if the file is missing, damaged, holds anything but plain data, or holds no tensors.
     """
     path = _local(str(source))
-    content = _load(path)
+    return _weights(_load(path), path)
+
+
+def read_lazily(source: str | Path) -> dict[str, LazyTensor]:
+    """As :func:`read_state_dict`, for reading each tensor once: memory in use stays small however large the file is."""
+    path = _local(str(source))
+    reader = _MappedFile(path)
+    return {
+        name: LazyTensor(torch.empty_like(tensor, device="meta"), lambda name=name: reader.read(name))  # type: ignore[misc]
+        for name, tensor in reader.tensors.items()
+    }
+
+
+def read_notes(source: str | Path) -> dict[str, str | int | float]:
+    """What a training checkpoint says of itself in plain values: ``epoch``, ``iter``, ``mmengine_version``, ``time`` and such.
+
+    Values are data; a config's text among them (``cfg``) is not to be run.
+
+    Raises:
+        UserError: as :func:`read_state_dict`.
+    """
+    content = _load(_local(str(source)))
+    notes: dict[str, str | int | float] = {}
+    for part in (content, content.get("meta") if isinstance(content, Mapping) else None):
+        if isinstance(part, Mapping):
+            notes |= {str(name): value for name, value in part.items() if type(value) in (str, int, float)}
+    return notes
+
+
+class _MappedFile:
+    """A file's tensors, whose memory map is renewed after some hundred megabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.tensors = _weights(_load(path), path)
+        self._path = path
+        self._mappable = _is_safetensors(path) or zipfile.is_zipfile(path)
+        self._read = 0
+
+    def read(self, name: str) -> Tensor:
+        if self._mappable and self._read > _MOST_MAPPED:
+            self.tensors = {}
+            self.tensors = _weights(_load(self._path, check=False), self._path)
+            self._read = 0
+        tensor = self.tensors[name]
+        self._read += tensor.nbytes
+        return tensor
+
+
+def _weights(content: object, path: Path) -> dict[str, Tensor]:
+    """Take the tensors out of a file's content."""
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -58,77 +129,85 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
             f"checkpoint '{path}' holds no weights: expected names to tensors, "
             f"or a dict with them under one of {', '.join(_WRAPPERS)}"
         )
+    size = path.stat().st_size
+    if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor, size)]:
+        raise UserError(
+            f"checkpoint '{path}' is damaged: {list_names(odd)} is no plain tensor of a size that the file can hold"
+        )
+    if all(tensor.numel() == 0 for tensor in tensors.values()):
+        raise UserError(
+            f"checkpoint '{path}' has its weights spread over processes (ZeRO stage 3): "
+            "gather them by DeepSpeed's zero_to_fp32.py, which lies in the folder, and give the file it writes"
+        )
     return tensors
+
+
+def _is_plain(tensor: Tensor, file_size: int) -> bool:
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
+        return False
+    return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.nbytes <= file_size
 
 
 def _local(source: str) -> Path:
     if urlparse(source).scheme in ("http", "https"):
-        return _download(source)
+        return download([source], check=read_state_dict)
     path = Path(source).expanduser()
+    if path.is_dir():
+        return _file_in_folder(path)
     if not path.is_file():
         raise UserError(f"checkpoint '{path}' does not exist: give the path of a .pth or .safetensors file")
     return path
 
 
-def _download(url: str) -> Path:
-    name = Path(urlparse(url).path).name
-    target = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Writes to a temporary file beside the target and renames it when complete.
-            torch.hub.download_url_to_file(url, str(target))
-        except OSError as error:
-            raise UserError(f"checkpoint '{url}' cannot be downloaded ({error}): fetch it by hand to '{target}'") from error
-    return target
+def _file_in_folder(folder: Path) -> Path:
+    latest = folder / "latest"
+    # DeepSpeed's: a folder for each step, the newest named in a file.
+    step = latest.read_text(encoding="utf-8", errors="replace").strip() if latest.is_file() else ""
+    if step and (step in (".", "..") or Path(step).name != step or not step.isprintable()):
+        raise UserError(f"checkpoint folder '{folder}': its file 'latest' names no folder in it ({one_line(step)})")
+    for path in (folder / step / "mp_rank_00_model_states.pt", folder / "model.safetensors"):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"checkpoint folder '{folder}' is none of DeepSpeed or Hugging Face (it has neither mp_rank_00_model_states.pt nor "
+        "model.safetensors): give the path of a file"
+    )
 
 
-def _load(path: Path) -> object:
+def _load(path: Path, check: bool = True) -> object:
     try:
         if _is_safetensors(path):
+            if check:
+                check_safetensors(path)
             return load_file(path)
-        with torch.serialization.safe_globals(_inert_globals()):
-            # Memory mapping needs the zip format of torch >= 1.6; older files are read whole.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        # Memory mapping needs the zip format of torch >= 1.6; older files, which have no checksums either, are read whole.
+        zipped = zipfile.is_zipfile(path)
+        if zipped and check:
+            check_zip(path)
+        with torch.serialization.safe_globals(inert_globals()):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except SafetensorError as error:
-        raise UserError(f"checkpoint '{path}' is damaged or truncated ({error}): download or copy it again") from error
-    except pickle.UnpicklingError as error:
-        if match := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
-            raise UserError(
-                f"checkpoint '{path}' was refused: it holds Python objects ({match[1]}), which could run code, and not only "
-                "tensors. Ask its author for safetensors or plain tensors"
-            ) from error
-        raise UserError(f"checkpoint '{path}' is damaged or no checkpoint ({_first_line(error)})") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        # What torch.load raises for files that are cut short or were never checkpoints.
         raise UserError(
-            f"checkpoint '{path}' is damaged, truncated or no checkpoint ({_first_line(error)}): download or copy it again"
+            f"checkpoint '{path}' is damaged or truncated ({one_line(error)}): download or copy it again"
         ) from error
-
-
-def _inert_globals() -> list[Any]:
-    """What MMEngine's own checkpoints hold besides tensors: log histories, in NumPy arrays. None of these can run code."""
-    kinds = (np.bool_, np.int32, np.int64, np.float16, np.float32, np.float64)
-    inert: list[Any] = [np.ndarray, np.dtype, _np_reconstruct, _np_scalar, *(type(np.dtype(kind)) for kind in kinds)]
-    if find_spec("mmengine") is not None:
-        from mmengine.logging.history_buffer import HistoryBuffer
-
-        def statistic(owner: object, name: str) -> object:
-            """Stands for getattr, by which a history names its own methods; anything else is refused."""
-            if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
-                raise pickle.UnpicklingError(f"GLOBAL builtins.getattr({name!r}) was not an allowed global")
-            return getattr(HistoryBuffer, name)
-
-        inert += [HistoryBuffer, (statistic, "builtins.getattr"), (statistic, "__builtin__.getattr"), (statistic, "getattr")]
-    return inert
+    except pickle.UnpicklingError as error:
+        if match := re.search(r"GLOBAL (\S+) (?:was not an allowed global|whose module)", str(error)):
+            raise UserError(
+                f"checkpoint '{path}' was refused: it holds Python objects ({one_line(match[1])}), which could run code, and "
+                "not only tensors. Ask its author for safetensors or plain tensors"
+            ) from error
+        reason = re.search("WeightsUnpickler error: (.+)", str(error))
+        raise UserError(
+            f"checkpoint '{path}' is damaged or no checkpoint ({one_line(reason[1] if reason else error)})"
+        ) from error
+    except _DAMAGE as error:
+        raise UserError(
+            f"checkpoint '{path}' is damaged, truncated or no checkpoint ({one_line(error) or type(error).__name__}): "
+            "download or copy it again"
+        ) from error
 
 
 def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(9)
     return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmbeit3.errors import UserError
 
-__all__ = ["check_images", "read_json", "read_json_lines", "take"]
+__all__ = ["check_images", "read_json", "read_json_lines", "take", "take_if_there", "take_text"]
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -59,6 +59,23 @@ def take(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any
     if not isinstance(entry[key], kind):
         raise UserError(f"{where}: '{key}' is a {type(entry[key]).__name__}: the file is damaged or of another format")
     return entry[key]
+
+
+def take_if_there(entry: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str, default: Any) -> Any:
+    """A field that an entry may lack, see :func:`take`."""
+    return take(entry, key, kind, where) if key in entry else default
+
+
+def take_text(entry: Any, key: str, where: str) -> str:
+    """A field of an entry that a model will read, see :func:`take`.
+
+    Raises:
+        UserError: also if there is nothing but whitespace in it.
+    """
+    text: str = take(entry, key, str, where)
+    if not text.strip():
+        raise UserError(f"{where}: '{key}' is empty ({text[:20]!r}): remove the entry, or complete it")
+    return text
 
 
 def check_images(images: Iterable[tuple[str, str]]) -> None:

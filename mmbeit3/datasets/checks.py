@@ -32,6 +32,7 @@ def check_data(cfg: Mapping[str, Any], splits: tuple[str, ...] = ("train", "val"
                 classes = read_metainfo(dataset, cfg.get("default_scope")).get("classes")
                 _check_files(dataset, where)
                 if classes is not None:
+                    _check_folders(dataset, len(classes), where)
                     _check_categories(dataset, classes, where, categories)
                     _check_heads(cfg.get("model") or {}, len(classes), where)
         metrics = cfg.get(f"{split}_evaluator") or ()
@@ -64,11 +65,31 @@ def _check_files(cfg: Mapping[str, Any], where: str) -> None:
     named = {"": prefixes} if isinstance(prefixes, str) else {f".{kind}": prefix for kind, prefix in prefixes.items()}
     for kind, prefix in named.items():
         if prefix and not (root / prefix).is_dir():
-            raise UserError(f"{where}: folder '{root / prefix}' (data_prefix{kind}) does not exist")
+            raise UserError(
+                f"{where}: folder '{root / prefix}' (data_prefix{kind}) does not exist: set data_root and data_prefix"
+            )
     if cfg.get("type") == "mmpretrain.ImageNet" and not cfg.get("ann_file") and not (root / cfg["split"]).is_dir():
-        raise UserError(f"{where}: folder '{root / cfg['split']}', of a folder of images for each class, does not exist")
+        raise UserError(
+            f"{where}: folder '{root / cfg['split']}', of a folder of images for each class, does not exist: set data_root"
+        )
     if cfg.get("ann_file") and not (root / cfg["ann_file"]).is_file():
         raise UserError(f"{where}: annotation file '{root / cfg['ann_file']}' does not exist: set ann_file in the config")
+
+
+def _check_folders(cfg: Mapping[str, Any], count: int, where: str) -> None:
+    """Whether ImageNet's folders are as many as the classes: labels are counted by them."""
+    if cfg.get("type") != "mmpretrain.ImageNet" or cfg.get("ann_file") or cfg.get("data_prefix"):
+        return
+    root = Path(cfg.get("data_root") or "") / cfg["split"]
+    # With mmpretrain's list of files the folders don't matter.
+    if not root.is_dir() or (root.parent / "meta" / f"{cfg['split']}.txt").is_file():
+        return
+    found = sum(path.is_dir() for path in root.iterdir())
+    if found != count:
+        raise UserError(
+            f"{where}: '{root}' has {found} folders, one for each class, but there are {count} classes: complete the data, or "
+            "set metainfo=dict(classes=...)"
+        )
 
 
 def _check_metric(cfg: Mapping[str, Any], where: str) -> None:

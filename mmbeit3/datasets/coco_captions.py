@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json, take
+from mmbeit3.datasets.annotations import check_images, read_json, take, take_if_there
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -41,12 +41,14 @@ class CocoCaptions(BaseDataset):
             image_id = take(image, "id", (int, str), where)
             entries[image_id] = {"img_path": path, "image_id": image_id, "gt_captions": []}
             names.append((path, where))
-        for number, annotation in enumerate(content.get("annotations", [])):
+        for number, annotation in enumerate(take_if_there(content, "annotations", list, f"'{self.ann_file}'", [])):
             where = f"'{self.ann_file}', annotation {number}"
             caption = take(annotation, "caption", str, where)
             image_id = take(annotation, "image_id", (int, str), where)
             if image_id not in entries:
-                raise UserError(f"{where}: image_id {image_id} is not among the file's images")
+                raise UserError(f"{where}: image_id {image_id} is not among the file's images: is the file complete?")
             entries[image_id]["gt_captions"].append(caption)
+        if not entries:
+            raise UserError(f"'{self.ann_file}' has no images: is it the right file?")
         check_images(names)
         return list(entries.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json, take
+from mmbeit3.datasets.annotations import check_images, read_json, take, take_if_there, take_text
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -29,7 +29,8 @@ def read_karpathy(ann_file: str, img_path: str, splits: Sequence[str]) -> list[d
         texts of its captions, ``captions``, and their numbers, ``text_ids``.
 
     Raises:
-        UserError: if the file is missing or of another format, a split is not in it, or an image does not exist.
+        UserError: if the file is missing or of another format, a split is not in it, a caption is empty, or an image does not
+            exist.
     """
     images = take(read_json(ann_file), "images", list, f"'{ann_file}'")
     found: Counter[str] = Counter()
@@ -40,14 +41,15 @@ def read_karpathy(ann_file: str, img_path: str, splits: Sequence[str]) -> list[d
         found[split] += 1
         if split in splits:
             sentences = take(image, "sentences", list, where)
-            path = Path(img_path, image.get("filepath", ""), take(image, "filename", str, where))
+            folder = take_if_there(image, "filepath", str, where, "")
+            path = Path(img_path, folder, take(image, "filename", str, where))
             index = take(image, "imgid", int, where)
             entries.append(
                 {
                     "img_path": str(path),
-                    "image_id": image.get("cocoid", index),
+                    "image_id": take_if_there(image, "cocoid", int, where, index),
                     "image_index": index,
-                    "captions": [take(sentence, "raw", str, where) for sentence in sentences],
+                    "captions": [take_text(sentence, "raw", where) for sentence in sentences],
                     "text_ids": [take(sentence, "sentid", int, where) for sentence in sentences],
                     "where": where,
                 }
@@ -72,7 +74,7 @@ class KarpathyCaptions(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: see :func:`read_karpathy`.
+        UserError: see :func:`read_karpathy`; also if there is nothing to learn.
     """
 
     def __init__(self, ann_file: str, splits: Sequence[str], **kwargs: Any) -> None:
@@ -87,11 +89,14 @@ class KarpathyCaptions(BaseDataset):
                 {"img_path": image["img_path"], "image_id": image["image_id"], "gt_captions": image["captions"]}
                 for image in images
             ]
-        return [
+        entries = [
             {"img_path": image["img_path"], "image_id": image["image_id"], "gt_caption": caption}
             for image in images
             for caption in image["captions"]
         ]
+        if not entries:
+            raise UserError(f"'{self.ann_file}' has no captions of split {', '.join(self.splits)}: is it the right file?")
+        return entries
 
 
 @DATASETS.register_module()
@@ -109,13 +114,12 @@ class KarpathyRetrieval(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: see :func:`read_karpathy`; also if an image has no text.
-        ValueError: for other ``entries``.
+        UserError: see :func:`read_karpathy`; also if an image has no text, or for other ``entries``.
     """
 
     def __init__(self, ann_file: str, splits: Sequence[str], entries: str = "pairs", **kwargs: Any) -> None:
         if entries not in ("pairs", "images", "texts"):
-            raise ValueError(f"KarpathyRetrieval: entries must be 'pairs', 'images' or 'texts', got {entries!r}")
+            raise UserError(f"KarpathyRetrieval: entries must be 'pairs', 'images' or 'texts', got {entries!r}")
         self.splits = tuple(splits)
         self.entries = entries
         super().__init__(ann_file=ann_file, **kwargs)

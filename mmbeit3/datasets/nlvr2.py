@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json_lines, take
+from mmbeit3.datasets.annotations import check_images, read_json_lines, take, take_text
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -28,7 +28,7 @@ class NLVR2(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``; ``data_prefix=dict(img_path=...)`` is the folder of the split's images.
 
     Raises:
-        UserError: if the file is missing or of another format, or an image does not exist.
+        UserError: if the file is missing or of another format, a sentence is empty, or an image does not exist.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -43,17 +43,17 @@ class NLVR2(BaseDataset):
             paths = [str(folder / f"{pair}-img{side}.png") for side in (0, 1)]
             label = take(line, "label", str, where)
             if label not in _LABELS:
-                raise UserError(f"{where}: label is {label!r}, not 'True' or 'False'")
+                raise UserError(f"{where}: label is {label!r}, not 'True' or 'False': is it the right file?")
             entries.append(
                 {
                     "img_path": paths,
-                    "text": take(line, "sentence", str, where),
+                    "text": take_text(line, "sentence", where),
                     "gt_label": _LABELS[label],
                     "identifier": identifier,
                 }
             )
             images += [(path, where) for path in paths]
         if not entries:
-            raise UserError(f"'{self.ann_file}' has no entries")
+            raise UserError(f"'{self.ann_file}' has no entries: is it the right file?")
         check_images(images)
         return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 
 from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
@@ -61,7 +63,7 @@ class LoadImageOrGrey(LoadImageOrFail):
 class EncodeText(BaseTransform):
     """Encode a sample's text to ``tokens`` (T,), int64, from ``<s>`` to ``</s>``, unpadded.
 
-    A longer text is cut, as in the reference; ``</s>`` stays.
+    A longer text is cut, as in the reference; ``</s>`` stays. The first in each process is logged.
 
     Args:
         tokenizer: file of a :class:`~mmbeit3.pretrain.tokenizers.TextTokenizer`.
@@ -82,6 +84,7 @@ class EncodeText(BaseTransform):
         self.tokenizer = load_tokenizer(tokenizer)
         self.key = key
         self.max_length = max_length
+        self.cut = False
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``tokens``.
@@ -93,12 +96,21 @@ class EncodeText(BaseTransform):
         if not isinstance(text, str):
             raise UserError(f"{_name(results)} has no text '{self.key}': found {type(text).__name__}")
         try:
-            tokens, _ = self.tokenizer.batch([text], self.max_length)
-        except UserError as error:
-            raise UserError(f"'{self.key}' of {_name(results)} is empty ({text[:20]!r}): remove it from the data") from error
+            ids = self.tokenizer.encode(text)
         except UnicodeEncodeError as error:
             raise UserError(f"'{self.key}' of {_name(results)} is no valid Unicode: {error.reason}") from error
-        results["tokens"] = tokens[0]
+        if not ids:
+            raise UserError(f"'{self.key}' of {_name(results)} is empty ({text[:20]!r}): remove it from the data")
+        if len(ids) > self.max_length - 2 and not self.cut:
+            self.cut = True
+            print_log(
+                f"'{self.key}' of {_name(results)} has {len(ids) + 2} tokens and is cut to {self.max_length}, as all longer "
+                "ones will be: raise EncodeText's max_length if that is too few",
+                "current",
+                logging.WARNING,
+            )
+        ids = [self.tokenizer.bos_id, *ids[: self.max_length - 2], self.tokenizer.eos_id]
+        results["tokens"] = torch.tensor(ids)
         return results
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from mmbeit3.datasets.annotations import read_json, take, take_text
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -34,9 +35,8 @@ class VQAv2(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``; ``data_prefix=dict(img_path=...)`` is the folder of the split's images.
 
     Raises:
-        UserError: if a file is missing or of another format, files don't belong together, a question has not ten answers, or an
-            image does not exist.
-        ValueError: for another ``part``.
+        UserError: if a file is missing or of another format, files don't belong together, a question is empty or has not ten
+            answers, an image does not exist, or for another ``part``.
         ImportError: if mmpretrain is not installed.
     """
 
@@ -50,7 +50,7 @@ class VQAv2(BaseDataset):
         **kwargs: Any,
     ) -> None:
         if part not in (None, "trainable", "held_out"):
-            raise ValueError(f"VQAv2: part must be None, 'trainable' or 'held_out', got {part!r}")
+            raise UserError(f"VQAv2: part must be None, 'trainable' or 'held_out', got {part!r}")
         self.question_file = question_file
         self.part = part
         self.held_out_images = held_out_images
@@ -59,8 +59,14 @@ class VQAv2(BaseDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the entries."""
-        entries = self._read(str(Path(self.data_root or "", self.question_file)))
-        for entry in entries:
+        questions = str(Path(self.data_root or "", self.question_file))
+        entries = self._read(questions)
+        if not entries:
+            raise UserError(f"'{questions}' has no questions: is it the right file?")
+        for number, entry in enumerate(entries):
+            where = f"'{questions}', question {number}"
+            take(entry, "question_id", int, where)
+            take_text(entry, "question", where)
             entry["gt_answers"] = self._answers(entry)
         if self.part is None:
             return entries
@@ -78,22 +84,40 @@ class VQAv2(BaseDataset):
         folder = self.data_prefix["img_path"]
         # Our paths are complete, so that the reader has nothing to put before them.
         reader = COCOVQA("", folder, question_file=questions, ann_file=self.ann_file, lazy_init=True)
-        both = f"'{questions}' and '{self.ann_file}'"
         try:
             return reader.load_data_list()
         except OSError as error:
-            raise UserError(f"VQA: '{error.filename}' cannot be read: {error.strerror or error}") from error
-        except AssertionError as error:
-            raise UserError(f"{both} don't have the same questions in the same order") from error
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, KeyError) and isinstance(error.args[0], int):
-                raise UserError(f"'{questions}': image {error.args[0]} is not in '{folder}'") from error
-            raise UserError(f"one of {both} is no VQA file ({type(error).__name__}: {error})") from error
+            reason = error.strerror or error
+            raise UserError(f"VQA: '{error.filename}' cannot be read: {reason}: set data_root and the files in it") from error
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            self._check_files(questions)
+            if isinstance(error, KeyError):
+                raise UserError(
+                    f"'{questions}': image {error.args[0]} is not in '{folder}': set data_root and data_prefix, or complete "
+                    "the data"
+                ) from error
+            raise UserError(
+                f"'{questions}' and '{self.ann_file}' don't have the same questions in the same order: give files of one split"
+            ) from error
+
+    def _check_files(self, questions: str) -> None:
+        """Find in which file and entry it is that the reader failed."""
+        for number, question in enumerate(take(read_json(questions), "questions", list, f"'{questions}'")):
+            for key in ("question_id", "image_id"):
+                take(question, key, int, f"'{questions}', question {number}")
+        if self.ann_file:
+            for number, entry in enumerate(take(read_json(self.ann_file), "annotations", list, f"'{self.ann_file}'")):
+                where = f"'{self.ann_file}', annotation {number}"
+                take(entry, "question_id", int, where)
+                for answer in take(entry, "answers", list, where):
+                    take(answer, "answer", str, where)
 
     def _answers(self, entry: Mapping[str, Any]) -> list[str]:
         """What each person answered, of distinct answers and their shares."""
         counts = [share * _PEOPLE for share in entry.get("gt_answer_weight", ())]
-        if any(abs(count - round(count)) > 1e-6 for count in counts):
-            raise UserError(f"'{self.ann_file}': question {entry['question_id']} has not {_PEOPLE} answers, as VQAv2's have")
+        if ("gt_answer" in entry and not counts) or any(abs(count - round(count)) > 1e-6 for count in counts):
+            raise UserError(
+                f"'{self.ann_file}': question {entry['question_id']} has not {_PEOPLE} answers, as VQAv2's have: complete it"
+            )
         answers = zip(entry.get("gt_answer", ()), counts, strict=True)
         return [answer for answer, count in answers for _ in range(round(count))]

@@ -1,6 +1,8 @@
 """Metrics that OpenMMLab has not, only in part, or only with packages that are not on PyPI."""
 
+import mmbeit3.registry  # noqa: F401  (says what to install)
 from mmbeit3.evaluation.captions import CaptionScores
+from mmbeit3.evaluation.confusion import ConfusionMatrix
 from mmbeit3.evaluation.label_accuracy import LabelAccuracy
 from mmbeit3.evaluation.panoptic import CocoPanopticQualityMetric
 from mmbeit3.evaluation.panoptic_quality import PanopticStatistics, Segment, compare
@@ -10,6 +12,7 @@ from mmbeit3.evaluation.vqa_score import VQAScore
 __all__ = [
     "CaptionScores",
     "CocoPanopticQualityMetric",
+    "ConfusionMatrix",
     "ImageTextRecall",
     "LabelAccuracy",
     "PanopticStatistics",

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.caption_math import bleu, cider_d, tokenize_caption
@@ -37,8 +38,8 @@ class CaptionScores(BaseMetric):
         prefix: stands before the names; default ``caption``.
 
     Raises:
-        UserError: if the package or Java is missing, or ``submission`` cannot be written.
-        ValueError: for another ``backend``, or ``spice`` without the package.
+        UserError: if the package or Java is missing, ``submission`` cannot be written, or for another ``backend``, or ``spice``
+            without the package.
     """
 
     default_prefix = "caption"
@@ -53,9 +54,9 @@ class CaptionScores(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if backend not in ("own", "pycocoevalcap"):
-            raise ValueError(f"CaptionScores: backend must be 'own' or 'pycocoevalcap', got {backend!r}")
+            raise UserError(f"CaptionScores: backend must be 'own' or 'pycocoevalcap', got {backend!r}")
         if spice and backend == "own":
-            raise ValueError("CaptionScores: spice=True needs backend='pycocoevalcap'")
+            raise UserError("CaptionScores: spice=True needs backend='pycocoevalcap'")
         self.score: Callable[[list[str], list[list[str]]], dict[str, float]] = _score
         if backend == "pycocoevalcap":
             _check_pycocoevalcap()
@@ -85,6 +86,8 @@ class CaptionScores(BaseMetric):
         scored = [(caption, people) for caption, people, _ in images.values() if people]
         if not scored:
             return reported
+        if len(scored) < len(images):
+            print_log(f"{len(images) - len(scored)} of {len(images)} images have no captions by people: left out", "current")
         return self.score([caption for caption, _ in scored], [people for _, people in scored]) | reported
 
 

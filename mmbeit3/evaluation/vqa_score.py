@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 from mmbeit3.datasets.vqa_answers import normalize_answer
 from mmbeit3.errors import UserError
@@ -72,4 +73,8 @@ class VQAScore(BaseMetric):
             answers = {question: answer for question, answer, *_ in results}
             write_output(self.submission, [{"question_id": q, "answer": a} for q, a in answers.items()])
         scores = [score for _, _, score, _ in results if score is not None]
+        if 0 < len(scores) < len(results):
+            print_log(
+                f"{len(results) - len(scores)} of {len(results)} questions have no answers by people: left out", "current"
+            )
         return ({"score": 100 * sum(scores) / len(scores)} if scores else {}) | reported

@@ -21,7 +21,8 @@ class NetworkModel(BaseModel):
     Args:
         network: the network; its names in a checkpoint begin with ``network.``.
         mean, std: of the network's input, for values from 0 to 1.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout, for the network.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout, for the network. With ``new_head=True`` the
+            checkpoint's head is left out, see :func:`~mmbeit3.checkpoint.load_checkpoint`.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class NetworkModel(BaseModel):
             UserError: if the file cannot be used.
         """
         if self.init_cfg:
-            print_log(str(load_checkpoint(self.network, self.init_cfg["checkpoint"])), logger="current")
+            report = load_checkpoint(self.network, self.init_cfg["checkpoint"], new_head=self.init_cfg.get("new_head", False))
+            print_log(str(report), logger="current")
 
     def normalize(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W), uint8 from 0 to 255, as the network wants them."""

@@ -19,6 +19,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from mmbeit3.files import cache_home
+
 __all__ = ["CompileError", "cache_folder", "load_library"]
 
 _SOURCES = Path(__file__).parent / "csrc"
@@ -68,9 +70,7 @@ def cache_folder() -> Path:
     Raises:
         CompileError: if it cannot be made, or others than the user could put files there, which would then be run.
     """
-    home = os.environ.get("MMBEIT3_HOME")
-    base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmbeit3"
-    folder = base / "kernels"
+    folder = cache_home() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.stat()

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.ops.exporting import exporting
+
 __all__ = ["Linear", "linear", "replace_linears"]
 
 _VARIABLE = "MMBEIT3_LINEAR"
@@ -61,7 +63,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (..., out).
     """
     if (
-        input.device.type == "cpu"
+        not exporting()
+        and input.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
         and input.numel() >= _LEAST_ROWS * input.shape[-1]
         and not torch.is_autocast_enabled("cpu")

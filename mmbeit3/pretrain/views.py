@@ -36,15 +36,20 @@ class RandomView:
 
     Args:
         size: side of the view in pixels.
-        least_share: of the image's area, the smallest crop.
+        least_share: of the image's area, the smallest crop; 1 for the whole image, squeezed into a square.
         jitter: by how much brightness, contrast and saturation may change; 0 for not at all.
+        flip: how often to flip; 0 where texts say what is left of what.
     """
 
-    def __init__(self, size: int, least_share: float = 0.2, jitter: float = 0.4) -> None:
+    def __init__(self, size: int, least_share: float = 0.2, jitter: float = 0.4, flip: float = 0.5) -> None:
+        sampling: dict[str, Any] = {"interpolation": InterpolationMode.BICUBIC, "antialias": True}
         steps: list[torch.nn.Module] = [
-            v2.RandomResizedCrop(size, (least_share, 1.0), interpolation=InterpolationMode.BICUBIC, antialias=True),
-            v2.RandomHorizontalFlip(),
+            v2.RandomResizedCrop(size, (least_share, 1.0), **sampling)
+            if least_share < 1
+            else v2.Resize((size, size), **sampling)
         ]
+        if flip:
+            steps.append(v2.RandomHorizontalFlip(flip))
         if jitter:
             steps.append(v2.ColorJitter(jitter, jitter, jitter))
         self.steps = v2.Compose(steps)

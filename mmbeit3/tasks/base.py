@@ -23,7 +23,8 @@ class TaskModel(NetworkModel):
         network: the network; its names in a checkpoint begin with ``network.``.
         mean, std: of the network's input, for values from 0 to 1. Vision-language tasks have 0.5, ImageNet its own statistics,
             as the released weights expect.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout; ``new_head=True`` in it to fine-tune a fine-tuned
+            model for other classes or answers: its own head is left out.
     """
 
     def __init__(

@@ -52,12 +52,14 @@ class Section:
         text: a paragraph.
         scores: names to values, shown as a table.
         rows: pictures that stand side by side.
+        table: lines of cells, the first of which is the header; above the pictures.
     """
 
     title: str
     text: str = ""
     scores: Mapping[str, str | float] = field(default_factory=dict)
     rows: Sequence[Sequence[Figure]] = ()
+    table: Sequence[Sequence[str | float]] = ()
 
 
 def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> None:
@@ -84,9 +86,16 @@ def _section(section: Section) -> str:
     if section.scores:
         cells = "".join(f"<tr><td>{escape(name)}</td><td>{_value(value)}</td></tr>" for name, value in section.scores.items())
         parts.append(f"<table>{cells}</table>")
+    if section.table:
+        header, *body = section.table
+        parts.append(f"<table>{_line('th', header)}{''.join(_line('td', line) for line in body)}</table>")
     for row in section.rows:
         parts.append('<div class="row">' + "".join(_figure(figure) for figure in row) + "</div>")
     return "\n".join(parts)
+
+
+def _line(cell: str, values: Sequence[str | float]) -> str:
+    return "<tr>" + "".join(f"<{cell}>{_value(value)}</{cell}>" for value in values) + "</tr>"
 
 
 def _value(value: str | float) -> str:

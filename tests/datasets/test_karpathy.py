@@ -49,7 +49,7 @@ def test_errors(tmp_path):
     read = {"data_root": str(tmp_path), "ann_file": "dataset.json"}
     with pytest.raises(UserError, match="no images of split dev: it has restval, test, train, val"):
         KarpathyCaptions(splits=("dev",), **read)
-    with pytest.raises(ValueError, match="entries"):
+    with pytest.raises(UserError, match="entries"):
         KarpathyRetrieval(splits=("val",), entries="all", **read)
     (tmp_path / "val2014" / "COCO_000000000003.jpg").unlink()
     KarpathyCaptions(splits=("train",), **read)

@@ -63,8 +63,10 @@ def test_sentences_say_what_is_there(folder):
         if any(segment["iscrowd"] for segment in annotation["segments_info"]):
             assert "many circles" in line["text"]
     texts = (folder / "texts_train.txt").read_text().splitlines()
-    assert len(texts) == 5 * 12
-    assert len(set(texts)) > 30
+    asked = [entry["question"] for entry in json.loads((folder / "vqa/questions_train2017.json").read_text())["questions"]]
+    stated = [json.loads(line)["sentence"] for line in (folder / "nlvr2/train.json").read_text().splitlines()]
+    assert texts[5 * 12 :] == asked + stated
+    assert len(set(texts[: 5 * 12])) > 30
 
 
 @pytest.mark.parametrize("bad", [{"train": 0}, {"val": 0}, {"size": 63}, {"seed": -1}])

@@ -63,9 +63,9 @@ def test_pycocoevalcap_agrees():
 
 
 def test_what_is_missing(monkeypatch):
-    with pytest.raises(ValueError, match="backend"):
+    with pytest.raises(UserError, match="backend"):
         CaptionScores(backend="other")
-    with pytest.raises(ValueError, match="spice=True needs"):
+    with pytest.raises(UserError, match="spice=True needs"):
         CaptionScores(spice=True)
     with pytest.raises(UserError, match="gives no captions"):
         CaptionScores().process(None, [{"image_id": 1}])

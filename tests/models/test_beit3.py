@@ -1,6 +1,9 @@
+import math
+
 import pytest
 import timm
 import torch
+from torch.nn import functional as F
 
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.models.backbones import BEiT3Vision
@@ -140,3 +143,21 @@ def test_bad_inputs(inputs, reason):
 def test_bad_architectures(arch, reason):
     with pytest.raises(ValueError, match=reason):
         get_arch(arch)
+
+
+@pytest.mark.parametrize("attention", ["decoupled", "shared"])
+def test_magneto_keeps_scales_from_layer_to_layer(attention):
+    """Xavier's scale, times sqrt(ln 16) behind the norms; embeddings of patches and positions weigh alike."""
+    network = BEiT3("tiny", init="magneto", vocab_size=300, attention=attention, num_fusion_layers=2)
+    gain = math.log(16) ** 0.5
+    for layer in (*network.vision.layers, *network.language.layers):
+        query, key, value = layer.attn.qkv.weight.chunk(3)
+        for weight, expected in ((query, 1), (key, 1), (value, gain), (layer.attn.out.weight, gain)):
+            assert weight.std().item() == pytest.approx(expected / 192**0.5, rel=0.05)
+        for weight in (layer.ffn.fc1.weight, layer.ffn.fc2.weight):
+            assert weight.std().item() == pytest.approx(gain * (2 / 960) ** 0.5, rel=0.05)
+        assert not any(linear.bias.any() for linear in (layer.attn.qkv, layer.attn.out, layer.ffn.fc1, layer.ffn.fc2))
+    patches = F.conv2d(torch.rand(2, 3, 64, 64) * 2 - 1, network.vision.embed.proj.weight, stride=16)
+    assert 0.5 < patches.std().item() / network.vision.embed.positions.std().item() < 2
+    with pytest.raises(ValueError, match="init must be"):
+        BEiT3("tiny", init="xavier")

@@ -226,7 +226,7 @@ def test_a_stub_of_mask2former_is_refused():
 
 
 def test_missing_packages_are_named():
-    from mmbeit3.openmmlab import require
+    from mmbeit3.extras import require
 
     require("mmengine", "mmcv")
     with pytest.raises(ImportError, match=r"no_such_package.*pip install"):

@@ -87,7 +87,7 @@ def test_checkpoint_with_other_answers(tmp_path):
         model.init_weights()
     assert str(caught.value) == (
         f"checkpoint '{checkpoint}' has another head: head.3.weight has 5 rows there and 2 in the model; build the model for "
-        "the file's classes or answers, or start from a file without this head"
+        "the file's classes or answers, or, to fine-tune for others, set new_head=True in its init_cfg"
     )
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 

@@ -1,5 +1,6 @@
 """Models of the tasks, to be called with images and texts as users have them."""
 
+import mmbeit3.registry  # noqa: F401  (says what to install)
 from mmbeit3.apis.inferencers.base import TaskInferencer
 from mmbeit3.apis.inferencers.captioning import CaptionInferencer
 from mmbeit3.apis.inferencers.classification import ClassificationInferencer

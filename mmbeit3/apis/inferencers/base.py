@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
-from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import Tensor
@@ -20,9 +19,9 @@ from torch.utils.data import DataLoader
 from mmbeit3.apis.inferencers.drawing import draw_with_text, make_folder, write_picture
 from mmbeit3.apis.inferencers.images import name_image
 from mmbeit3.apis.inferencers.pipeline import Query, TaskPipeline, load_batch
-from mmbeit3.apis.runner import read_config
-from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.apis.runner import load_trained, read_config
 from mmbeit3.datasets.collate import collate_samples
+from mmbeit3.datasets.task_checks import check_task
 from mmbeit3.errors import UserError
 from mmbeit3.ops import replace_linears
 from mmbeit3.tasks.base import TaskModel
@@ -59,6 +58,7 @@ class TaskInferencer(BaseInferencer):
         show_progress: bool = True,
     ) -> None:
         cfg = open_config(model)
+        check_task(cfg, ("test",))
         scope = cfg.get("default_scope", "mmengine")
         init_default_scope(scope)
         super().__init__(cfg, str(weights), device, scope, show_progress)
@@ -153,13 +153,7 @@ class TaskInferencer(BaseInferencer):
         if not isinstance(model, self.models):
             wanted = " or ".join(kind.__name__ for kind in self.models)
             raise UserError(f"{type(self).__name__} wants a config of {wanted}, and this one is of {type(model).__name__}")
-        report = load_checkpoint(model.network, weights)
-        if report.missing:
-            raise UserError(
-                f"checkpoint '{weights}' is not of this task: it lacks {len(report.missing)} of the model's tensors, such as "
-                f"{report.missing[0]}; give one that {type(model).__name__} was trained to"
-            )
-        print_log(str(report), logger="current")
+        load_trained(model, weights)
         replace_linears(model)
         try:
             return model.to(device).eval()

@@ -3,7 +3,10 @@
 __all__ = ["CATEGORY_IDS", "CROWDED_CLASS", "STUFF_CLASSES", "THING_CLASSES"]
 
 THING_CLASSES = ("circle", "square", "triangle", "star", "cross", "crescent")
+"""Classes of objects."""
+
 STUFF_CLASSES = ("stripes", "checks", "clouds")
+"""Classes of regions."""
 
 CROWDED_CLASS = "circle"
 """Crowds are clusters of these."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,17 +9,10 @@ import numpy as np
 
 from mmbeit3.datasets.shapes.captions import NUMBERS, plural
 from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
+from mmbeit3.datasets.shapes.looks import CLEAR_DISTANCE, COLOURS, colour_of, offset, sides
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
 
-__all__ = ["COLOURS", "Chooser", "ask", "colour_of", "count_things", "state"]
-
-COLOURS = ("red", "yellow", "green", "cyan", "blue", "purple")
-"""At hues of 0, 60, ... degrees."""
-
-_CLEAR_HUE = 20
-"""Within so many degrees a colour has its name; what lies between two is not asked about."""
-_CLEAR_DISTANCE = 0.15
-"""Centres that are closer, in shares of the image's side, are neither left nor right of each other, nor above or below."""
+__all__ = ["Chooser", "ask", "count_things", "state"]
 
 Said = tuple[str, str]
 """What is asked, and the answer; or what is stated, and ``True`` or ``False``."""
@@ -78,7 +70,7 @@ def ask(scene: Scene) -> dict[str, list[Said]]:
         "how many": [(f"how many {plural(name)} are there", str(count)) for name, count in counts.items()],
         "how many of a colour": list(_coloured(scene, things)),
         "is there": [(f"is there a {name}", "yes" if count else "no") for name, count in counts.items()],
-        "where": list(_sides(single)),
+        "where": [(f"is the {name} {side} the {other}", "yes" if so else "no") for name, side, other, so in sides(single)],
         "what": list(_neighbours(single, things)) if len(things) == len(scene.objects) else [],
         "what colour": [
             (f"what colour is the {name}", colour) for name, item in single.items() if (colour := colour_of(scene, item))
@@ -118,15 +110,6 @@ def count_things(scene: Scene) -> dict[str, int]:
     return {name: counts[name] for name in THING_CLASSES if name not in crowded}
 
 
-def colour_of(scene: Scene, item: SceneObject) -> str | None:
-    """One of :data:`COLOURS`, by the hue of a thing's mean colour; None if that lies between two."""
-    red, green, blue = scene.image[item.mask].mean(axis=0) / 255
-    spacing = 360 / len(COLOURS)
-    steps = 360 * colorsys.rgb_to_hsv(red, green, blue)[0] / spacing
-    nearest = round(steps)
-    return COLOURS[nearest % len(COLOURS)] if abs(steps - nearest) * spacing <= _CLEAR_HUE else None
-
-
 def _in_all(name: str, number: int) -> str:
     things = f"is {NUMBERS[number]} {name}" if number == 1 else f"are {NUMBERS[number]} {plural(name)}"
     return f"there {things} in all"
@@ -141,29 +124,14 @@ def _coloured(scene: Scene, things: Sequence[SceneObject]) -> Iterator[Said]:
                 yield f"how many {colour} {plural(name)} are there", str(colours.count(colour))
 
 
-def _sides(single: Mapping[str, SceneObject]) -> Iterator[Said]:
-    for name, item in single.items():
-        for other, there in single.items():
-            for axis, side in enumerate(("left of", "above")):
-                distance = _from(item, there)[axis]
-                if abs(distance) >= _CLEAR_DISTANCE:
-                    yield f"is the {name} {side} the {other}", "yes" if distance < 0 else "no"
-
-
 def _neighbours(single: Mapping[str, SceneObject], things: Sequence[SceneObject]) -> Iterator[Said]:
     """What alone is on a side of a thing, where nothing is about as far left, or as high."""
     for name, there in single.items():
         others = [item for item in things if item is not there]
         for axis, (before, behind) in enumerate((("left of", "right of"), ("above", "below"))):
-            distances = [_from(item, there)[axis] for item in others]
-            if all(abs(distance) >= _CLEAR_DISTANCE for distance in distances):
+            distances = [offset(item, there)[axis] for item in others]
+            if all(abs(distance) >= CLEAR_DISTANCE for distance in distances):
                 for side, sign in ((before, -1), (behind, 1)):
                     found = [item for item, distance in zip(others, distances, strict=True) if sign * distance > 0]
                     if len(found) == 1:
                         yield f"what is {side} the {name}", found[0].name
-
-
-def _from(item: SceneObject, there: SceneObject) -> np.ndarray:
-    """From the second one's centre to the first one's, (x, y), in shares of the image's side."""
-    y, x = (np.argwhere(item.mask).mean(axis=0) - np.argwhere(there.mask).mean(axis=0)) / item.mask.shape
-    return np.array([x, y])

@@ -54,6 +54,7 @@ class TaskFiles:
         self._annotations: list[dict[str, Any]] = []
         self._described: list[dict[str, Any]] = []
         self._counts: list[dict[str, int]] = []
+        self._stated: list[dict[str, Any]] = []
         for name in THING_CLASSES:
             (folder / "classes" / split / name).mkdir(parents=True)
         (folder / "vqa").mkdir(exist_ok=True)
@@ -80,7 +81,13 @@ class TaskFiles:
             write_lines(self.folder / "vqa" / "answers.txt", sorted(answers))
         write_json(self.folder / f"captions_{self.split}2017.json", {"images": self._described, "dataset": "shapes"})
         path = self.folder / "nlvr2" / f"{_PAIR_SPLITS[self.split]}.json"
-        write_lines(path, (json.dumps(statement) for statement in self._statements()))
+        self._stated = list(self._statements())
+        write_lines(path, map(json.dumps, self._stated))
+
+    @property
+    def sentences(self) -> list[str]:
+        """All questions and statements, once closed."""
+        return [asked["question"] for asked in self._questions] + [stated["sentence"] for stated in self._stated]
 
     def _ask(self, ids: dict[str, int], kind: str, question: str, answer: str) -> None:
         people = [{"answer": answer, "answer_confidence": "yes", "answer_id": number + 1} for number in range(_PEOPLE)]

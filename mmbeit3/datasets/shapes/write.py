@@ -26,7 +26,7 @@ _TEXTS = 5
 """Sentences without an image to every one with."""
 _FINER = 8
 """How much finer than pixels the raster is on which outlines are traced."""
-_VERSION = 5
+_VERSION = 6
 """Raised whenever the same arguments would give other files."""
 
 
@@ -39,7 +39,7 @@ def make_shapes_dataset(
     ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
     ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. For
     pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``,
-    five times as many sentences about scenes that were not drawn; for the tasks what
+    five times as many sentences about scenes that were not drawn, and what is asked and stated for the tasks; for these what
     :class:`~mmbeit3.datasets.shapes.tasks.TaskFiles` names. The same arguments give the same bytes. Written beside and renamed
     when complete.
 
@@ -132,10 +132,10 @@ def _write_split(
         tasks.add(image_id, scene)
     for kind, content in (("instances", instances), ("panoptic", panoptic)):
         write_json(folder / "annotations" / f"{kind}_{split}2017.json", content)
-    texts = [imagine(rng) for _ in range(_TEXTS * len(pairs))]
+    tasks.close()
+    texts = [imagine(rng) for _ in range(_TEXTS * len(pairs))] + tasks.sentences
     for file, lines in ((f"pairs_{split}.jsonl", pairs), (f"texts_{split}.txt", texts)):
         write_lines(folder / file, lines)
-    tasks.close()
 
 
 def _header(classes: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ __all__ = ["FastLinearHook"]
 
 @HOOKS.register_module()
 class FastLinearHook(Hook):
-    """Before a run, have the heads' linear layers compute as our own do, see :func:`mmbeit3.ops.linear.linear`.
+    """Before a run, have the heads' linear layers compute as our own do, see :func:`mmbeit3.ops.linear`.
 
     On GPUs, and where PyTorch's own way is the fastest, that is PyTorch's own way. Parameters and their names stay as they are.
     """

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Grid", "reference_points", "resample"]
+from mmbeit3.ops.exporting import exporting
+
+__all__ = ["Grid", "crop", "reference_points", "resample"]
 
 
 class Grid(NamedTuple):
@@ -68,6 +70,15 @@ def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], devic
 _kept_reference_points = lru_cache(maxsize=32)(_reference_points)
 
 
+def crop(features: Tensor, target: Grid) -> Tensor:
+    """Cut a map (B, C, h, w) to a grid's (B, C, target.h, target.w), beyond which it may reach by a cell."""
+    if exporting():
+        # A slice would have to know whether there is anything to cut.
+        rows, columns = (torch.arange(side, device=features.device) for side in target.shape)
+        return features.index_select(2, rows).index_select(3, columns)
+    return features[:, :, : target.h, : target.w]
+
+
 def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
     """Resample a map bilinearly from one grid to another.
 
@@ -80,11 +91,17 @@ def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
         (B, C, target.h, target.w).
     """
     # Strides first: they are never symbols of a compiled graph, which sizes may be.
-    if source.stride == target.stride and source.shape == target.shape:
+    if source.stride == target.stride and (exporting() or source.shape == target.shape):
         return features
-    if source.h * source.stride == target.h * target.stride and source.w * source.stride == target.w * target.stride:
+    if not exporting() and _same_extent(source, target):
         return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)
+    # The same where extents are equal, only slower: the way of a graph for all sizes.
     points = target.centres(features.device) / source.extent(features.device) * 2 - 1
     points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)
     sampled = F.grid_sample(features.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(features.dtype)
+
+
+def _same_extent(a: Grid, b: Grid) -> bool:
+    """Whether grids end at the same pixels."""
+    return a.h * a.stride == b.h * b.stride and a.w * a.stride == b.w * b.stride

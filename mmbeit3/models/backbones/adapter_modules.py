@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention
 from mmbeit3.ops import Linear, linear
+from mmbeit3.ops.exporting import exporting
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
 
@@ -42,7 +43,7 @@ class SpatialPriorModule(nn.Module):
             *block(3, inplanes, 2),
             *block(inplanes, inplanes, 1),
             *block(inplanes, inplanes, 1),
-            nn.MaxPool2d(3, stride=2, padding=1),
+            _MaxPool(3, stride=2, padding=1),
         )
         self.conv2 = nn.Sequential(*block(inplanes, 2 * inplanes, 2))
         self.conv3 = nn.Sequential(*block(2 * inplanes, 4 * inplanes, 2))
@@ -60,6 +61,19 @@ class SpatialPriorModule(nn.Module):
         c3 = self.conv3(c2)
         c4 = self.conv4(c3)
         return _pointwise(self.fc1, c1), _pointwise(self.fc2, c2), _pointwise(self.fc3, c3), _pointwise(self.fc4, c4)
+
+
+class _MaxPool(nn.MaxPool2d):
+    """Of sides that may be odd or even in an exported graph, where PyTorch would decide for one of them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if exporting():
+            # A last row or column that is there twice is no greater than once.
+            for dim in (2, 3):
+                side = input.shape[dim]
+                even = torch.arange((side + 1) // 2 * 2, device=input.device)
+                input = input.index_select(dim, even.clamp(max=side - 1))
+        return super().forward(input)
 
 
 def _pointwise(conv: nn.Conv2d, features: Tensor) -> Tensor:

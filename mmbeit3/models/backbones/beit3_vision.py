@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmbeit3.models.backbones.plain_vit import PlainViT
-from mmbeit3.models.beit3 import Tower, VisionEmbedding, WindowOrder, get_arch, init_beit3, run_layer
+from mmbeit3.models.beit3 import GatheredWindows, Tower, VisionEmbedding, WindowOrder, get_arch, init_beit3, run_layer
 from mmbeit3.ops import attend
+from mmbeit3.ops.exporting import exporting
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3Vision"]
@@ -73,14 +74,15 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         if out_of_range := [i for i in global_indices if not -self.num_layers <= i < self.num_layers]:
             raise ValueError(f"global_indices {out_of_range} are not among the {self.num_layers} blocks")
         self.global_indices = {i % self.num_layers for i in global_indices}
-        init_beit3(self)
+        init_beit3(self, sizes.init)
         self.freeze()
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
-        order = None
+        order: WindowOrder | GatheredWindows | None = None
         if self.window_size and not self.global_indices.issuperset(range(first, last)):
-            order = WindowOrder(grid, self.window_size, self.num_prefix_tokens)
+            geometry = grid, self.window_size, self.num_prefix_tokens
+            order = GatheredWindows(*geometry, tokens.device) if exporting() else WindowOrder(*geometry)
             tokens = order.enter(tokens)
         for index in range(first, last):
             attention = attend if order is None or index in self.global_indices else order.attend

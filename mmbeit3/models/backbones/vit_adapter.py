@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmbeit3.models.backbones.adapter_grids import Grid, reference_points, resample
+from mmbeit3.models.backbones.adapter_grids import Grid, crop, reference_points, resample
 from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.backbones.pretrained import init_pretrained
@@ -155,8 +155,7 @@ class ViTAdapter(BaseModule):
 
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
         maps = [part.unflatten(1, grid.shape).permute(0, 3, 1, 2) for part, grid in zip(cells, levels, strict=True)]
-        # The stride-8 grid may reach beyond the stride-4 grid by one cell.
-        maps.insert(0, self.up(maps[0])[:, :, : first.h, : first.w] + c1)
+        maps.insert(0, crop(self.up(maps[0]), first) + c1)
         if self.add_vit_feature:
             sources = stages if self.vit_feature == "stages" else stages[-1:] * len(maps)
             maps = [m + resample(s, tokens, grid) for m, s, grid in zip(maps, sources, (first, *levels), strict=True)]

@@ -5,9 +5,11 @@ from mmbeit3.models.beit3.cached import IncrementalEncoder
 from mmbeit3.models.beit3.dual_encoder import DualEncoder
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
+from mmbeit3.models.beit3.gathered_windows import GatheredWindows
 from mmbeit3.models.beit3.init import init_beit3
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.packed import Stream, run_streams
+from mmbeit3.models.beit3.pretrained import from_pretrained, save_pretrained
 from mmbeit3.models.beit3.sharding import sharding_units
 from mmbeit3.models.beit3.tower import Tower, run_layer
 from mmbeit3.models.beit3.windows import WindowOrder
@@ -22,15 +24,18 @@ __all__ = [
     "DualEncoder",
     "Expert",
     "FeedForward",
+    "GatheredWindows",
     "IncrementalEncoder",
     "Stream",
     "TextEmbedding",
     "Tower",
     "VisionEmbedding",
     "WindowOrder",
+    "from_pretrained",
     "get_arch",
     "init_beit3",
     "run_layer",
     "run_streams",
+    "save_pretrained",
     "sharding_units",
 ]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mmbeit3.checkpoint.resizing import resize_position_table
 from mmbeit3.models.beit3.arch import Arch
+from mmbeit3.ops.exporting import exporting
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
 
@@ -63,7 +64,8 @@ class VisionEmbedding(nn.Module):
             ValueError: if ``masked`` does not fit the grid, or the embedding was built without a mask token.
         """
         p = self.patch_size
-        bottom, right = -image.shape[2] % p, -image.shape[3] % p
+        # A graph for all sizes cannot ask how much is missing: so much always suffices, and what is too much is no whole patch.
+        bottom, right = (p - 1, p - 1) if exporting() else (-image.shape[2] % p, -image.shape[3] % p)
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
         patches = self.proj(image)
@@ -77,6 +79,9 @@ class VisionEmbedding(nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         table = self.positions[None, UNUSED_POSITIONS:]
+        if exporting():
+            # For any grid; resizing to the same one gives the same table.
+            return self._resize(grid)
         if grid == self.grid:
             return table
         differentiable = torch.is_grad_enabled() and table.requires_grad

@@ -14,19 +14,35 @@ from mmbeit3.models.beit3.tower import Tower
 
 __all__ = ["init_beit3"]
 
+_EMBEDDING_STD = 0.5
+"""Of positions and words under ``'magneto'``: about that of embedded patches, so that what and where weigh alike."""
+
 
 @torch.no_grad()
-def init_beit3(model: nn.Module) -> None:
-    """Initialise a tower or the full network as BEiT does, the paper's stated choice for the giant.
+def init_beit3(model: nn.Module, init: str = "beit") -> None:
+    """Initialise a tower or the full network. The class and mask tokens start at zero, as do all biases.
 
-    Matrices, positions and the word table are drawn from a normal distribution of standard deviation 0.02 truncated at
-    ±0.02, biases are zero, and the output matrices of attention and FFN in layer l (from 1) are divided by
-    sqrt(2 l). The class and mask tokens start at zero as in the released code. (The released fine-tuning code never calls
-    its own depth scaling; the paper says it was used.)
+    ``'beit'`` is the paper's stated choice for the giant: matrices, positions and the word table are drawn from a normal
+    distribution of standard deviation 0.02 truncated at ±0.02, and the output matrices of attention and FFN in layer l
+    (from 1) are divided by sqrt(2 l). (The released fine-tuning code never calls its own depth scaling; the paper says it
+    was used.)
+
+    ``'magneto'`` is what Sub-LN was designed with (arXiv 2210.06423, encoders of L layers): Xavier's normal distribution with
+    a gain of sqrt(ln(2 L)) for values, output matrices and FFNs, 1 for queries and keys. The norms behind values and
+    ``fc1`` undo the size of these matrices but not that of an optimizer's steps, which under ``'beit'`` are large beside
+    them, the more so in narrow networks. Embeddings are ours: standard deviation 0.5.
 
     Args:
         model: a module holding towers; parameters outside of :mod:`mmbeit3.models.beit3` are left alone.
+        init: ``'beit'`` or ``'magneto'``.
     """
+    if init == "magneto":
+        _magneto(model)
+    else:
+        _beit(model)
+
+
+def _beit(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, AttentionProjections):
             _init_weights(module.qkv, module.out)
@@ -41,6 +57,29 @@ def init_beit3(model: nn.Module) -> None:
     _scale_by_depth(model)
 
 
+def _magneto(model: nn.Module) -> None:
+    depth = max((len(module.experts) for module in model.modules() if isinstance(module, Tower)), default=1)
+    gain = math.sqrt(math.log(2 * max(depth, 2)))
+    for module in model.modules():
+        if isinstance(module, AttentionProjections):
+            query, key, value = module.qkv.weight.chunk(3)
+            for matrix, its_gain in ((query, 1.0), (key, 1.0), (value, gain), (module.out.weight, gain)):
+                nn.init.xavier_normal_(matrix, its_gain)
+            _clear_biases(module.qkv, module.out)
+        elif isinstance(module, FeedForward):
+            for layer in (module.fc1, module.fc2):
+                nn.init.xavier_normal_(layer.weight, gain)
+            _clear_biases(module.fc1, module.fc2)
+        elif isinstance(module, VisionEmbedding):
+            # A patch is one vector; by itself xavier_normal_ would take a kernel's outputs for as many as its inputs.
+            nn.init.xavier_normal_(module.proj.weight.flatten(1))
+            _clear_biases(module.proj)
+            nn.init.normal_(module.positions, std=_EMBEDDING_STD)
+        elif isinstance(module, TextEmbedding):
+            nn.init.normal_(module.words.weight, std=_EMBEDDING_STD)
+            nn.init.normal_(module.positions, std=_EMBEDDING_STD)
+
+
 def _init_tensor(tensor: Tensor) -> None:
     nn.init.trunc_normal_(tensor, std=0.02, a=-0.02, b=0.02)
 
@@ -48,6 +87,11 @@ def _init_tensor(tensor: Tensor) -> None:
 def _init_weights(*layers: nn.Linear | nn.Conv2d) -> None:
     for layer in layers:
         _init_tensor(layer.weight)
+    _clear_biases(*layers)
+
+
+def _clear_biases(*layers: nn.Linear | nn.Conv2d) -> None:
+    for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 

@@ -63,7 +63,7 @@ class BEiT3(nn.Module):
         self.language = tower(TextEmbedding(arch), shared_with)
         fused = range(arch.num_layers - arch.num_fusion_layers, arch.num_layers)
         self.fusion_ffns = nn.ModuleDict({str(index): FeedForward(arch) for index in fused})
-        init_beit3(self)
+        init_beit3(self, self.arch.init)
 
     def forward(
         self,

@@ -1,0 +1,45 @@
+"""The documentation site, built by ``make docs``.
+
+Sphinx, because the docstrings are written in its markup with Google's sections, and because its warnings can be errors. The
+pages are Markdown by MyST, so that they read well in a repository too. Material for MkDocs and MkDocs 1 are at their end of
+life, their successor Zensical reads docstrings only provisionally, and neither knows this markup.
+"""
+
+import mmbeit3
+import mmbeit3.registry  # before anything of mmdet
+
+project = "mmbeit3"
+author = "The mmbeit3 authors"
+copyright = "The mmbeit3 authors, Apache 2.0"
+version = release = mmbeit3.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "index"
+exclude_patterns = ["_build"]
+# A reference to something of ours that is not there is a warning. Others' pages would have to be fetched to check theirs.
+nitpicky = True
+# A type's name that stands for several is no class that could be found.
+nitpick_ignore = [("py:class", "mmbeit3.checkpoint.lazy.Value")]
+nitpick_ignore_regex = [("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = f"mmbeit3 {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False

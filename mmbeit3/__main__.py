@@ -1,0 +1,53 @@
+"""The tools of an installed package: ``python -m mmbeit3 train CONFIG`` runs ``tools/train.py CONFIG``, wherever it lies."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+from mmbeit3 import __version__
+from mmbeit3.apis.cli import run
+from mmbeit3.errors import UserError
+from mmbeit3.extras import explain
+from mmbeit3.resources import CONFIG_PREFIX, path_of
+
+
+def main() -> None:
+    """Run the tool that the first argument names, with the others; without arguments, list what there is."""
+    tools = {path.relative_to(path_of("tools")).with_suffix("").as_posix(): path for path in path_of("tools").rglob("*.py")}
+    if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
+        print(_overview(sorted(tools)))
+        return
+    name = sys.argv[1]
+    if name not in tools:
+        raise UserError(f"there is no tool '{name}'; there are {', '.join(sorted(tools))}")
+    sys.argv = [str(tools[name]), *sys.argv[2:]]
+    try:
+        runpy.run_path(str(tools[name]), run_name="__main__")
+    except ImportError as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        raise UserError(reason) from error
+
+
+def _overview(tools: list[str]) -> str:
+    """What can be run, and with which configs."""
+    folder = path_of("configs")
+    configs = sorted(path.relative_to(folder) for path in folder.rglob("*.py") if "_base_" not in path.parts)
+    return "\n".join(
+        [
+            f"mmbeit3 {__version__} in {Path(__file__).parent}",
+            "",
+            "python -m mmbeit3 TOOL [ARGUMENTS], where TOOL is one of",
+            *(f"  {tool}" for tool in tools),
+            "",
+            f"configs, in {folder}",
+            *(f"  {CONFIG_PREFIX}{config.as_posix()}" for config in configs),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    run(main)

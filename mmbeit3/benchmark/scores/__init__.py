@@ -1,0 +1,13 @@
+"""Scores of released models, measured again: which, on what, in lines that survive a kill, as tables and plots.
+
+``tools/benchmark/evaluate.py`` and ``tools/benchmark/robustness.py`` are the commands; ``docs/evaluation.md`` says how to use
+them.
+"""
+
+from mmbeit3.benchmark.scores.entries import Entry, choose, read_index
+from mmbeit3.benchmark.scores.jobs import Job
+from mmbeit3.benchmark.scores.journal import Journal
+from mmbeit3.benchmark.scores.record import Record
+from mmbeit3.benchmark.scores.run import run_jobs
+
+__all__ = ["Entry", "Job", "Journal", "Record", "choose", "read_index", "run_jobs"]

@@ -1,0 +1,138 @@
+"""The models that an index names, in OpenMMLab's schema: ``model-index.yml`` and what it imports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import yaml
+
+from mmbeit3.errors import UserError
+
+__all__ = ["Entry", "choose", "read_index"]
+
+_WORDS = {"test": ("test",), "val": ("val", "dev")}
+"""How the names of splits begin."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of an index.
+
+    Attributes:
+        name: its name.
+        config: its config file.
+        weights: path or address of its checkpoint; None if there is none.
+        published: names of scores to names of data to values.
+    """
+
+    name: str
+    config: Path
+    weights: str | None
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of what it was scored on."""
+        return list(dict.fromkeys(name for values in self.published.values() for name in values))
+
+    def published_on(self, split: str) -> dict[str, str]:
+        """Names of scores to those of the data to compare with: what is called after a split, or else the last.
+
+        Args:
+            split: ``test`` or ``val``.
+        """
+        chosen = {}
+        for metric, values in self.published.items():
+            fitting = [name for name in values if any(word.startswith(_WORDS[split]) for word in re.findall(r"[\w-]+", name))]
+            chosen[metric] = [*values, *fitting][-1]
+        return chosen
+
+
+def read_index(path: str | Path) -> list[Entry]:
+    """Read the models of an index, and of the files that it imports, in their order.
+
+    Args:
+        path: a YAML file with ``Models``, ``Import`` or both. Paths in it start at its folder, or at one above that has them.
+
+    Raises:
+        UserError: if a file is missing or says something else, or a name comes twice.
+    """
+    entries = [_entry(model, file) for model, file in _models(Path(path))]
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"index '{path}' has more than one model named {', '.join(twice)}")
+    return entries
+
+
+def choose(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
+    """The entries of given names, in the index's order; all that have weights and published scores if none are given.
+
+    Args:
+        entries: of an index.
+        patterns: names, or patterns such as ``*_ade20k*``.
+
+    Raises:
+        UserError: if a pattern fits nothing, or nothing is left.
+    """
+    chosen = {entry.name for entry in entries if not patterns and entry.weights and entry.published}
+    for pattern in patterns:
+        fitting = {entry.name for entry in entries if fnmatchcase(entry.name, pattern)}
+        if not fitting:
+            close = get_close_matches(pattern, [entry.name for entry in entries], n=3, cutoff=0.4)
+            raise UserError(f"the index has no model '{pattern}'" + (f": did you mean {', '.join(close)}?" if close else ""))
+        chosen |= fitting
+    if not chosen:
+        raise UserError("the index has no model with weights and published scores: name what to evaluate")
+    return [entry for entry in entries if entry.name in chosen]
+
+
+def _models(path: Path) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    if not path.is_file():
+        raise UserError(f"index '{path}' does not exist")
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except yaml.YAMLError as error:
+        raise UserError(f"index '{path}' is no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, Mapping) or not content.keys() & {"Models", "Import"}:
+        raise UserError(f"index '{path}' names no models: it needs 'Models' or 'Import'")
+    for model in content.get("Models") or ():
+        yield model, path
+    for imported in content.get("Import") or ():
+        yield from _models(path.parent / str(imported))
+
+
+def _entry(model: Mapping[str, Any], file: Path) -> Entry:
+    try:
+        published: dict[str, dict[str, float]] = {}
+        for result in model.get("Results") or ():
+            for name, value in (result.get("Metrics") or {}).items():
+                published.setdefault(str(name), {})[str(result["Dataset"])] = float(value)
+        weights = model.get("Weights")
+        if weights is not None and urlparse(str(weights)).scheme not in ("http", "https"):
+            weights = str(_find(str(weights), file))
+        return Entry(
+            name=str(model["Name"]),
+            config=_find(str(model["Config"]), file),
+            weights=weights,
+            published=published,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        named = model.get("Name", "without a name") if isinstance(model, Mapping) else repr(model)
+        raise UserError(
+            f"index '{file}': model {named} does not follow the schema ({type(error).__name__}: {error}): it needs Name, "
+            "Config, Weights and Results"
+        ) from error
+
+
+def _find(path: str, file: Path) -> Path:
+    """A path of an index, which may count from the repository's root while the index is in a folder of it."""
+    folder = file.resolve().parent
+    candidates = [folder / path, *(parent / path for parent in folder.parents)]
+    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])

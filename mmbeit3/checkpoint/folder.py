@@ -1,0 +1,74 @@
+"""A folder as Hugging Face's hub has them: ``config.json``, ``model.safetensors`` and a card, all of it data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+import mmbeit3
+from mmbeit3.checkpoint.lazy import LazyTensor
+from mmbeit3.checkpoint.naming import list_names, one_line
+from mmbeit3.checkpoint.reading import read_state_dict
+from mmbeit3.checkpoint.writing import write_safetensors
+from mmbeit3.errors import UserError
+from mmbeit3.files import write_atomically
+
+__all__ = ["read_folder", "write_folder"]
+
+_MOST_BYTES = 1 << 20
+
+
+def write_folder(
+    folder: str | Path, kind: str, config: Mapping[str, object], tensors: Mapping[str, Tensor | LazyTensor], card: str
+) -> None:
+    """Write a model as a folder.
+
+    Args:
+        folder: made if need be; files of these names in it are replaced.
+        kind: what ``config`` describes, e.g. ``'beit3'``; stands in ``config.json`` as ``model_type``.
+        config: values that JSON has.
+        tensors: names to tensors; dtypes are kept.
+        card: the text of ``README.md``.
+
+    Raises:
+        UserError: if weights are no numbers, or have a type that safetensors lacks.
+    """
+    folder = Path(folder)
+    write_safetensors(tensors, folder / "model.safetensors")
+    content = {"model_type": kind, "mmbeit3_version": mmbeit3.__version__, **config}
+    write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(folder / "README.md", card.encode())
+
+
+def read_folder(folder: str | Path, kind: str, known: frozenset[str]) -> tuple[dict[str, object], dict[str, Tensor]]:
+    """Read a folder that :func:`write_folder` wrote. Needs no network, and runs nothing.
+
+    Args:
+        folder: the folder.
+        kind: the ``model_type`` expected.
+        known: names that ``config.json`` may have besides.
+
+    Returns:
+        The configuration, and the weights.
+
+    Raises:
+        UserError: if a file is missing or damaged, or the configuration is of another kind or has other names.
+    """
+    folder = Path(folder).expanduser()
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"folder '{folder}' holds no model: it has no config.json")
+    try:
+        with path.open("rb") as file:
+            config = json.loads(file.read(_MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is no JSON ({one_line(error)})") from error
+    if not isinstance(config, dict) or config.pop("model_type", None) != kind:
+        raise UserError(f"'{path}' is of no model of this kind: model_type must be '{kind}'")
+    config.pop("mmbeit3_version", None)
+    if unknown := sorted(set(config) - known):
+        raise UserError(f"'{path}' has unknown {list_names(unknown)}; known are {', '.join(sorted(known))}")
+    return config, read_state_dict(folder)

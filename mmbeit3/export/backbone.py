@@ -1,0 +1,64 @@
+"""The backbone of a config, with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.errors import UserError
+from mmbeit3.registry import MODELS
+
+__all__ = ["build_backbone"]
+
+_KNOWN = ("mmbeit3.BEiT3Vision", "mmbeit3.ViTAdapter")
+
+
+def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[nn.Module, str]:
+    """Build the backbone of a detector's or segmentor's config.
+
+    Args:
+        cfg: the config.
+        checkpoint: path or URL of the detector's, the segmentor's or the backbone's weights, of any layout that is known;
+            default what the config starts from.
+
+    Returns:
+        The backbone in evaluation mode, and in one line where its weights are from.
+
+    Raises:
+        UserError: if the config has no such backbone or it cannot be built, or if the checkpoint does not have all its weights.
+    """
+    backbone = cfg.get("model", {}).get("backbone")
+    if backbone is None:
+        raise UserError(
+            f"config '{cfg.filename}' has no model.backbone: only those of detectors and segmentors can be exported"
+        )
+    options = backbone.to_dict()
+    if unknown := [part.get("type") for part in _parts(options) if part.get("type") not in _KNOWN]:
+        raise UserError(f"config '{cfg.filename}' has the backbone '{unknown[0]}': only {' and '.join(_KNOWN)} can be exported")
+    if checkpoint is not None:
+        for part in _parts(options):
+            part.pop("init_cfg", None)
+    try:
+        model = MODELS.build(options)
+    except (ValueError, KeyError, TypeError) as error:
+        message = " ".join(str(error).split())
+        raise UserError(f"the backbone of config '{cfg.filename}' cannot be built: {message}") from error
+    if checkpoint is None:
+        if not any(part.get("init_cfg") for part in _parts(options)):
+            return model.eval(), "random weights: neither the command nor the config names a checkpoint"
+        model.init_weights()
+        return model.eval(), "weights that the config starts from"
+    report = load_checkpoint(model, checkpoint)
+    if report.missing:
+        missing = f"{report.missing[0]} and {len(report.missing) - 1} more" if report.missing[1:] else report.missing[0]
+        raise UserError(f"checkpoint '{checkpoint}' lacks weights of the backbone of config '{cfg.filename}': {missing}")
+    return model.eval(), f"{len(report.loaded)} tensors loaded from {report.source}"
+
+
+def _parts(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The backbone's options, and those of the ViT inside an adapter."""
+    return [options, *([options["vit"]] if "vit" in options else [])]

@@ -1,0 +1,31 @@
+"""A program as a file of PyTorch's, ``.pt2``."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from mmbeit3.export.verify import Run
+
+__all__ = ["load", "serialize"]
+
+
+def serialize(program: ExportedProgram, opset: int | None = None) -> bytes:
+    """The content of a file that ``torch.export.load`` reads; ``opset`` is ONNX's and without meaning here."""
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    return file.getvalue()
+
+
+def load(content: bytes) -> Run:
+    """A function that runs such a file's content on the CPU."""
+    module = torch.export.load(io.BytesIO(content)).module()
+
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(module(image))
+
+    return run

@@ -1,0 +1,51 @@
+"""An index of models of the shapes configs with random weights, and data for them."""
+
+import json
+
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmbeit3.datasets.shapes import make_shapes_dataset
+from tests.paths import ROOT
+
+SEGMENTOR = ROOT / "configs" / "shapes" / "beit3-adapter-t_mask2former_shapes.py"
+OPTIONS = ["test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"]
+
+
+def make_weights(config, path, seed=0):
+    """Random weights of a config's model."""
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(seed)
+    torch.save({"state_dict": MODELS.build(cfg.model).state_dict()}, path)
+    return path
+
+
+def model(name, weights, config=SEGMENTOR, dataset="shapes", metrics=None):
+    """What an index says of a model."""
+    result = {"Task": "any", "Dataset": dataset, "Metrics": metrics or {"mIoU": 50.0}}
+    return {"Name": name, "In Collection": "made", "Config": str(config), "Results": [result], "Weights": str(weights)}
+
+
+def write_index(path, *models):
+    path.write_text(yaml.safe_dump({"Models": list(models)}))
+    return path
+
+
+def make_segmentors(folder, count):
+    """Data, and an index of segmentors of different weights; the folder of the data, and the index."""
+    data = make_shapes_dataset(folder / "shapes", train=1, val=2, size=64) / "ade"
+    weights = [make_weights(SEGMENTOR, folder / f"{seed}.pth", seed) for seed in range(count)]
+    return data, write_index(folder / "index.yml", *(model(f"seed-{path.stem}", path.name) for path in weights))
+
+
+def read_lines(out):
+    """What the journal of a folder holds."""
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def without_cost(table):
+    """A Markdown table without its last two columns: time and memory."""
+    return [line.split("|")[:-3] for line in table.splitlines()]

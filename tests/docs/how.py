@@ -1,0 +1,272 @@
+"""How each command and block of the docs is tried: as it stands where that is quick, else changed as little as makes it so."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+
+from mmbeit3 import zoo
+from mmbeit3.apis.runner import read_config
+from mmbeit3.checkpoint import LAYOUTS
+from mmbeit3.models.beit3 import BEiT3
+from tests.configs.tasks import walk
+from tests.configs.tiny import make_tiny
+from tests.docs import data, shell
+from tests.paths import ROOT
+
+SMALL = 32
+ARCH = {"embed_dims": 48, "num_layers": 2, "num_heads": 3, "ffn_dims": 96, "vocab_size": 64, "image_size": SMALL}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run it.
+
+    Attributes:
+        more: arguments that make it quick, or go on from what was made quickly.
+        replace: parts of the command to take the place of.
+    """
+
+    more: str = ""
+    replace: tuple[tuple[str, str], ...] = ()
+
+    def __call__(self, command: str) -> None:
+        for old, new in self.replace:
+            command = command.replace(old, new)
+        shell.run(f"{command} {self.more}".strip())
+
+
+@dataclass(frozen=True)
+class Accept:
+    """Not run here, for a reason; its tool must accept it all the same, and its configs must be there."""
+
+    why: str
+
+    def __call__(self, command: str) -> None:
+        shell.accept(command)
+
+
+def train_saved(command: str) -> None:
+    """Train a config that a page told to save: its own model, data and pipelines, made small."""
+    file = command.split()[-1]
+    cfg = read_config(file)
+    if cfg.get("default_scope") in ("mmdet", "mmseg"):
+        make_tiny(cfg)
+        if "rcnn" in cfg.model.test_cfg:
+            # Masks of the many that an untrained model finds take time.
+            cfg.model.test_cfg.rcnn.score_thr = 0.5
+        cfg.train_dataloader.dataset.indices = cfg.val_dataloader.dataset.indices = 2
+    else:
+        shrink(cfg)
+    short = {"max_epochs": 1, "val_interval": 1} if "max_epochs" in cfg.train_cfg else {"max_iters": 1, "val_interval": 1}
+    cfg.train_cfg.update(short)
+    Path(f"tiny_{file}").write_text("".join(f"{key} = {value!r}\n" for key, value in cfg.to_dict().items()))
+    shell.run(f"python tools/train.py tiny_{file}")
+
+
+def shrink(cfg: Config) -> None:
+    """A config of a task or of contrastive tuning for a tiny network, tiny images, CPU, and the vocabulary at hand."""
+    for part in walk(cfg):
+        for key in ("scale", "crop_size", "image_size"):
+            if key in part:
+                part[key] = (SMALL, SMALL) if isinstance(part[key], tuple) else SMALL
+        if part.get("batch_size", 1) > 1:
+            part["batch_size"] = 2
+        if "batch" in part:
+            part["batch"] = 2
+        if "num_workers" in part:
+            part.update(num_workers=0, persistent_workers=False)
+    cfg.model.network.arch = ARCH
+    for key in ("image_size", "with_cp"):
+        cfg.model.network.pop(key, None)
+    cfg.model.pop("init_cfg")
+    cfg.optim_wrapper.type = "OptimWrapper"
+    cfg.optim_wrapper.pop("dtype", None)
+    cfg.env_cfg = {"dist_cfg": {"backend": "gloo"}}
+
+
+def evaluate_mine(command: str) -> None:
+    """Evaluate the index that the page shows, in this process, under fewer corruptions."""
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    Path("mine.yml").write_text(re.search(r"```yaml\n(.*?)```", page, re.S)[1])
+    command = command.replace("gaussian_noise fog --severities 1 3 5", "fog --severities 5")
+    shell.run(f"{command} --in-process --cfg-options test_dataloader.num_workers=0 test_dataloader.persistent_workers=False")
+
+
+def convert_released(command: str) -> None:
+    """Convert a file in the released files' names, but tiny."""
+    state = LAYOUTS["official"].to_theirs(BEiT3("tiny").state_dict())
+    torch.save({"model": state}, "beit3_base_patch16_224.pth")
+    shell.run(command)
+
+
+def publish(command: str) -> None:
+    """Publish what training would have left."""
+    log = Path("work_dirs/mine/20250101_000000/vis_data/scalars.json")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text('{"mIoU": 50.0, "step": 12}\n')
+    torch.save({"state_dict": BEiT3("tiny").state_dict()}, "work_dirs/mine/epoch_12.pth")
+    Path("mine.py").touch()
+    shell.run(command)
+
+
+_SHORT = (
+    "--cfg-options train_cfg.max_iters=2 default_hooks.checkpoint.interval=2 train_dataloader.num_workers=0 "
+    "train_dataloader.persistent_workers=False"
+)
+_TEXTS = " ".join(f"train_dataloader.dataset.streams.{name}.masking.max_length=48" for name in ("texts", "pairs"))
+_VQKD = "model.tokenizer.checkpoint=work_dirs/vqkd-tiny_shapes/iter_2.pth"
+COMMANDS: list[tuple[str, Callable[[str], None]]] = [
+    (r"make ", Accept("takes minutes or hours; what it calls is run by these and other tests")),
+    (r"pip install ", Accept("changes the environment")),
+    (r"python3 -m venv ", Run("--without-pip")),
+    (r"source ", Run()),
+    (r"torchrun ", Accept("several processes: tests/engine/test_distributed.py and test_fully_sharded.py start them")),
+    (r"python tools/make_shapes_dataset.py data/shapes", Run("--train 8 --val 8")),
+    (r"python tools/train_text_tokenizer.py ", Run("--vocab-size 45")),
+    (r"python tools/train.py configs/pretrain/vqkd-tiny_shapes.py$", Run(_SHORT)),
+    (r"python tools/train.py configs/pretrain/beit3-tiny_mdm_shapes.py$", Run(f"{_SHORT} {_VQKD} {_TEXTS}")),
+    (
+        r"python tools/train.py configs/pretrain/beit3-tiny_itc_shapes.py$",
+        Run(
+            f"{_SHORT} model.init_cfg.checkpoint={data.PRETRAINED} train_dataloader.dataset.streams.pairs.batch=4 "
+            "train_dataloader.dataset.streams.pairs.masking.max_length=48"
+        ),
+    ),
+    (r"python tools/train.py configs/shapes/\S+ --work-dir ", Run("train_cfg.max_epochs=1")),
+    (r"python tools/train.py configs/shapes/\S+( |$)", Run()),
+    (r"python tools/train.py [\w-]+\.py$", train_saved),
+    (r"python tools/test.py configs/shapes/\S+ work_dirs/", Run()),
+    (r"python tools/download.py --list$", Run()),
+    (r"python tools/download.py ", Accept("downloads: tests/tools/test_download.py does, from a server of its own")),
+    (r"python tools/image_demo.py data/shapes/", Run()),
+    (
+        r"python tools/analysis/plan.py configs/pretrain/beit3-g_mdm_256xb8-1m.py ",
+        Run(replace=(("beit3-g_mdm_256xb8-1m", "beit3-tiny_mdm_shapes"),)),
+    ),
+    (r"python tools/analysis/errors.py configs/shapes/", Run("--images 1")),
+    (r"python tools/benchmark/evaluate.py --list$", Run()),
+    (r"python tools/benchmark/(evaluate|robustness).py --index mine.yml ", evaluate_mine),
+    (
+        r"python tools/benchmark/evaluate.py ",
+        Accept("downloads the released weights and wants whole datasets: tests/benchmark/scores evaluates made models"),
+    ),
+    (
+        r"(PYTHONPATH=\S+ )?python tools/benchmark.py ",
+        Accept("takes minutes; tests/tools/test_benchmark.py runs it in tiny sizes"),
+    ),
+    (
+        r"python tools/(train|test).py configs/(captioning|nlvr2|vqa)/",
+        Accept("wants the whole dataset: tests/configs/test_task_configs_run.py trains and tests these on made data"),
+    ),
+    (r"python tools/test.py by_name.py ", Accept("wants ImageNet; the config is read where it is saved")),
+    (r"python tools/convert_checkpoint.py beit3_base_patch16_224.pth ", convert_released),
+    (r"python tools/convert_checkpoint.py ours.safetensors ", Run()),
+    (r"python tools/export.py ", Accept("a minute for each; tests/tools/test_export.py runs it in tiny sizes")),
+    (r"python tools/publish_model.py ", publish),
+    (r"python tools/build_answers.py ", Accept("wants VQAv2: tests/tools/test_build_answers.py runs it")),
+    (r"python tools/demo_app.py ", Accept("serves until it is interrupted: tests/apis/test_demo_app.py starts it")),
+]
+"""Patterns of a command's beginning, the first that fits counts."""
+
+
+def infer(code: str) -> None:
+    """Inferencers: the tiny config of the same task in the released one's place, and weights of the names that are given."""
+    for config in set(re.findall(r"configs/\w+/[\w.-]+\.py", code)):
+        (tiny,) = Path(config).parent.glob("beit3-tiny*")
+        code = code.replace(config, str(tiny))
+        for weights in re.findall(r"[\w-]+\.pth", code):
+            data.save_weights(str(tiny), weights)
+    _execute(code)
+
+
+def downloads(code: str) -> None:
+    """Code that would download: the files that it names are in the index."""
+    compile(code, "block", "exec")
+    assert [zoo.find(name) for name in re.findall(r'(?:fetch|load)\("([^"]+)"', code)]
+
+
+def network_alone(code: str) -> None:
+    """A whole network of the size tiny, with inputs."""
+    torch.save(BEiT3("tiny").state_dict(), "beit3_base_patch16_224.pth")
+    tokens = torch.tensor([[0, 5, 2]])
+    _execute(code.replace('"base"', '"tiny"'), image=torch.rand(1, 3, 224, 224), tokens=tokens, padding=tokens == 1)
+
+
+def in_a_detector(code: str) -> None:
+    """Part of a config: a detector of mmdet is built with it, tiny and from weights of the name that it gives."""
+    torch.save(BEiT3("tiny").state_dict(), "beit3_base_patch16_224.pth")
+    small = "interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)), deform_num_heads=6"
+    code = code.replace("768", "192").replace('arch="base"', 'arch="tiny"')
+    code = code.replace('type="mmbeit3.ViTAdapter",', f'type="mmbeit3.ViTAdapter", {small},')
+    shell.save('_base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"\n' + code, "part.py")
+    init_default_scope("mmdet")
+    MODELS.build(read_config("part.py").model).init_weights()
+
+
+def streams(code: str) -> None:
+    """Part of a pretraining config: the streams that it names give a step of data."""
+    cfg = read_config("configs/pretrain/beit3-tiny_mdm_shapes.py")
+    found = _execute(code)["streams"]
+    for name, paths in (("images", "train2017"), ("texts", "texts_train.txt"), ("pairs", "pairs_train.jsonl")):
+        found[name].update(paths=f"data/shapes/{paths}", batch=2)
+    cfg.train_dataloader.dataset.streams = found
+    assert set(next(iter(DATASETS.build(cfg.train_dataloader.dataset)))["inputs"]) == {"images", "texts", "pairs"}
+
+
+def start_from(code: str) -> None:
+    """Part of a detection config: the backbone starts from weights of pretraining."""
+    cfg = read_config("configs/coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py")
+    found = _execute(code)["backbone"]["vit"]["init_cfg"]
+    make_tiny(cfg)
+    cfg.model.backbone.vit.init_cfg = {**found, "checkpoint": str(data.PRETRAINED)}
+    init_default_scope("mmdet")
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    start = torch.load(data.PRETRAINED, weights_only=True)["state_dict"]["vision.layers.0.ffn.fc1.weight"]
+    assert torch.equal(model.backbone.vit.layers[0].ffn.fc1.weight, start)
+
+
+def _execute(code: str, **given: object) -> dict:
+    namespace = dict(given)
+    exec(code, namespace)
+    return namespace
+
+
+PARTS: list[tuple[str, Callable[[str], None]]] = [
+    ("Inferencer(", infer),
+    ("import zoo", downloads),
+    ("model(image=image, tokens=tokens, padding_mask=padding)", network_alone),
+    ("custom_imports = ", in_a_detector),
+    ("streams = dict(\n", streams),
+    ("backbone = dict(vit=dict(init_cfg=", start_from),
+]
+"""Blocks of Python that need something: what is in them, the first that fits counts. Others are executed as they stand."""
+
+
+def try_command(command: str) -> None:
+    """Do with a command what the table says.
+
+    Raises:
+        AssertionError: if the table says nothing.
+    """
+    for pattern, how in COMMANDS:
+        if re.match(pattern, command):
+            return how(command)
+    raise AssertionError(f"tests/docs/how.py does not say how '{command}' is to be tried")
+
+
+def try_python(code: str, file: str | None) -> None:
+    """Save a config under its name and read it; execute anything else."""
+    if code.startswith("_base_"):
+        assert file, "say under which name to save the config, in the line before it"
+        return shell.save(code, file)
+    for part, how in PARTS:
+        if part in code:
+            return how(code)
+    _execute(code)
+    return None

@@ -1,0 +1,19 @@
+import pytest
+
+from tests.downloads.server import Server
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty cache, and nothing of the machine's own settings."""
+    for name in ("MMBEIT3_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MMBEIT3_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

@@ -1,0 +1,90 @@
+"""From names to weights, against a server of our own."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from mmbeit3 import zoo
+from mmbeit3.checkpoint import read_state_dict
+from mmbeit3.downloads import Patience
+from mmbeit3.errors import UserError
+from tests.downloads.conftest import home, server  # noqa: F401
+from tests.downloads.server import Served
+from tests.downloads.test_faults import saved
+from tests.zoo.made import make_index, spm
+
+PATIENCE = Patience(timeout=2.0, tries=2, pause=0.002)
+
+
+@pytest.fixture
+def index(server, home, tmp_path, monkeypatch):  # noqa: F811
+    """An index whose files are on the server."""
+    root = make_index(tmp_path / "index", server.address)
+    monkeypatch.setattr("mmbeit3.zoo.index.path_of", lambda name: root / name)
+    monkeypatch.setattr("mmbeit3.downloads.verified.Patience", lambda: PATIENCE)
+    content, tensors = saved(3)
+    server.files = {
+        "/full.pth": Served(content),
+        "/vision.safetensors": Served(save({"vision": torch.ones(3)})),
+        "/words.spm": Served(spm()),
+        "/captions.json": Served(json.dumps({"annotations": []}).encode()),
+    }
+    return tensors
+
+
+def test_load(index, server):  # noqa: F811
+    state = zoo.load("full")
+    assert state.keys() == index.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in index.items())
+    assert zoo.where("full") == zoo.fetch("full")
+    assert server.requests.total() == 1
+
+
+def test_configs_find_what_was_downloaded_by_name(index, server):  # noqa: F811
+    zoo.fetch("full")
+    assert read_state_dict(server.address("/full.pth")).keys() == index.keys()
+    assert server.requests.total() == 1
+
+
+def test_what_is_no_checkpoint(index):
+    for name in ("words.spm", "captions.json"):
+        with pytest.raises(UserError, match=rf"is no checkpoint: get its path by mmbeit3.zoo.fetch\('{name}'\)"):
+            zoo.load(name)
+        assert zoo.fetch(name).is_file()
+
+
+def test_a_config_without_weights(index):
+    for function in (zoo.fetch, zoo.load, zoo.where):
+        with pytest.raises(UserError, match=r"nobody published any, train its config configs/x/own\.py"):
+            function("own")
+
+
+def test_stand_in(index, server):  # noqa: F811
+    del server.files["/full.pth"]
+    with pytest.raises(UserError, match=r"status 404.*; 'vision' has its vision tower alone"):
+        zoo.load("full")
+    assert zoo.load("full", vision_only=True).keys() == {"vision"}
+    del server.files["/vision.safetensors"]
+    zoo.where("vision").unlink()
+    with pytest.raises(UserError, match=r"status 404.*and its stand-in: .*status 404"):
+        zoo.load("full", vision_only=True)
+
+
+def test_a_changed_file_is_not_passed_over(index):
+    zoo.fetch("full").write_bytes(b"changed")
+    with pytest.raises(UserError, match="is not what it was"):
+        zoo.load("full", vision_only=True)
+
+
+@pytest.mark.parametrize("name", ["full", "vision", "words.spm", "captions.json"])
+@pytest.mark.parametrize("fault", ["announced_short", "page"])
+def test_damaged_files_of_each_kind(index, server, name, fault):  # noqa: F811
+    path = zoo.find(name).sources[0].rsplit("/", 1)[1]
+    server.files[f"/{path}"].faults = [fault] * 2
+    with pytest.raises(UserError, match="cannot be downloaded") as caught:
+        zoo.fetch(name)
+    assert "\n" not in str(caught.value)
+    assert not zoo.where(name).exists()
+    assert zoo.fetch(name).read_bytes() == server.files[f"/{path}"].content
