@@ -27,9 +27,13 @@ TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2", "pillow>=9.1"
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
 # A new major version of Gradio moves arguments about.
 APP = ["gradio>=6.31,<7"]
+EXPORT = ["onnx>=1.23", "onnxruntime>=1.32", "onnxscript>=0.7.2"]
+DOCS = ["sphinx>=8.1", "myst-parser>=4", "furo>=2024.8"]
 # Playwright drives the browser that is on the machine; it brings none.
 TEST = [
     *APP,
+    *EXPORT,
+    *DOCS,
     "build>=1.2",
     "playwright>=1.50",
     "pytest>=8",
@@ -68,6 +72,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.10",
     cmdclass={"build_py": BuildWithResources},
     packages=find_packages(include=["mmbeit3", "mmbeit3.*"]),
@@ -81,6 +86,8 @@ setup(
         "opencv-python>=4.8",
         "safetensors>=0.4.3",
         "rich>=13",
+        "filelock>=3.12",
+        "pyyaml>=6",
     ],
     extras_require={
         "det": DET,
@@ -88,7 +95,10 @@ setup(
         "pretrain": PRETRAIN,
         "tasks": TASKS,
         "app": APP,
-        "all": [*SEG, *PRETRAIN, *TASKS],
+        "export": EXPORT,
+        # API pages are written from the imported package.
+        "docs": [*DET, *DOCS],
+        "all": [*SEG, *PRETRAIN, *TASKS, *EXPORT],
         "test": [*SEG, *PRETRAIN, *TASKS, *TEST],
     },
 )

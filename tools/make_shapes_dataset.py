@@ -4,6 +4,7 @@ import argparse
 
 from mmbeit3.apis.cli import run
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.datasets.shapes.render import STYLES
 
 
 def main() -> None:
@@ -14,9 +15,12 @@ def main() -> None:
     parser.add_argument("--val", type=int, default=100, help="validation images (%(default)s)")
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (%(default)s)")
+    parser.add_argument(
+        "--style", choices=STYLES, default="busy", help="how hard to see; plain for short training (%(default)s)"
+    )
     parser.add_argument("--force", action="store_true", help="replace shapes made with other arguments")
     args = parser.parse_args()
-    folder = make_shapes_dataset(args.out, args.train, args.val, args.size, args.seed, args.force)
+    folder = make_shapes_dataset(args.out, args.train, args.val, args.size, args.seed, args.style, args.force)
     print(f"shapes dataset in {folder}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, make_large_shapes, read_scores, show_training, train_config
+from mmbeit3.apis.demo import last_checkpoint, make_plain_shapes, read_scores, show_training, train_config
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.datasets.shapes import make_shapes_dataset
@@ -80,7 +80,7 @@ def main() -> None:
     """Run everything."""
     start = time.monotonic()
     make_shapes_dataset("data/shapes")
-    print(f"vocabulary in {make_large_shapes() / 'texts.spm'}")
+    print(f"vocabulary in {make_plain_shapes() / 'texts.spm'}")
 
     tokenizer = train_config(TOKENIZER, OUT / "tokenizer", "training the image tokenizer")
     weights = last_checkpoint(tokenizer)

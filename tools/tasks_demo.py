@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from mmbeit3.apis import task_examples
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, make_large_shapes, train_config
+from mmbeit3.apis.demo import last_checkpoint, make_plain_shapes, train_config
 from mmbeit3.apis.inference import load_model
 from mmbeit3.apis.runner import read_config
 from mmbeit3.errors import UserError
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which to learn (all)")
     args = parser.parse_args()
     check_start(args.tasks)
-    make_large_shapes()
+    make_plain_shapes()
     sections = []
     for name in args.tasks:
         sections.append(learn(name, TASKS[name]))

@@ -1,4 +1,4 @@
-"""Train any config of this repository, for detection or segmentation, with any of MMEngine's launchers."""
+"""Train any config of this repository with any of MMEngine's launchers."""
 
 import argparse
 import os

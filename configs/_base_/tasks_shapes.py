@@ -2,12 +2,12 @@
 # cores. Numbers are ours.
 _base_ = "./tasks.py"
 pretrained = "work_dirs/pretrain-demo/pretraining/iter_2000.pth"
-shapes = "data/shapes-large"
-arch = dict(base="tiny", image_size=128, vocab_size=208)
+shapes = "data/shapes-plain"
+arch = dict(base="tiny", image_size=128, vocab_size=208, init="magneto")
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=4e-4, betas=(0.9, 0.98), weight_decay=0.05),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),
     clip_grad=dict(max_norm=3.0),

@@ -22,13 +22,13 @@ test_pipeline = [
 ]
 train = dict(ann_file="captions_train2017.json", splits=("train",))
 val = dict(ann_file="captions_val2017.json", splits=("val",))
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(data_root=data, pipeline=train_pipeline, **train))
+train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(data_root=data, pipeline=train_pipeline, **train))
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(data_root=data, pipeline=test_pipeline, **val))
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 6
+epochs = 2
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=3)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)

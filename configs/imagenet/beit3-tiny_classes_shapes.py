@@ -27,9 +27,9 @@ val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(pipeline=test_p
 test_dataloader = val_dataloader
 val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
-epochs = 20
+epochs = 10
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=5)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)

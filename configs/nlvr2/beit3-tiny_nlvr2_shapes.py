@@ -45,7 +45,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-epochs = 3
+epochs = 1
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),

@@ -1,7 +1,7 @@
 # Contrastive tuning of the tiny BEiT-3 that beit3-tiny_mdm_shapes.py leaves, on the made pairs, on two CPU cores. Numbers that are not
 # the paper's are ours.
 _base_ = "../_base_/contrastive.py"
-data = "data/shapes-large/"
+data = "data/shapes-plain/"
 pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_2000.pth"
 image_size, patch_size = 128, 16
 # Whole images as they are: crops and flips would change how many there are, and what is left of what.

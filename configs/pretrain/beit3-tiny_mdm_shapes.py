@@ -1,9 +1,9 @@
 # Masked data modeling of a tiny BEiT-3 on made shapes, sentences and pairs, on two CPU cores. Numbers that are not the paper's are
-# ours. Before it come the images (python tools/make_shapes_dataset.py data/shapes-large --train 4000 --val 200), the vocabulary
-# (python tools/train_text_tokenizer.py data/shapes-large/texts_train.txt --out data/shapes-large/texts.spm --vocab-size 200
+# ours. Before it come the images (python tools/make_shapes_dataset.py data/shapes-plain --train 4000 --val 200 --style plain), the vocabulary
+# (python tools/train_text_tokenizer.py data/shapes-plain/texts_train.txt --out data/shapes-plain/texts.spm --vocab-size 200
 # --model-type bpe) and the image tokenizer (python tools/train.py configs/pretrain/vqkd-tiny_shapes.py).
 _base_ = "../_base_/pretrain.py"
-data = "data/shapes-large/"
+data = "data/shapes-plain/"
 image_size, patch_size = 128, 16
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(

@@ -8,7 +8,7 @@ streams = dict(
     _delete_=True,
     images=dict(
         kind="images",
-        paths="data/shapes-large/train2017",
+        paths="data/shapes-plain/train2017",
         batch=32,
         view=dict(least_share=0.2, jitter=0.0),
         masking=dict(image_ratio=None),

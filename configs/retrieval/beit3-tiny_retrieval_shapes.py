@@ -34,9 +34,9 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-epochs = 8
+epochs = 2
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=2)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)

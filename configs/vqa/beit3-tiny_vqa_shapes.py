@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type="mmbeit3.PackTask", meta=("question_id", "gt_answers")),
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=32,
     num_workers=1,
     dataset=dict(
         _delete_=True,
@@ -52,9 +52,9 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 6
+epochs = 2
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=2)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)

@@ -18,7 +18,7 @@ from mmbeit3.resources import path_of
 from mmbeit3.visualization import Figure
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
-__all__ = ["SCORES", "last_checkpoint", "make_large_shapes", "read_scores", "show_training", "train_config"]
+__all__ = ["SCORES", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
 
 SCORES = {
     "coco/bbox_mAP": "box AP",
@@ -32,7 +32,7 @@ SCORES = {
 _CAPTIONS = ("image", "ground truth", "prediction")
 
 
-def make_large_shapes() -> Path:
+def make_plain_shapes() -> Path:
     """Make what the tiny configs of pretraining and of the tasks name, unless it is there: images, sentences, vocabulary.
 
     The same texts give the same vocabulary, so weights that were trained with it keep their words.
@@ -40,7 +40,7 @@ def make_large_shapes() -> Path:
     Returns:
         The folder.
     """
-    folder = make_shapes_dataset("data/shapes-large", train=4000, val=200)
+    folder = make_shapes_dataset("data/shapes-plain", train=4000, val=200, style="plain")
     if not (vocabulary := folder / "texts.spm").is_file():
         texts = (folder / "texts_train.txt").read_text().splitlines()
         # Pieces of a unigram model would leave most of so few words in bits.

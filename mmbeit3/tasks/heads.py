@@ -13,15 +13,19 @@ __all__ = ["freeze_unreached", "init_linears"]
 
 
 @torch.no_grad()
-def init_linears(module: nn.Module, scale: float = 1.0) -> None:
+def init_linears(module: nn.Module, scale: float = 1.0, init: str = "beit") -> None:
     """Initialise all matrices of a head as the reference does: truncated normal of deviation 0.02, biases zero.
 
     Args:
         module: the head.
         scale: factor of the matrices; the reference has 0.001 where predictions shall start equal.
+        init: the network's; under ``'magneto'`` matrices are Xavier's, without the factor, for the same reason as there.
     """
     for linear in (part for part in module.modules() if isinstance(part, nn.Linear)):
-        nn.init.trunc_normal_(linear.weight, std=0.02, a=-0.02, b=0.02).mul_(scale)
+        if init == "magneto":
+            nn.init.xavier_normal_(linear.weight)
+        else:
+            nn.init.trunc_normal_(linear.weight, std=0.02, a=-0.02, b=0.02).mul_(scale)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
 

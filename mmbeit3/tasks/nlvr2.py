@@ -44,7 +44,7 @@ class NLVR2Network(BEiT3):
                 dense2=Linear(2 * C, _CLASSES),
             )
         )
-        init_linears(self.head, scale=0.001)
+        init_linears(self.head, scale=0.001, init=self.arch.init)
         freeze_unreached(self)
 
     def logits(self, image: Tensor, image2: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:

@@ -41,8 +41,8 @@ class VQANetwork(BEiT3):
         C = self.arch.embed_dims
         self.pooler = nn.Sequential(OrderedDict(norm=nn.LayerNorm(C), dense=Linear(C, C), activation=nn.Tanh()))
         self.head = nn.Sequential(Linear(C, 2 * C), nn.LayerNorm(2 * C), nn.GELU(), Linear(2 * C, num_answers))
-        init_linears(self.pooler)
-        init_linears(self.head)
+        init_linears(self.pooler, init=self.arch.init)
+        init_linears(self.head, init=self.arch.init)
         freeze_unreached(self, text_read=False)
 
     def logits(self, image: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:

@@ -29,7 +29,7 @@ TASKS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tasks")
-    shapes = make_shapes_dataset(folder / "data" / "shapes", train=16, val=6, size=128)
+    shapes = make_shapes_dataset(folder / "data" / "shapes-plain", train=16, val=6, size=128)
     train_text_tokenizer((shapes / "texts_train.txt").read_text().splitlines(), shapes / "texts.spm", 45)
     torch.save({"state_dict": BEiT3({**ARCH, "image_size": 128}).state_dict()}, folder / "pretrained.pth")
     return folder
@@ -40,7 +40,7 @@ def test_trains_and_shows_examples(path, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     key, show, sign = TASKS[path]
     cfg = Config.fromfile(ROOT / "configs" / path)
-    assert cfg.model.init_cfg.checkpoint == "work_dirs/pretrain-demo/pretraining/iter_1000.pth"
+    assert cfg.model.init_cfg.checkpoint == "work_dirs/pretrain-demo/pretraining/iter_2000.pth"
     size = cfg.model.network.arch.image_size
     cfg.model.init_cfg.checkpoint = "pretrained.pth"
     cfg.model.network.arch = {**ARCH, "image_size": size}

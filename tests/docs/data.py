@@ -17,7 +17,7 @@ from tests.paths import ROOT
 
 SIZES = {"train": 8, "val": 8}
 PETS = {"circle": "cat", "square": "dog"}
-PRETRAINED = Path("work_dirs/pretrain-demo/pretraining/iter_1000.pth")
+PRETRAINED = Path("work_dirs/pretrain-demo/pretraining/iter_2000.pth")
 
 
 def lay_out(folder: Path) -> Path:
@@ -25,8 +25,8 @@ def lay_out(folder: Path) -> Path:
     for name in ("configs", "tools", "requirements"):
         (folder / name).symlink_to(ROOT / name)
     shapes = make_shapes_dataset(folder / "data" / "shapes", **SIZES)
-    (folder / "data" / "shapes-large").symlink_to(shapes)
-    vocabulary = train_text_tokenizer((shapes / "texts_train.txt").read_text().splitlines(), shapes / "texts.spm", 45)
+    plain = make_shapes_dataset(folder / "data" / "shapes-plain", **SIZES, style="plain")
+    vocabulary = train_text_tokenizer((plain / "texts_train.txt").read_text().splitlines(), plain / "texts.spm", 45)
     (folder / "checkpoints").mkdir()
     shutil.copy(vocabulary, folder / "checkpoints" / "beit3.spm")
     (folder / PRETRAINED).parent.mkdir(parents=True)

@@ -14,7 +14,7 @@ def test_missing_weights_are_named_before_anything_is_made(tmp_path, monkeypatch
         runpy.run_path(str(ROOT / "tools" / "tasks_demo.py"), run_name="__main__")
     assert end.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: pretrained weights 'work_dirs/pretrain-demo/pretraining/iter_1000.pth' do not exist")
+    assert error.startswith("error: pretrained weights 'work_dirs/pretrain-demo/pretraining/iter_2000.pth' do not exist")
     assert "make pretrain-demo" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "data").exists()

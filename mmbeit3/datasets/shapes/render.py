@@ -9,12 +9,39 @@ import numpy as np
 
 from mmbeit3.datasets.shapes.classes import CROWDED_CLASS, STUFF_CLASSES, THING_CLASSES
 
-__all__ = ["Scene", "SceneObject", "render_scene"]
+__all__ = ["STYLES", "Scene", "SceneObject", "Style", "render_scene"]
 
+_MOST_RADIUS = 0.28
 _MIN_VISIBLE = 30
 """Objects of which fewer pixels can be seen are not annotated, and not drawn."""
-_HUE_SPREAD = 0.4
-"""Standard deviation of the hues of a class, in distances between classes: one in five is nearer to another class's."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hard scenes are to see.
+
+    Attributes:
+        hue_spread: standard deviation of the hues of a class, in distances between classes.
+        least_saturation, least_value: of things' colours, from 0 to 1.
+        least_radius: of things, in shares of the image's side; the largest is 0.28.
+        contrast: of textures, against what they are drawn from.
+        grey: whether what is behind has no colours.
+    """
+
+    hue_spread: float = 0.4
+    least_saturation: float = 0.4
+    least_value: float = 0.35
+    least_radius: float = 0.09
+    contrast: float = 1.0
+    grey: bool = False
+
+
+STYLES = {
+    # One thing in five has a hue that is nearer to another class's.
+    "busy": Style(),
+    # One in twenty. For networks without convolutions, which learn to find things on coloured textures only slowly.
+    "plain": Style(hue_spread=0.25, least_saturation=0.7, least_value=0.6, least_radius=0.12, contrast=0.5, grey=True),
+}
 
 
 @dataclass
@@ -47,36 +74,38 @@ class Scene:
     stuff: np.ndarray
 
 
-def render_scene(rng: np.random.Generator, size: int, crowd_rate: float = 0.15) -> Scene:
+def render_scene(rng: np.random.Generator, size: int, style: str = "busy", crowd_rate: float = 0.15) -> Scene:
     """Draw a random scene. A thing's hue hints at its class, with an error that reaches into its neighbours'; its form tells.
 
     Args:
         rng: all randomness comes from it.
         size: height and width in pixels, at least 64.
+        style: one of :data:`STYLES`.
         crowd_rate: chance of a crowd.
 
     Returns:
         The scene.
     """
+    look = STYLES[style]
     stuff = _regions(rng, size)
     image: np.ndarray = np.zeros((size, size, 3), np.float32)
     for index, name in enumerate(STUFF_CLASSES):
         if (region := stuff == index).any():
-            image[region] = _texture(rng, name, size)[region]
+            image[region] = _texture(rng, name, size, look)[region]
 
     objects: list[SceneObject] = []
     if rng.random() < crowd_rate:
-        _add(rng, image, objects, SceneObject(CROWDED_CLASS, _crowd_mask(rng, size), crowd=True))
+        _add(rng, image, objects, look, SceneObject(CROWDED_CLASS, _crowd_mask(rng, size), crowd=True))
     for _ in range(rng.integers(1, 5)):
         name = THING_CLASSES[rng.integers(len(THING_CLASSES))]
-        radius = size * (0.09 + 0.19 * rng.random())
+        radius = size * (look.least_radius + (_MOST_RADIUS - look.least_radius) * rng.random())
         centre = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
-        _add(rng, image, objects, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(-15, 15))))
+        _add(rng, image, objects, look, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(-15, 15))))
     image = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
     return Scene(image, objects, stuff)
 
 
-def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject], new: SceneObject) -> None:
+def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject], look: Style, new: SceneObject) -> None:
     """Paint an object over the scene, unless it would hide another one almost wholly."""
     if any((old.mask & ~new.mask).sum() < max(_MIN_VISIBLE, old.mask.sum() // 3) for old in objects):
         return
@@ -86,19 +115,19 @@ def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject]
         old.mask &= ~new.mask
     objects.append(new)
     mask = new.mask.astype(np.uint8)
-    colour = _colour(rng, new.name, image[new.mask].mean(axis=0))
+    colour = _colour(rng, new.name, image[new.mask].mean(axis=0), look)
     shade = 1 + 0.15 * np.sin(np.linspace(0, rng.uniform(1, 6), image.shape[1]))[None, :, None]
     image[new.mask] = (colour * np.broadcast_to(shade, image.shape))[new.mask]
     edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=1)
     image[edge.astype(bool)] *= 0.45
 
 
-def _colour(rng: np.random.Generator, name: str, behind: np.ndarray) -> np.ndarray:
+def _colour(rng: np.random.Generator, name: str, behind: np.ndarray, look: Style) -> np.ndarray:
     """An RGB colour of a class that stands out from what is behind, if ten tries find one."""
     spacing = 360 / len(THING_CLASSES)
     for _ in range(10):
-        hue = rng.normal(spacing * THING_CLASSES.index(name), _HUE_SPREAD * spacing) % 360
-        hsv = np.array([[[hue, rng.uniform(0.4, 1), rng.uniform(0.35, 1)]]], np.float32)
+        hue = rng.normal(spacing * THING_CLASSES.index(name), look.hue_spread * spacing) % 360
+        hsv = np.array([[[hue, rng.uniform(look.least_saturation, 1), rng.uniform(look.least_value, 1)]]], np.float32)
         colour = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
         if np.abs(colour - behind).mean() >= 50:
             break
@@ -116,9 +145,11 @@ def _regions(rng: np.random.Generator, size: int) -> np.ndarray:
     return stuff
 
 
-def _texture(rng: np.random.Generator, name: str, size: int) -> np.ndarray:
+def _texture(rng: np.random.Generator, name: str, size: int, look: Style) -> np.ndarray:
     dark = rng.uniform(40, 140, 3)
-    light = dark + rng.uniform(35, 80) * np.sign(rng.uniform(-0.3, 1, 3))
+    light = dark + look.contrast * rng.uniform(35, 80) * np.sign(rng.uniform(-0.3, 1, 3))
+    if look.grey:
+        dark, light = np.full(3, dark.mean()), np.full(3, light.mean())
     y, x = np.mgrid[:size, :size].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), size * rng.uniform(0.07, 0.12)
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)

@@ -15,7 +15,7 @@ from rich.progress import track
 from mmbeit3.datasets.shapes.captions import describe, imagine
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.files import link, write_json, write_lines
-from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene
+from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
 from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
 
@@ -31,7 +31,13 @@ _VERSION = 6
 
 
 def make_shapes_dataset(
-    out: str | Path, train: int = 900, val: int = 100, size: int = 128, seed: int = 0, force: bool = False
+    out: str | Path,
+    train: int = 900,
+    val: int = 100,
+    size: int = 128,
+    seed: int = 0,
+    style: str = "busy",
+    force: bool = False,
 ) -> Path:
     """Render the dataset, unless the folder holds it already.
 
@@ -49,6 +55,7 @@ def make_shapes_dataset(
         val: number of validation images.
         size: side of the images in pixels, at least 64.
         seed: of all randomness, 0 or more.
+        style: ``'busy'`` or ``'plain'``: grey behind, clear colours, for networks without convolutions and short training.
         force: replace a shapes dataset that was made with other arguments.
 
     Returns:
@@ -63,7 +70,9 @@ def make_shapes_dataset(
             "shapes: needs at least one image a split, a size of at least 64 and a seed of at least 0, "
             f"got train {train}, val {val}, size {size}, seed {seed}"
         )
-    arguments = {"version": _VERSION, "train": train, "val": val, "size": size, "seed": seed}
+    if style not in STYLES:
+        raise UserError(f"shapes: unknown style '{style}': give one of {', '.join(STYLES)}")
+    arguments = {"version": _VERSION, "train": train, "val": val, "size": size, "seed": seed, "style": style}
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         meta = out / _META
         if not meta.is_file():
@@ -71,15 +80,15 @@ def make_shapes_dataset(
         found = _read_meta(meta)
         if found == arguments:
             return out
-        # An older version's of the same arguments is brought up to date.
-        if not force and not (isinstance(found, dict) and {**found, "version": _VERSION} == arguments):
+        # An older version's of the same arguments is brought up to date; the first ones had one style only.
+        if not force and not (isinstance(found, dict) and {"style": "busy", **found, "version": _VERSION} == arguments):
             raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary) / "shapes"
         for split_index, (split, count) in enumerate((("train", train), ("val", val))):
             scenes = (
-                render_scene(np.random.default_rng([seed, split_index, index]), size)
+                render_scene(np.random.default_rng([seed, split_index, index]), size, style)
                 for index in track(range(count), description=f"rendering {split}", transient=True)
             )
             seeds = np.random.SeedSequence([seed, split_index])
