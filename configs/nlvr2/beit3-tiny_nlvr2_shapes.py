@@ -34,7 +34,11 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     dataset=dict(
-        data_root=data, ann_file="nlvr2/train.json", data_prefix=dict(img_path="nlvr2/images/train"), pipeline=train_pipeline
+        data_root=data,
+        ann_file="nlvr2/train.json",
+        data_prefix=dict(img_path="nlvr2/images/train"),
+        indices=16 * 830,
+        pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -45,9 +49,10 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-epochs = 1
+# Learning begins late, so the rate stays up until then.
+iters, decay_from = 830, 450
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=decay_from, end=iters, T_max=iters - decay_from),
 ]
-train_cfg = dict(max_epochs=epochs, val_interval=1)
+train_cfg = dict(max_epochs=1, val_interval=1)

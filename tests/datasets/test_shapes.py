@@ -40,6 +40,22 @@ def test_deterministic_and_kept(folder, tmp_path):
     assert (tmp_path / "photos" / "holiday.jpg").exists()
 
 
+def test_plain_scenes_are_grey_behind(tmp_path, folder):
+    plain = make_shapes_dataset(tmp_path / "plain", train=2, val=1, size=96, style="plain")
+    for name, most in ((plain, 12), (folder, 1000)):
+        image = cv2.imread(str(name / "train2017" / "000000000001.jpg")).astype(int)
+        labels = cv2.imread(str(name / "ade" / "annotations" / "training" / "000000000001.png"), cv2.IMREAD_UNCHANGED)
+        # Away from things, whose colours JPEG carries over their edges.
+        behind = cv2.erode(np.isin(labels, (1, 2, 3)).astype(np.uint8), np.ones((19, 19))) > 0
+        colourfulness = np.median(np.ptp(image[behind], axis=1))
+        assert colourfulness <= most
+    assert colourfulness > 12
+    with pytest.raises(UserError, match="other arguments"):
+        make_shapes_dataset(plain, train=2, val=1, size=96)
+    with pytest.raises(UserError, match="busy, plain"):
+        make_shapes_dataset(tmp_path / "other", style="fancy")
+
+
 def test_an_older_versions_dataset_is_brought_up_to_date(folder, tmp_path):
     old = make_shapes_dataset(tmp_path / "shapes", train=12, val=8, size=96)
     meta = json.loads((old / "shapes.json").read_text())

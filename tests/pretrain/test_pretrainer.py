@@ -63,6 +63,18 @@ def test_views_leave_the_global_generator_alone():
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_whole_views_keep_left_and_right():
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:10, :15] = 200
+    kept = RandomView(20, least_share=1.0, jitter=0.0, flip=0.0)
+    for seed in range(20):
+        view = kept(image, np.random.default_rng(seed)).float()
+        assert view[:, :4, :4].min() > 150
+        assert view[:, :, 7:].max() < 30
+    flipped = RandomView(20, least_share=1.0, jitter=0.0, flip=1.0)
+    assert flipped(image, np.random.default_rng(0))[:, :4, -4:].float().min() > 150
+
+
 def test_trains_with_mmengine():
     model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
     model.init_weights()

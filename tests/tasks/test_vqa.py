@@ -114,3 +114,10 @@ def test_padding_changes_nothing():
         "padding_mask": torch.cat([batch["padding_mask"], torch.ones(3, 2, dtype=torch.bool)], dim=1),
     }
     torch.testing.assert_close(model(batch), model(longer), atol=1e-5, rtol=0)
+
+
+def test_heads_start_as_their_network_does():
+    for init, pooler, head in (("beit", 0.0108, 0.0108), ("magneto", 192**-0.5, (2 / 576) ** 0.5)):
+        network = VQANetwork("tiny", num_answers=4, vocab_size=300, init=init)
+        assert network.pooler.dense.weight.std().item() == pytest.approx(pooler, rel=0.05)
+        assert network.head[0].weight.std().item() == pytest.approx(head, rel=0.05)
