@@ -22,7 +22,10 @@ test_pipeline = [
 ]
 train = dict(ann_file="captions_train2017.json", splits=("train",))
 val = dict(ann_file="captions_val2017.json", splits=("val",))
-train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(data_root=data, pipeline=train_pipeline, **train))
+# Of 13,346 captions, for five minutes on two cores.
+train_dataloader = dict(
+    batch_size=32, num_workers=1, dataset=dict(data_root=data, indices=12_000, pipeline=train_pipeline, **train)
+)
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(data_root=data, pipeline=test_pipeline, **val))
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)

@@ -22,7 +22,10 @@ image_pipeline = [
 text_pipeline = [encode, dict(type="mmbeit3.PackTask", meta=("image_id", "text_id"))]
 train = dict(type="mmbeit3.KarpathyRetrieval", data_root=data, ann_file="captions_train2017.json", splits=("train",))
 val = dict(type="mmbeit3.KarpathyRetrieval", data_root=data, ann_file="captions_val2017.json", splits=("val",), test_mode=True)
-train_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(_delete_=True, pipeline=train_pipeline, **train))
+# Of 13,346 pairs, for five minutes on two cores.
+train_dataloader = dict(
+    batch_size=32, num_workers=1, dataset=dict(_delete_=True, indices=12_000, pipeline=train_pipeline, **train)
+)
 val_dataloader = dict(
     batch_size=50,
     num_workers=1,

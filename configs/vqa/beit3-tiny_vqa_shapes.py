@@ -33,6 +33,7 @@ train_dataloader = dict(
         data_prefix=dict(img_path="train2017"),
         question_file="vqa/questions_train2017.json",
         ann_file="vqa/annotations_train2017.json",
+        indices=13_000,  # of 14,611, for five minutes on two cores
         pipeline=train_pipeline,
     ),
 )
