@@ -37,7 +37,7 @@ train_dataloader = dict(
         data_root=data,
         ann_file="nlvr2/train.json",
         data_prefix=dict(img_path="nlvr2/images/train"),
-        indices=16 * 830,
+        indices=15_200,  # of 16,000, for five minutes on two cores
         pipeline=train_pipeline,
     ),
 )
@@ -49,10 +49,9 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# Learning begins late, so the rate stays up until then.
-iters, decay_from = 830, 450
+epochs = 1
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=decay_from, end=iters, T_max=iters - decay_from),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(max_epochs=1, val_interval=1)
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
