@@ -18,11 +18,11 @@ pytest.importorskip("webdataset")
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("checks")
-    folder = make_shapes_dataset(place / "data" / "shapes", train=4, val=2, size=64)
+    folder = make_shapes_dataset(place / "data" / "shapes-plain", train=4, val=2, size=64)
     train_text_tokenizer((folder / "texts_train.txt").read_text().splitlines(), folder / "texts.spm", 40)
     (place / "empty").mkdir()
     (place / "latin.txt").write_bytes("grün\n".encode("latin-1") * 200)
-    (place / "no_captions.jsonl").write_text('{"image": "data/shapes/train2017/000000000001.jpg"}\n' * 200)
+    (place / "no_captions.jsonl").write_text('{"image": "data/shapes-plain/train2017/000000000001.jpg"}\n' * 200)
     image = (folder / "train2017" / "000000000001.jpg").read_bytes()
     with tarfile.open(place / "no_captions.tar", "w") as tar:
         for index in range(200):

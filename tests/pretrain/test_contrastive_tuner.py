@@ -37,7 +37,7 @@ def pretrained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    folder = make_shapes_dataset(tmp_path_factory.mktemp("tuner") / "data" / "shapes", train=16, val=2, size=64)
+    folder = make_shapes_dataset(tmp_path_factory.mktemp("tuner") / "data" / "shapes-plain", train=16, val=2, size=64)
     texts = (folder / "texts_train.txt").read_text().splitlines()
     train_text_tokenizer(texts, folder / "texts.spm", 48)
     return folder

@@ -34,7 +34,7 @@ def images(count=4, seed=0):
 def work_dir(tmp_path_factory):
     pytest.importorskip("webdataset")
     folder = tmp_path_factory.mktemp("tokenizer")
-    make_shapes_dataset(folder / "data" / "shapes", train=8, val=1, size=64)
+    make_shapes_dataset(folder / "data" / "shapes-plain", train=8, val=1, size=64)
     cfg = Config.fromfile(ROOT / "configs" / "pretrain" / "vqkd-tiny_shapes.py")
     cfg.work_dir = str(folder / "work")
     cfg.model = {"type": "mmbeit3.VQKDTrainer", "tokenizer": SIZES, "teacher": TEACHER}

@@ -10,8 +10,12 @@ from mmbeit3.registry import MODELS
 from tests.tasks.reference import SMALL, official_file
 
 KINDS = {
-    "classes": ({"type": "BEiT3Classification", "network": {"arch": SMALL, "num_classes": 7}}, {"num_classes": 3}, "fc_norm."),
-    "answers": ({"type": "BEiT3VQA", "network": {"arch": SMALL}, "num_answers": 7}, {"num_answers": 3}, "pooler."),
+    "classes": (
+        {"type": "mmbeit3.BEiT3Classification", "network": {"arch": SMALL, "num_classes": 7}},
+        {"num_classes": 3},
+        "fc_norm.",
+    ),
+    "answers": ({"type": "mmbeit3.BEiT3VQA", "network": {"arch": SMALL}, "num_answers": 7}, {"num_answers": 3}, "pooler."),
 }
 
 
