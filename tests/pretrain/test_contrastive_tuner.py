@@ -22,7 +22,7 @@ from tests.pretrain.test_pretrainer import SIZES
 
 pytest.importorskip("sentencepiece")
 
-SMALL = {**ARCH, "num_layers": 2, "vocab_size": 64}
+SMALL = {**ARCH, "num_layers": 2, "vocab_size": 128}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def pretrained(tmp_path_factory):
 def shapes(tmp_path_factory):
     folder = make_shapes_dataset(tmp_path_factory.mktemp("tuner") / "data" / "shapes-plain", train=16, val=2, size=64)
     texts = (folder / "texts_train.txt").read_text().splitlines()
-    train_text_tokenizer(texts, folder / "texts.spm", 48)
+    train_text_tokenizer(texts, folder / "texts.spm", 120, model_type="bpe")
     return folder
 
 

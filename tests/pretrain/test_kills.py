@@ -44,7 +44,7 @@ class Journal(Hook):
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     folder = make_shapes_dataset(tmp_path_factory.mktemp("kills") / "data" / "shapes-plain", train=24, val=2, size=64)
-    train_text_tokenizer((folder / "texts_train.txt").read_text().splitlines(), folder / "texts.spm", 50)
+    train_text_tokenizer((folder / "texts_train.txt").read_text().splitlines(), folder / "texts.spm", 120, model_type="bpe")
     return folder
 
 

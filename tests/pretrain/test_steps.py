@@ -20,7 +20,7 @@ pytest.importorskip("webdataset")
 def shapes(tmp_path_factory):
     folder = make_shapes_dataset(tmp_path_factory.mktemp("pretrain") / "data" / "shapes-plain", train=24, val=2, size=64)
     texts = (folder / "texts_train.txt").read_text().splitlines()
-    train_text_tokenizer(texts, folder / "texts.spm", 50)
+    train_text_tokenizer(texts, folder / "texts.spm", 120, model_type="bpe")
     return folder
 
 
