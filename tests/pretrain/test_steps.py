@@ -29,6 +29,8 @@ def cfg(shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(shapes.parent.parent)
     cfg = Config.fromfile(ROOT / "configs" / "pretrain" / "beit3-tiny_mdm_shapes.py")
     cfg.work_dir = str(tmp_path)
+    # Two runs in one second would share MMEngine's visualizer, which is found by name.
+    cfg.experiment_name = tmp_path.name
     cfg.model.tokenizer.checkpoint = None
     cfg.train_dataloader.num_workers = 0
     cfg.train_dataloader.persistent_workers = False
