@@ -1,11 +1,14 @@
 """Set-up of all tests: mmcv's operators, and one thread a process where several test at once."""
 
 import os
+import runpy
+import sys
 
 import pytest
 import torch
 
 import mmbeit3.registry  # noqa: F401  (before anything of mmdet)
+from tests.paths import ROOT
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers as many as cores, each with threads as many as cores, stand in each other's way.
@@ -16,3 +19,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """Run a tool, named by its path below ``tools``, as a command in this process; returns its exit status and output."""
+
+    def run(tool, *arguments):
+        monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+        return code, capsys.readouterr()
+
+    return run

@@ -34,10 +34,7 @@ def main() -> None:
         init_default_scope(cfg.default_scope)
         use_tta(cfg)
     runner = build_runner(cfg, ("test",))
-    model = runner.model
-    while hasattr(model, "module"):  # inside test-time augmentation, DistributedDataParallel, or both
-        model = model.module
-    load_trained(model, args.checkpoint)
+    load_trained(runner.model, args.checkpoint)
     runner.test()
 
 

@@ -7,7 +7,7 @@ arch = dict(base="tiny", image_size=128, vocab_size=208, init="magneto")
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=4e-4, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=4e-4, betas=(0.9, 0.98), weight_decay=0.05, fused=True),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),
     clip_grad=dict(max_norm=3.0),

@@ -34,7 +34,6 @@ tta_pipeline = [
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-train_dataloader.update(batch_size=1)
 ade = dict(type="ADE20KDataset", data_root="data/ade/ADEChallengeData2016")
 train_dataloader["dataset"].update(data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"), **ade)
 val_dataloader["dataset"].update(data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"), **ade)

@@ -5,16 +5,17 @@
 _base_ = "../_base_/pretrain.py"
 data = "data/shapes-plain/"
 image_size, patch_size = 128, 16
+max_length = 62  # as many positions as the tiny model has
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(
-    images=dict(paths=data + "train2017", batch=4, masking=image_masking),
-    texts=dict(paths=data + "texts_train.txt", batch=16),
+    images=dict(paths=data + "train2017", batch=2, masking=image_masking),
+    texts=dict(paths=data + "texts_train.txt", batch=10, masking=dict(max_length=max_length)),
     # Whole images as they are: crops and flips would change how many there are, and what is left of what.
     pairs=dict(
         paths=data + "pairs_train.jsonl",
-        batch=12,
+        batch=9,
         view=dict(least_share=1.0, jitter=0.0, flip=0.0),
-        masking=dict(image_ratio=0.25, least_block=4, text_ratio=0.5),
+        masking=dict(image_ratio=0.25, least_block=4, text_ratio=0.5, max_length=max_length),
     ),
 )
 model = dict(
@@ -40,7 +41,7 @@ train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05, fused=True),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),
     clip_grad=dict(max_norm=3.0),

@@ -9,7 +9,7 @@ streams = dict(
     images=dict(
         kind="images",
         paths="data/shapes-plain/train2017",
-        batch=32,
+        batch=20,
         view=dict(least_share=0.2, jitter=0.0),
         masking=dict(image_ratio=None),
     ),

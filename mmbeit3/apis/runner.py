@@ -74,7 +74,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         splits: which of ``train``, ``val`` and ``test`` will be run.
 
     Raises:
-        UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or the model cannot be built.
+        UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or model, data or metrics cannot be
+            built.
     """
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
@@ -89,7 +90,11 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         _distribute_on_cpus(cfg)
     try:
         # Strategies, such as sharded training, have a runner of their own.
-        return (FlexibleRunner if "strategy" in cfg else Runner).from_cfg(cfg)
+        runner = (FlexibleRunner if "strategy" in cfg else Runner).from_cfg(cfg)
+        for split in splits:
+            # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
+            getattr(runner, f"{split}_loop")
+        return runner
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the config cannot be built: {_one_line(error)}") from error
 
@@ -132,12 +137,15 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
 
     Args:
         model: a task's model, whose network is filled from a file of any layout, such as the official fine-tuned ones; or any
-            other model, filled from what its training wrote.
+            other model, filled from what its training wrote; or either wrapped, as for several processes or test-time
+            augmentation.
         checkpoint: path or URL.
 
     Raises:
         UserError: if the file cannot be read, is of another model, or lacks a part of it, such as the task's head.
     """
+    while isinstance(wrapped := getattr(model, "module", None), nn.Module):
+        model = wrapped
     if not isinstance(model, TaskModel):
         load_weights(model, checkpoint)
         return

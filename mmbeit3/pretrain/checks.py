@@ -8,6 +8,7 @@ from typing import Any
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import get_arch
 from mmbeit3.pretrain.tokenizers import TextTokenizer
+from mmbeit3.pretrain.views import MAX_TEXT_LENGTH
 
 __all__ = ["check_pretraining"]
 
@@ -16,7 +17,8 @@ def check_pretraining(cfg: Mapping[str, Any]) -> None:
     """Check a config whose training data are :class:`~mmbeit3.pretrain.steps.PretrainSteps`; others are left alone.
 
     Raises:
-        UserError: if images are no grid of the model's patches, or the vocabulary has more ids than the model's table has rows.
+        UserError: if images are no grid of the model's patches, texts may be longer than its table of positions, or the
+            vocabulary has more ids than its table of words has rows.
     """
     data = (cfg.get("train_dataloader") or {}).get("dataset") or {}
     if data.get("type") not in ("PretrainSteps", "mmbeit3.PretrainSteps"):
@@ -37,6 +39,15 @@ def check_pretraining(cfg: Mapping[str, Any]) -> None:
             f"train_dataloader cuts images into patches of {patch} pixels, and the model's are {arch.patch_size}: "
             "codes and masks would not match; make patch_size the model's"
         )
+    # Two rows of the table are nobody's.
+    places = arch.max_text_positions - 2
+    for name, stream in data["streams"].items():
+        longest = (stream.get("masking") or {}).get("max_length", MAX_TEXT_LENGTH)
+        if stream.get("kind") != "images" and longest > places:
+            raise UserError(
+                f"stream '{name}' has texts of up to {longest} tokens, more than the {places} positions of the model: set "
+                f"masking=dict(max_length={places}), or arch=dict(base=..., max_text_positions={longest + 2})"
+            )
     tokenizer = data.get("tokenizer")
     if tokenizer is not None:
         ids = TextTokenizer(tokenizer).vocab_size

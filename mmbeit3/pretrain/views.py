@@ -12,7 +12,10 @@ from torchvision.transforms import InterpolationMode, v2
 
 from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
 
-__all__ = ["Masking", "RandomView", "TextIds"]
+__all__ = ["MAX_TEXT_LENGTH", "Masking", "RandomView", "TextIds"]
+
+MAX_TEXT_LENGTH = 64
+"""Tokens of a text with its special ones, where nothing else is said."""
 
 
 class TextIds(Protocol):
@@ -57,9 +60,9 @@ class RandomView:
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor:
         """Draw a view (3, size, size), uint8, of an image (H, W, 3), uint8 RGB."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        # torchvision draws from the global generator.
+        # torchvision draws from the global generator. (torch.manual_seed would see to GPUs as well, which takes longer than the view.)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**63)))
+            torch.default_generator.manual_seed(int(rng.integers(2**63)))
             return self.steps(pixels)
 
 
@@ -81,7 +84,7 @@ class Masking:
         image_ratio: float | None = 0.4,
         text_ratio: float | None = 0.15,
         tokenizer: TextIds | None = None,
-        max_length: int = 64,
+        max_length: int = MAX_TEXT_LENGTH,
         least_block: int = 16,
     ) -> None:
         self.grid = grid

@@ -1,7 +1,6 @@
 """The demo page in a real browser: upload an image, ask, and see the answer, the overlay, or why there is none."""
 
 import re
-import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -35,22 +34,6 @@ def test_without_gradio(monkeypatch, tmp_path):
         build_app([tab])
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Call the tool; returns its exit status and what it wrote."""
-
-    def calling(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tools/demo_app.py", *arguments])
-        try:
-            runpy.run_path(str(ROOT / "tools" / "demo_app.py"), run_name="__main__")
-            code = 0
-        except SystemExit as end:
-            code = end.code
-        return code, capsys.readouterr()
-
-    return calling
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -58,13 +41,13 @@ def call(monkeypatch, capsys):
         (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist\n"),
     ],
 )
-def test_the_command_refuses(call, arguments, message):
-    code, output = call(*arguments)
+def test_the_command_refuses(run_tool, arguments, message):
+    code, output = run_tool("demo_app", *arguments)
     assert code == 2
     assert output.err == message
 
 
-def test_the_command_serves_what_it_is_given(call, arguments, monkeypatch):
+def test_the_command_serves_what_it_is_given(run_tool, arguments, monkeypatch):
     gradio, httpx = pytest.importorskip("gradio"), pytest.importorskip("httpx")
     served = []
 
@@ -75,7 +58,7 @@ def test_the_command_serves_what_it_is_given(call, arguments, monkeypatch):
 
     monkeypatch.setattr(gradio.Blocks, "block_thread", block)
     given = [word for task in ("retrieval", "caption") for word in (f"--{task}", *arguments[task])]
-    code, output = call(*given)
+    code, output = run_tool("demo_app", *given)
     assert code == 0
     assert re.search(r"^page at http://127\.0\.0\.1:\d+/$", output.out, re.MULTILINE)
     assert served == [200, "Captioning", "Retrieval"]

@@ -1,7 +1,5 @@
 """The step of pretraining that is measured: what is in it, and that all who take part compute the same."""
 
-import runpy
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +15,6 @@ from mmbeit3.benchmark.settings import Settings
 from mmbeit3.benchmark.suites import SUITES
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import BEiT3
-from tests.paths import ROOT
 
 SETTINGS = Settings().for_check()
 SIDE = 64
@@ -159,8 +156,7 @@ def test_batch_is_checked_and_named():
     assert "7 images + 7 texts + 7 pairs" in found.name
 
 
-def test_batch_is_an_option_of_the_command(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tools/benchmark.py", "pretrain-step", "--batch", "-1"])
-    with pytest.raises(SystemExit):
-        runpy.run_path(str(ROOT / "tools" / "benchmark.py"), run_name="__main__")
-    assert "error: a batch of -1: give at least one" in capsys.readouterr().err
+def test_batch_is_an_option_of_the_command(run_tool):
+    code, output = run_tool("benchmark", "pretrain-step", "--batch", "-1")
+    assert code == 2
+    assert "error: a batch of -1: give at least one" in output.err

@@ -38,6 +38,10 @@ def place(tmp_path_factory):
         (["model.network.arch.vocab_size=16"], "more than the 16 rows of the model's word table"),
         (["train_dataloader.dataset.image_size=100"], "no grid of patches of 16"),
         (["train_dataloader.dataset.patch_size=32"], "the model's are 16"),
+        (
+            ["train_dataloader.dataset.streams.texts.masking.max_length=63"],
+            "'texts' has texts of up to 63 tokens, more than the 62",
+        ),
         (["train_dataloader.dataset.tokenizer=none.spm"], "'none.spm' cannot be read"),
         (["train_dataloader.dataset.streams.images.paths=empty"], "no image (jpg"),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),

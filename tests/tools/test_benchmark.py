@@ -1,33 +1,19 @@
 """The benchmark command in its quick form: everything is run and written, no time is judged."""
 
 import json
-import runpy
-import sys
 
 import cv2
 import pytest
 import torch
 
-from tests.paths import ROOT
-
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
+def call(monkeypatch, run_tool, tmp_path):
     """Call the tool; returns its exit status and what it wrote."""
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
 
-    def calling(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tools/benchmark.py", *arguments])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "tools" / "benchmark.py"), run_name="__main__")
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return code, capsys.readouterr()
-
-    yield calling
+    yield lambda *arguments: run_tool("benchmark", *arguments)
     torch.set_num_threads(threads)
 
 

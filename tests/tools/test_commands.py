@@ -1,8 +1,6 @@
 """The commands, as they are called: bad input ends in one line that names what and where, and a non-zero exit."""
 
 import json
-import runpy
-import sys
 
 import cv2
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from tests.paths import ROOT
+from tests.tools.calls import refused
 
 CONFIG = str(ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py")
 
@@ -41,31 +40,6 @@ def image(folder):
     return str(path)
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Call a tool; returns its exit status and what it wrote to stderr."""
-
-    def calling(tool, *arguments):
-        monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
-        except SystemExit as end:
-            return end.code or 0, capsys.readouterr().err
-        return 0, capsys.readouterr().err
-
-    return calling
-
-
-def refused(result, *parts):
-    """The command's last word is the one line of its error."""
-    code, stderr = result
-    assert code == 2
-    assert stderr.startswith("error: ")
-    assert stderr.count("\n") == 1
-    assert all(part in stderr for part in parts), stderr
-
-
 def test_missing_data(call, folder):
     refused(call("train", CONFIG), "train_dataloader: data folder 'data/shapes'", "set data_root")
 
@@ -90,6 +64,18 @@ def test_heads_for_another_number_of_classes(call, data):
 
 def test_unknown_architecture(call, data):
     refused(call("train", CONFIG, "--cfg-options", "model.backbone.vit.arch=huge"), "'huge'", "tiny, base, large, giant")
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("val_evaluator.metrik=bbox", "unexpected keyword argument 'metrik'"),
+        ("val_dataloader.dataset.type=CocoDatset", "CocoDatset is not in"),
+        ("train_dataloader.sampler.type=Sampler", "Sampler"),
+    ],
+)
+def test_parts_that_training_would_come_to_later(call, data, option, reason):
+    refused(call("train", CONFIG, "--cfg-options", option), "the config cannot be built", reason)
 
 
 def test_config_that_is_missing_or_broken(call, folder):

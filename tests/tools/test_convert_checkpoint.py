@@ -6,9 +6,7 @@ import torch
 from mmbeit3.checkpoint import LAYOUTS, load_checkpoint, read_state_dict
 from mmbeit3.models.beit3 import BEiT3
 from tests.goldens import ARCH
-from tests.tools.calls import call, refused
-
-__all__ = ["call"]
+from tests.tools.calls import refused
 
 
 @pytest.fixture

@@ -1,35 +1,22 @@
 """The command, as it is called."""
 
-import runpy
-import sys
-
 import pytest
 
 from tests.downloads.conftest import home, server  # noqa: F401
 from tests.downloads.server import Served
 from tests.downloads.test_faults import saved
-from tests.paths import ROOT
 from tests.zoo.made import make_index, spm
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, server, home, tmp_path):  # noqa: F811
+def call(monkeypatch, run_tool, server, home, tmp_path):  # noqa: F811
     """Call the tool with an index of two files; returns its exit status and what it wrote."""
     root = make_index(tmp_path / "index", server.address)
     monkeypatch.setattr("mmbeit3.zoo.index.path_of", lambda name: root / name)
     server.files = {"/full.pth": Served(saved(0)[0]), "/words.spm": Served(spm())}
     monkeypatch.chdir(tmp_path)
 
-    def calling(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tools/download.py", *arguments])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "tools" / "download.py"), run_name="__main__")
-        except SystemExit as end:
-            return end.code or 0, capsys.readouterr()
-        return 0, capsys.readouterr()
-
-    return calling
+    return lambda *arguments: run_tool("download", *arguments)
 
 
 def test_downloads_and_lists(call, home, tmp_path, server):  # noqa: F811

@@ -11,9 +11,7 @@ from safetensors.torch import load_file
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.models.backbones import BEiT3Vision
 from tests.goldens import ARCH
-from tests.tools.calls import call, refused
-
-__all__ = ["call"]
+from tests.tools.calls import refused
 
 
 @pytest.fixture

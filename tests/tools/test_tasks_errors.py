@@ -4,7 +4,6 @@ import importlib.machinery
 import itertools
 import json
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -90,18 +89,11 @@ def arguments(tool, task, *options, checkpoint=None):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
+def call(run_tool):
     """Call a command for a task; returns its exit status, and what it wrote to stderr and to stdout."""
 
     def calling(tool, task, *options, **kwargs):
-        monkeypatch.setattr(sys, "argv", [tool, *arguments(tool, task, *options, **kwargs)])
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        output = capsys.readouterr()
+        code, output = run_tool(tool, *arguments(tool, task, *options, **kwargs))
         return code, output.err, output.out
 
     return calling

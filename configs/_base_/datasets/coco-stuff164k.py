@@ -1,4 +1,4 @@
-# COCOStuffDataset at crops of 512 in mmseg's usual folders and augmentation; other crops replace the pipelines, see _base_/crops.
+# COCOStuffDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops replace the pipelines.
 data_root = "data/coco_stuff164k"
 crop_size = (512, 512)
 train_pipeline = [

@@ -1,6 +1,6 @@
 # Mask2Former (arXiv 2112.01527) for semantic segmentation around four feature maps. Widths as in its own ADE20K recipe (256
-# channels, 100 queries); the large recipes of ViT-Adapter widen it to 1024, see mask2former_seg_1024.py. The backbone is named
-# by the configs that inherit this.
+# channels, 100 queries); configs after ViT-Adapter's large recipes widen it to 1024. The backbone is named by the configs that
+# inherit this.
 num_classes = 150
 width = 256
 attention = dict(embed_dims=width, num_heads=8, dropout=0.0, batch_first=True)

@@ -1,4 +1,4 @@
-"""The models that an index names, in OpenMMLab's schema: ``model-index.yml`` and what it imports."""
+"""The models that any index names, the zoo's or a user's: what it imports, and weights that are files, are no downloads."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
-import yaml
-
 from mmbeit3.errors import UserError
+from mmbeit3.zoo.schema import Section
 
 __all__ = ["Entry", "choose", "read_index"]
 
@@ -93,42 +91,27 @@ def choose(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
     return [entry for entry in entries if entry.name in chosen]
 
 
-def _models(path: Path) -> Iterator[tuple[Mapping[str, Any], Path]]:
-    if not path.is_file():
-        raise UserError(f"index '{path}' does not exist")
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise UserError(f"index '{path}' is no YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, Mapping) or not content.keys() & {"Models", "Import"}:
-        raise UserError(f"index '{path}' names no models: it needs 'Models' or 'Import'")
-    for model in content.get("Models") or ():
+def _models(path: Path) -> Iterator[tuple[Section, Path]]:
+    index = Section.of_file(path)
+    models, imports = index.parts("Models"), index.texts("Import")
+    if not models and not imports:
+        raise UserError(f"{index.where} names no models: it needs 'Models' or 'Import'")
+    for model in models:
         yield model, path
-    for imported in content.get("Import") or ():
-        yield from _models(path.parent / str(imported))
+    for imported in imports:
+        yield from _models(path.parent / imported)
 
 
-def _entry(model: Mapping[str, Any], file: Path) -> Entry:
-    try:
-        published: dict[str, dict[str, float]] = {}
-        for result in model.get("Results") or ():
-            for name, value in (result.get("Metrics") or {}).items():
-                published.setdefault(str(name), {})[str(result["Dataset"])] = float(value)
-        weights = model.get("Weights")
-        if weights is not None and urlparse(str(weights)).scheme not in ("http", "https"):
-            weights = str(_find(str(weights), file))
-        return Entry(
-            name=str(model["Name"]),
-            config=_find(str(model["Config"]), file),
-            weights=weights,
-            published=published,
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        named = model.get("Name", "without a name") if isinstance(model, Mapping) else repr(model)
-        raise UserError(
-            f"index '{file}': model {named} does not follow the schema ({type(error).__name__}: {error}): it needs Name, "
-            "Config, Weights and Results"
-        ) from error
+def _entry(model: Section, file: Path) -> Entry:
+    published: dict[str, dict[str, float]] = {}
+    for result in model.parts("Results"):
+        for name, value in result.part("Metrics").numbers():
+            published.setdefault(name, {})[result.get("Dataset", str, needed=True)] = value
+    weights = model.get("Weights", str)
+    if weights is not None and urlparse(weights).scheme not in ("http", "https"):
+        weights = str(_find(weights, file))
+    name, config = model.get("Name", str, needed=True), model.get("Config", str, needed=True)
+    return Entry(name, _find(config, file), weights, published)
 
 
 def _find(path: str, file: Path) -> Path:

@@ -17,12 +17,11 @@ from mmengine.device import get_device
 from torch import Tensor
 
 from mmbeit3 import __version__
-from mmbeit3.apis.runner import build_runner
+from mmbeit3.apis.runner import build_runner, load_trained
 from mmbeit3.benchmark.machine import describe
 from mmbeit3.benchmark.memory import peak_of_step
 from mmbeit3.benchmark.scores.jobs import Job
 from mmbeit3.benchmark.scores.names import find_score
-from mmbeit3.checkpoint import load_checkpoint, load_weights, read_state_dict
 from mmbeit3.errors import UserError
 
 __all__ = ["evaluate", "evaluate_apart"]
@@ -55,7 +54,7 @@ def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
         UserError: if config, weights or data cannot be used, or nothing was scored.
     """
     runner = build_runner(job.config(work_dir), ("test",))
-    _fill(runner.model, weights)
+    load_trained(runner.model, weights)
     device = torch.device(get_device())
     found: dict[str, Any] = {}
 
@@ -109,25 +108,6 @@ def evaluate_apart(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
 def _plain(job: Job) -> dict[str, Any]:
     entry = {**vars(job.entry), "config": str(job.entry.config)}
     return {**vars(job), "entry": entry, "options": dict(job.options)}
-
-
-def _fill(model: Any, path: Path) -> None:
-    """Load a file of the whole model's own names, or of any layout that is known of its network.
-
-    Raises:
-        UserError: if it does not fit, or something is missing.
-    """
-    while hasattr(model, "module"):
-        model = model.module
-    if not hasattr(model, "network") or set(model.state_dict()) == set(read_state_dict(path)):
-        load_weights(model, path)
-        return
-    report = load_checkpoint(model.network, path)
-    if report.missing:
-        raise UserError(
-            f"checkpoint '{path}' is not of this model: it lacks {len(report.missing)} of its tensors, such as "
-            f"{report.missing[0]}"
-        )
 
 
 def _is_number(value: Any) -> bool:

@@ -62,13 +62,19 @@ def test_choose():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("Models: [", "is no YAML"),
-        ("- a", "names no models"),
-        ("Models: [{Name: a}]", r"model a does not follow the schema \(KeyError"),
-        ("Models: [5]", "model 5 does not follow"),
-        ("Models: [{Name: a, Config: c, Results: [{Dataset: d, Metrics: {mIoU: high}}]}]", "model a does not follow"),
+        ("Models: [", r"index.yml' cannot be read \("),
+        ("- a", r"index.yml' is no mapping"),
+        ("Collections: []", "names no models"),
+        ("Models: [{Name: a}]", r"index.yml', Models a lacks 'Config'"),
+        ("Models: [{Config: a}]", r"index.yml', Models 0 lacks 'Name'"),
+        ("Models: [5]", r"index.yml', Models 0 is no mapping"),
+        ("Models: [{Name: a, Config: c, Results: [{Metrics: {mIoU: 1}}]}]", "Results 0 lacks 'Dataset'"),
+        (
+            "Models: [{Name: a, Config: c, Results: [{Dataset: d, Metrics: {mIoU: high}}]}]",
+            "'mIoU' must be a number, got 'high'",
+        ),
         ("Models: [{Name: a, Config: c}, {Name: a, Config: d}]", "more than one model named a"),
-        ("Import: [none.yml]", r"none.yml' does not exist"),
+        ("Import: [none.yml]", r"none.yml' cannot be read"),
     ],
 )
 def test_what_is_no_index(tmp_path, content, message):
