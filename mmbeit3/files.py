@@ -1,7 +1,8 @@
-"""The folder of this package's own files, and writing files that are never there by half."""
+"""The folder of this package's own files, files' hashes, and writing files that are never there by half."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,13 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "cache_home", "write_atomically"]
+__all__ = ["atomic_file", "cache_home", "hash_file", "write_atomically"]
 
 
 def cache_home() -> Path:
     """The folder for what is kept between runs: ``$MMBEIT3_HOME``, else ``mmbeit3`` in the user's cache."""
     home = os.environ.get("MMBEIT3_HOME")
     return Path(home).expanduser() if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmbeit3"
+
+
+def hash_file(path: str | Path, name: str = "sha256") -> str:
+    """A file's hash, hexadecimal, by its name in hashlib."""
+    digest = hashlib.new(name)
+    with Path(path).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

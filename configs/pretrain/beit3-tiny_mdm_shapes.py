@@ -9,11 +9,11 @@ max_length = 62  # as many positions as the tiny model has
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(
     images=dict(paths=data + "train2017", batch=2, masking=image_masking),
-    texts=dict(paths=data + "texts_train.txt", batch=10, masking=dict(max_length=max_length)),
+    texts=dict(paths=data + "texts_train.txt", batch=8, masking=dict(max_length=max_length)),
     # Whole images as they are: crops and flips would change how many there are, and what is left of what.
     pairs=dict(
         paths=data + "pairs_train.jsonl",
-        batch=9,
+        batch=11,
         view=dict(least_share=1.0, jitter=0.0, flip=0.0),
         masking=dict(image_ratio=0.25, least_block=4, text_ratio=0.5, max_length=max_length),
     ),

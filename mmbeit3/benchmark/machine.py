@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -14,20 +13,11 @@ from torch import Tensor
 
 from mmbeit3.benchmark.settings import usable_cores
 from mmbeit3.benchmark.timing import synchronizer
+from mmbeit3.versions import find_installed
 
 __all__ = ["describe", "matrix_peak", "memory_bandwidth"]
 
-_PACKAGES = {
-    "torch": ("torch",),
-    "timm": ("timm",),
-    "mmcv": ("onedl-mmcv", "mmcv"),
-    "mmdet": ("onedl-mmdetection", "mmdet"),
-    "torchscale": ("torchscale",),
-    "fairscale": ("fairscale",),
-    "transformers": ("transformers",),
-    "triton": ("triton",),
-}
-"""Import names and the distributions that may hold them, the maintained forks first."""
+_PACKAGES = ("torch", "timm", "mmcv", "mmdet", "torchscale", "fairscale", "transformers", "triton")
 
 
 def describe(device: torch.device) -> dict[str, str]:
@@ -48,7 +38,7 @@ def describe(device: torch.device) -> dict[str, str]:
         facts["float32 matrix products"] = torch.get_float32_matmul_precision()
     facts["system"] = f"{platform.system()} {platform.release()}"
     facts["Python"] = platform.python_version()
-    return facts | {name: _version(distributions) for name, distributions in _PACKAGES.items()}
+    return facts | {name: _version(name) for name in _PACKAGES}
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype, sizes: Sequence[int] | None = None, seconds: float = 1.0) -> float:
@@ -130,10 +120,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(distributions: Sequence[str]) -> str:
-    for name in distributions:
-        try:
-            return version(name) if name == distributions[-1] else f"{version(name)} ({name})"
-        except PackageNotFoundError:
-            continue
-    return "not installed"
+def _version(package: str) -> str:
+    found = find_installed(package)
+    if found is None:
+        return "not installed"
+    return found.version if found.distribution == package else f"{found.version} ({found.distribution})"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -17,11 +15,12 @@ from mmbeit3.checkpoint.naming import one_line
 from mmbeit3.checkpoint.reading import read_lazily, read_notes
 from mmbeit3.checkpoint.writing import write_safetensors
 from mmbeit3.errors import UserError
-from mmbeit3.files import write_atomically
+from mmbeit3.files import hash_file, write_atomically
+from mmbeit3.versions import find_installed
 
 __all__ = ["last_scores", "publish"]
 
-_PACKAGES = ("timm", "onedl-mmengine", "mmengine", "onedl-mmdetection", "mmdet", "onedl-mmsegmentation", "mmsegmentation")
+_PACKAGES = ("timm", "mmengine", "mmdet", "mmseg")
 
 
 def publish(
@@ -60,7 +59,7 @@ def publish(
     metadata = {"layout": layout.name if layout else "unknown", "mmbeit3_version": mmbeit3.__version__}
     unnamed = folder / f"{name}.safetensors"
     write_safetensors(tensors, unnamed, metadata, allow_nonfinite)
-    digest = sha256(unnamed)
+    digest = hash_file(unnamed)
     path = unnamed.replace(folder / f"{name}-{digest[:8]}.safetensors")
     parameters = sum(tensor.shape.numel() for tensor in tensors.values() if tensor.dtype.is_floating_point)
     facts = {
@@ -75,15 +74,6 @@ def publish(
     }
     write_atomically(folder / "README.md", _card(name, path.name, facts, scores, config).encode())
     return path
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def last_scores(work_dir: str | Path) -> dict[str, float]:
@@ -115,12 +105,7 @@ def _training(source: str | Path) -> dict[str, str | int | float]:
 
 def _versions() -> dict[str, str]:
     versions = {"mmbeit3": mmbeit3.__version__, "Python": platform.python_version(), "PyTorch": torch.__version__}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return versions | {found.distribution: found.version for package in _PACKAGES if (found := find_installed(package))}
 
 
 def _card(

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 
-__all__ = ["hash_file", "place_of_record", "read_record", "write_record"]
-
-
-def hash_file(path: Path, name: str = "sha256") -> str:
-    """A file's hash, hexadecimal, by its name in hashlib."""
-    digest = hashlib.new(name)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+__all__ = ["place_of_record", "read_record", "write_record"]
 
 
 def place_of_record(path: Path) -> Path:

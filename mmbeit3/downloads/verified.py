@@ -15,9 +15,10 @@ from mmbeit3.downloads.connection import RefusedError, SpoiledError, check_addre
 from mmbeit3.downloads.part import Part
 from mmbeit3.downloads.places import is_offline, place_of
 from mmbeit3.downloads.progress import DownloadBar
-from mmbeit3.downloads.record import hash_file, place_of_record, read_record, write_record
+from mmbeit3.downloads.record import place_of_record, read_record, write_record
 from mmbeit3.downloads.transfer import Patience, transfer
 from mmbeit3.errors import UserError
+from mmbeit3.files import hash_file
 
 __all__ = ["download"]
 

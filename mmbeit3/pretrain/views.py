@@ -60,7 +60,7 @@ class RandomView:
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor:
         """Draw a view (3, size, size), uint8, of an image (H, W, 3), uint8 RGB."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
-        # torchvision draws from the global generator. (torch.manual_seed would see to GPUs as well, which takes longer than the view.)
+        # torchvision draws from the global generator. torch.manual_seed sees to GPUs too, which takes longer than the view.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(rng.integers(2**63)))
             return self.steps(pixels)

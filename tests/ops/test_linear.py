@@ -1,10 +1,14 @@
 """Linear layers by oneDNN against PyTorch's."""
 
+import importlib
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from mmbeit3.ops import Linear, linear, replace_linears
+
+module = importlib.import_module("mmbeit3.ops.linear")  # the package has a function of that name
 
 
 @pytest.fixture(params=["onednn", "torch"])
@@ -55,6 +59,32 @@ def test_unknown_choice(monkeypatch):
     monkeypatch.setenv("MMBEIT3_LINEAR", "mkl")
     with pytest.raises(ValueError, match="MMBEIT3_LINEAR must be one of onednn, torch"):
         linear(torch.randn(40, 8), torch.randn(4, 8))
+
+
+@pytest.mark.parametrize(
+    ("processor", "inference", "training"),
+    [
+        (("AuthenticAMD", 26), True, True),  # Zen 5
+        (("AuthenticAMD", 25), True, False),  # Zen 4
+        (("GenuineIntel", 6), False, False),
+        (("", 0), False, False),
+    ],
+)
+def test_which_is_faster(processor, inference, training, monkeypatch):
+    monkeypatch.delenv("MMBEIT3_LINEAR", raising=False)
+    monkeypatch.setattr(module, "_possible", lambda: True)
+    monkeypatch.setattr(module, "_processor", lambda: processor)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert module._onednn_is_faster(training=False) == inference
+    assert module._onednn_is_faster(training=True) == training
+
+
+def test_without_avx512(monkeypatch):
+    monkeypatch.delenv("MMBEIT3_LINEAR", raising=False)
+    monkeypatch.setattr(module, "_processor", lambda: ("AuthenticAMD", 25))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not module._onednn_is_faster(training=False)
 
 
 def test_registered_as_it_should_be():

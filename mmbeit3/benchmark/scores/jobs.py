@@ -16,7 +16,7 @@ from mmbeit3.benchmark.scores.entries import Entry
 from mmbeit3.benchmark.scores.record import Record
 from mmbeit3.errors import UserError
 
-__all__ = ["Job", "hash_config", "hash_file", "read_roots", "root_of"]
+__all__ = ["Job", "hash_config", "read_roots", "root_of"]
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,6 @@ def hash_config(path: str | Path, options: Mapping[str, Any]) -> str:
     """SHA-256 of what a config says once its bases and options are in it; in hexadecimals."""
     content = read_config(path, options, "").to_dict()
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
-
-
-def hash_file(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimals."""
-    with Path(path).open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_roots(arguments: Sequence[str]) -> dict[str | None, str]:

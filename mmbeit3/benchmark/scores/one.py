@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,11 @@ from mmbeit3.benchmark.memory import peak_of_step
 from mmbeit3.benchmark.scores.jobs import Job
 from mmbeit3.benchmark.scores.names import find_score
 from mmbeit3.errors import UserError
+from mmbeit3.versions import find_installed
 
 __all__ = ["evaluate", "evaluate_apart"]
 
-_PACKAGES = {
-    "torch": ("torch",),
-    "torchvision": ("torchvision",),
-    "timm": ("timm",),
-    "mmengine": ("onedl-mmengine", "mmengine"),
-    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
-    "mmdet": ("onedl-mmdetection", "mmdet"),
-    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
-    "mmpretrain": ("onedl-mmpretrain", "mmpretrain"),
-}
-"""Import names and the distributions that may hold them, the maintained forks first."""
+_PACKAGES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain")
 
 
 def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
@@ -118,7 +108,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _versions() -> dict[str, str]:
-    versions = {name: found for name, names in _PACKAGES.items() if (found := _version(names))}
+    versions = {name: found.version for name in _PACKAGES if (found := find_installed(name))}
     versions["mmbeit3"] = __version__
     root = Path(__file__).resolve().parents[3]
     if (root / ".git").exists():
@@ -126,12 +116,3 @@ def _versions() -> dict[str, str]:
         if done.returncode == 0:
             versions["commit"] = done.stdout.strip()
     return versions
-
-
-def _version(names: tuple[str, ...]) -> str:
-    for name in names:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return ""

@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from mmbeit3.benchmark.scores.jobs import Job, hash_config, hash_file
+from mmbeit3.benchmark.scores.jobs import Job, hash_config
 from mmbeit3.benchmark.scores.journal import Journal
 from mmbeit3.benchmark.scores.record import Record
 from mmbeit3.benchmark.scores.weights import find_weights
 from mmbeit3.errors import UserError
+from mmbeit3.files import hash_file
 
 __all__ = ["run_jobs"]
 

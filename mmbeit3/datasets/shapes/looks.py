@@ -48,5 +48,5 @@ def sides(single: Mapping[str, SceneObject]) -> Iterator[tuple[str, str, str, bo
 
 def offset(item: SceneObject, there: SceneObject) -> np.ndarray:
     """From the second one's centre to the first one's, (x, y), in shares of the image's side."""
-    y, x = (np.argwhere(item.mask).mean(axis=0) - np.argwhere(there.mask).mean(axis=0)) / item.mask.shape
+    y, x = (item.centre - there.centre) / item.mask.shape
     return np.array([x, y])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -57,6 +58,11 @@ class SceneObject:
     name: str
     mask: np.ndarray
     crowd: bool = False
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """Mean (y, x) in pixels of what can be seen of it; kept, so it is for scenes that are finished."""
+        return np.argwhere(self.mask).mean(axis=0)
 
 
 @dataclass

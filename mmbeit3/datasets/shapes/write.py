@@ -171,8 +171,9 @@ def _box(mask: np.ndarray) -> list[int]:
 def _segmentation(mask: np.ndarray, crowd: bool) -> list[list[float]] | dict[str, Any]:
     """Polygons where they can say it; run lengths for crowds and for masks with holes, which polygons cannot have."""
     # Contours run through pixel centres; on a finer raster they come close to the pixels' outlines, which COCO wants.
-    fine = np.kron(mask.astype(np.uint8), np.ones((_FINER, _FINER), np.uint8))
-    contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    x, y, width, height = _box(mask)
+    fine = mask[y : y + height, x : x + width].astype(np.uint8).repeat(_FINER, axis=0).repeat(_FINER, axis=1)
+    contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(_FINER * x, _FINER * y))
     has_hole = hierarchy is not None and (hierarchy[0, :, 3] >= 0).any()
     if crowd or has_hole:
         return {"counts": _run_lengths(mask), "size": list(mask.shape)}
