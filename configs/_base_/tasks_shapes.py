@@ -1,7 +1,7 @@
 # What the tiny configs of the tasks share: from what tools/pretrain_demo.py pretrains on the same images and vocabulary, on two CPU
 # cores. Numbers are ours.
 _base_ = "./tasks.py"
-pretrained = "work_dirs/pretrain-demo/pretraining/iter_2000.pth"
+pretrained = "work_dirs/pretrain-demo/pretraining/iter_1800.pth"
 shapes = "data/shapes-plain"
 arch = dict(base="tiny", image_size=128, vocab_size=208, init="magneto")
 optim_wrapper = dict(

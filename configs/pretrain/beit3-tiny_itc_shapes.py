@@ -2,7 +2,7 @@
 # the paper's are ours.
 _base_ = "../_base_/contrastive.py"
 data = "data/shapes-plain/"
-pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_2000.pth"
+pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_1800.pth"
 image_size, patch_size = 128, 16
 # Whole images as they are: crops and flips would change how many there are, and what is left of what.
 view = dict(least_share=1.0, flip=0.0)

@@ -36,7 +36,7 @@ train_dataloader = dict(
     num_workers=1,
     dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=data + "texts.spm", streams=streams),
 )
-max_iters = 2000
+max_iters = 1800
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     _delete_=True,
@@ -52,7 +52,7 @@ param_scheduler = [
 ]
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=500, max_keep_ckpts=2),
+    checkpoint=dict(interval=600, max_keep_ckpts=2),
     filled_in=dict(type="mmbeit3.FilledInHook", interval=100),
 )
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

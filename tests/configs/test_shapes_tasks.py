@@ -40,7 +40,7 @@ def test_trains_and_shows_examples(path, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     key, show, sign = TASKS[path]
     cfg = Config.fromfile(ROOT / "configs" / path)
-    assert cfg.model.init_cfg.checkpoint == "work_dirs/pretrain-demo/pretraining/iter_2000.pth"
+    assert cfg.model.init_cfg.checkpoint == "work_dirs/pretrain-demo/pretraining/iter_1800.pth"
     size = cfg.model.network.arch.image_size
     cfg.model.init_cfg.checkpoint = "pretrained.pth"
     cfg.model.network.arch = {**ARCH, "image_size": size}

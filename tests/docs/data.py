@@ -17,7 +17,7 @@ from tests.paths import ROOT
 
 SIZES = {"train": 8, "val": 8}
 PETS = {"circle": "cat", "square": "dog"}
-PRETRAINED = Path("work_dirs/pretrain-demo/pretraining/iter_2000.pth")
+PRETRAINED = Path("work_dirs/pretrain-demo/pretraining/iter_1800.pth")
 
 
 def lay_out(folder: Path) -> Path:

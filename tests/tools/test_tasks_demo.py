@@ -6,7 +6,7 @@ def test_missing_weights_are_named_before_anything_is_made(tmp_path, monkeypatch
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     code, output = run_tool("tasks_demo", "--tasks", "vqa")
     assert code == 2
-    assert output.err.startswith("error: pretrained weights 'work_dirs/pretrain-demo/pretraining/iter_2000.pth' do not exist")
+    assert output.err.startswith("error: pretrained weights 'work_dirs/pretrain-demo/pretraining/iter_1800.pth' do not exist")
     assert "make pretrain-demo" in output.err
     assert output.err.count("\n") == 1
     assert not (tmp_path / "data").exists()
