@@ -17,7 +17,9 @@ pytest.importorskip("sentencepiece")
 
 # Those of shapes have recipes of their own.
 OFFICIAL = [path for path in TASKS if "shapes" not in path]
-RELEASED = "https://github.com/addf400/files/releases/download/beit3/beit3_{}_patch16_224.pth"
+RELEASED = "https://github.com/addf400/files/releases/download/beit3/beit3_{}{}_patch16_224.pth"
+# After contrastive tuning, or more pretraining on COCO and Visual Genome.
+KINDS = {"retrieval": "_itc", "768x768": "_indomain"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,8 @@ def test_builds_and_fits_together(path, files):
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     arch = cfg.model.network.arch
     if arch != "giant":
-        assert cfg.model.init_cfg.checkpoint == RELEASED.format(arch if "retrieval" not in path else f"{arch}_itc")
+        kind = next((kind for part, kind in KINDS.items() if part in path), "")
+        assert cfg.model.init_cfg.checkpoint == RELEASED.format(arch, kind)
     init_default_scope(cfg.default_scope)
     with torch.device("meta"):
         model = MODELS.build(cfg.model)

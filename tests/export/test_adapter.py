@@ -22,3 +22,12 @@ def test_equals_the_backbone_at_any_size(traced, to):
     for difference in compare(model, FORMATS[to].load(FORMATS[to].serialize(program, None)), SIZES):
         assert max(difference.largest) < 1e-4, difference
         assert max(difference.values) < 100
+
+
+@pytest.mark.slow
+def test_patches_beside_the_adapters_grids():
+    """The giant's 14 pixels, which are too many weights for an ONNX file."""
+    model = adapter({**ARCH, "num_layers": 1, "patch_size": 14, "image_size": 56})
+    form = FORMATS["torch"]
+    for difference in compare(model, form.load(form.serialize(trace(model, (96, 118)), None)), SIZES):
+        assert max(difference.largest) < 1e-4, difference

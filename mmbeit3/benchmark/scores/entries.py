@@ -92,6 +92,8 @@ def choose(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
 
 
 def _models(path: Path) -> Iterator[tuple[Section, Path]]:
+    if not path.is_file():
+        raise UserError(f"index '{path}' does not exist")
     index = Section.of_file(path)
     models, imports = index.parts("Models"), index.texts("Import")
     if not models and not imports:

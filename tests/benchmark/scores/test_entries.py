@@ -74,7 +74,7 @@ def test_choose():
             "'mIoU' must be a number, got 'high'",
         ),
         ("Models: [{Name: a, Config: c}, {Name: a, Config: d}]", "more than one model named a"),
-        ("Import: [none.yml]", r"none.yml' cannot be read"),
+        ("Import: [none.yml]", r"none.yml' does not exist"),
     ],
 )
 def test_what_is_no_index(tmp_path, content, message):
