@@ -2,8 +2,8 @@
 
 PyTorch multiplies float32 matrices by MKL, which takes its AVX2 code on processors not of Intel's make, also where they have
 AVX-512. oneDNN, which PyTorch brings as well, goes by what the processor can: 1.8 to 2.6 times as fast on an AMD EPYC (Zen 5).
-Zen 4 has the instructions but works them off in halves: oneDNN gains 10% forward there and loses up to 40% in the gradients of
-weights, so it is for inference alone.
+Zen 4 has the instructions but works them off in halves: there oneDNN gains some 10% in large products, and loses up to 40% in
+small ones and in the gradients of weights, which are left to MKL.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ __all__ = ["Linear", "linear", "replace_linears"]
 _VARIABLE = "MMBEIT3_LINEAR"
 _CHOICES = ("onednn", "torch")
 _LEAST_ROWS = 16
+_LEAST_PRODUCTS = 2 * 10**8
+"""Multiplications that a layer must have for oneDNN where it gains little; below, what calls it takes longer."""
 
 
 class Linear(nn.Linear):
@@ -70,7 +72,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and input.dtype == weight.dtype == torch.float32
         and input.numel() >= _LEAST_ROWS * input.shape[-1]
         and not torch.is_autocast_enabled("cpu")
-        and _onednn_is_faster(torch.is_grad_enabled())
+        and _onednn_is_faster()
+        and not (_onednn_gains_little() and input.numel() * weight.shape[0] < _LEAST_PRODUCTS)
     ):
         # Rows alone, since an operator's output that is a view could not be written to, as by ReLU in place.
         rows = torch.ops.mmbeit3.linear(input.reshape(-1, input.shape[-1]), weight, bias)
@@ -79,10 +82,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 @torch.compiler.assume_constant_result
-def _onednn_is_faster(training: bool) -> bool:
+def _onednn_is_faster() -> bool:
     choice = os.environ.get(_VARIABLE)
     if choice is None:
-        return _possible() and _half_used_by_mkl() and not (training and _works_in_halves())
+        return _possible() and _half_used_by_mkl()
     if choice not in _CHOICES:
         raise ValueError(f"{_VARIABLE} must be one of {', '.join(_CHOICES)}, got '{choice}'")
     if choice == "onednn" and not _possible():
@@ -101,10 +104,11 @@ def _half_used_by_mkl() -> bool:
     return _processor()[0] not in ("", "GenuineIntel")
 
 
-def _works_in_halves() -> bool:
-    """Whether 512-bit operations take a processor twice as long as 256-bit ones: AMD's before family 26, which is Zen 5."""
+@torch.compiler.assume_constant_result
+def _onednn_gains_little() -> bool:
+    """Whether 512-bit operations take the processor twice as long as 256-bit ones: AMD's before family 26, which is Zen 5."""
     maker, family = _processor()
-    return maker == "AuthenticAMD" and family < 26
+    return os.environ.get(_VARIABLE) is None and maker == "AuthenticAMD" and family < 26
 
 
 @cache
@@ -132,12 +136,18 @@ def _setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa
     ctx.has_bias = bias is not None
 
 
+def _by_weight(grad: Tensor, input: Tensor) -> Tensor:
+    if _onednn_gains_little():
+        return grad.t() @ input
+    return linear(grad.t(), input.t())
+
+
 def _backward(ctx, grad):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     input, weight = ctx.saved_tensors
     by_input, by_weight, by_bias = ctx.needs_input_grad
     return (
         linear(grad, weight.t()) if by_input else None,
-        linear(grad.t(), input.t()) if by_weight else None,
+        _by_weight(grad, input) if by_weight else None,
         grad.sum(0) if by_bias and ctx.has_bias else None,
     )
 

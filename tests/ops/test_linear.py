@@ -33,6 +33,21 @@ def test_values_and_gradients(shape, bias):
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("processor", [("AuthenticAMD", 25), ("AuthenticAMD", 26)])
+def test_gradients_of_a_large_layer(processor, monkeypatch):
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of PyTorch has no oneDNN")
+    monkeypatch.delenv("MMBEIT3_LINEAR", raising=False)
+    monkeypatch.setattr(module, "_half_used_by_mkl", lambda: True)
+    monkeypatch.setattr(module, "_processor", lambda: processor)
+    leaves = [torch.randn(520, 640, requires_grad=True), torch.randn(640, 640, requires_grad=True)]
+    output = linear(*leaves)
+    assert "mmbeit3_linear" in type(output._base.grad_fn if output._base is not None else output.grad_fn).__name__
+    grad = torch.randn_like(output)
+    found = torch.autograd.grad(output, leaves, grad)
+    torch.testing.assert_close(found, torch.autograd.grad(F.linear(*leaves), leaves, grad), atol=1e-3, rtol=1e-4)
+
+
 @pytest.mark.usefixtures("_choice")
 def test_only_what_is_wanted_is_differentiated():
     layer = Linear(8, 4)
@@ -62,29 +77,32 @@ def test_unknown_choice(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("processor", "inference", "training"),
+    ("processor", "faster", "little"),
     [
-        (("AuthenticAMD", 26), True, True),  # Zen 5
-        (("AuthenticAMD", 25), True, False),  # Zen 4
+        (("AuthenticAMD", 26), True, False),  # Zen 5
+        (("AuthenticAMD", 25), True, True),  # Zen 4
         (("GenuineIntel", 6), False, False),
         (("", 0), False, False),
     ],
 )
-def test_which_is_faster(processor, inference, training, monkeypatch):
+def test_which_is_faster(processor, faster, little, monkeypatch):
     monkeypatch.delenv("MMBEIT3_LINEAR", raising=False)
     monkeypatch.setattr(module, "_possible", lambda: True)
     monkeypatch.setattr(module, "_processor", lambda: processor)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert module._onednn_is_faster(training=False) == inference
-    assert module._onednn_is_faster(training=True) == training
+    assert module._onednn_is_faster() == faster
+    assert module._onednn_gains_little() == little
+    monkeypatch.setenv("MMBEIT3_LINEAR", "onednn")
+    assert module._onednn_is_faster()
+    assert not module._onednn_gains_little()
 
 
 def test_without_avx512(monkeypatch):
     monkeypatch.delenv("MMBEIT3_LINEAR", raising=False)
     monkeypatch.setattr(module, "_processor", lambda: ("AuthenticAMD", 25))
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert not module._onednn_is_faster(training=False)
+    assert not module._onednn_is_faster()
 
 
 def test_registered_as_it_should_be():
