@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, read_scores, train_config
+from mmbeit3.apis.demo import detector_options, last_checkpoint, read_scores, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 
@@ -51,20 +51,7 @@ def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pre
     done = folder / "scores.json"
     if done.exists():
         return dict(json.loads(done.read_text()))
-    options: dict[str, object] = {
-        "randomness.seed": seed,
-        "train_cfg.max_epochs": epochs,
-        "train_cfg.val_interval": epochs,
-        "param_scheduler.1.end": epochs,
-        "param_scheduler.1.T_max": epochs,
-    }
-    if start == "pretrained":
-        options |= {
-            "model.backbone.init_cfg.type": "Pretrained",
-            "model.backbone.init_cfg.checkpoint": pretrained,
-            # Weights that know something already change less, the earlier the layer; new ones have nothing to keep.
-            "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
-        }
+    options = {"randomness.seed": seed, **detector_options(epochs, pretrained if start == "pretrained" else None)}
     scores = read_scores(train_config(config, folder, f"{start}, seed {seed}", options))
     write_atomically(done, json.dumps(scores).encode())
     return scores

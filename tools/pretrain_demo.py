@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, make_plain_shapes, read_scores, show_training, train_config
+from mmbeit3.apis.demo import detector_options, last_checkpoint, make_plain_shapes, read_scores, show_training, train_config
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.datasets.shapes import make_shapes_dataset
@@ -109,15 +109,7 @@ def main() -> None:
     sections.append(Section("Masked words", "In brackets what was masked, as the model filled it in.", texts))
     write_report(OUT / "report.html", "mmbeit3: pretraining on shapes", sections)
 
-    start_from = {
-        "model.backbone.init_cfg.type": "Pretrained",
-        "model.backbone.init_cfg.checkpoint": last_checkpoint(pretraining),
-        "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
-        "train_cfg.max_epochs": EPOCHS,
-        "train_cfg.val_interval": EPOCHS,
-        "param_scheduler.1.end": EPOCHS,
-        "param_scheduler.1.T_max": EPOCHS,
-    }
+    start_from = detector_options(EPOCHS, last_checkpoint(pretraining))
     detection = train_config(DETECTION, OUT / "detection", "fine-tuning the detector", start_from)
     found = read_scores(detection)
     print("Mask R-CNN from the pretrained weights: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))

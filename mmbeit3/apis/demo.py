@@ -18,7 +18,7 @@ from mmbeit3.resources import path_of
 from mmbeit3.visualization import Figure
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
-__all__ = ["SCORES", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
+__all__ = ["SCORES", "detector_options", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
 
 SCORES = {
     "coco/bbox_mAP": "box AP",
@@ -46,6 +46,29 @@ def make_plain_shapes() -> Path:
         # Pieces of a unigram model would leave most of so few words in bits.
         train_text_tokenizer(texts, vocabulary, 200, model_type="bpe")
     return folder
+
+
+def detector_options(epochs: int, pretrained: Path | None = None) -> dict[str, object]:
+    """What to change in the shapes detector's config for another budget, and to start it from pretrained weights.
+
+    Args:
+        epochs: of training; validation is at their end.
+        pretrained: checkpoint of pretraining; None for random weights.
+    """
+    options: dict[str, object] = {
+        "train_cfg.max_epochs": epochs,
+        "train_cfg.val_interval": epochs,
+        "param_scheduler.1.end": epochs,
+        "param_scheduler.1.T_max": epochs,
+    }
+    if pretrained is not None:
+        options |= {
+            "model.backbone.init_cfg.type": "Pretrained",
+            "model.backbone.init_cfg.checkpoint": pretrained,
+            # Weights that know something already change less, the earlier the layer; new ones have nothing to keep.
+            "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
+        }
+    return options
 
 
 def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> Path:
