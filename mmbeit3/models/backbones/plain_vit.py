@@ -70,12 +70,13 @@ class PlainViT(BaseModule):
         raise NotImplementedError(f"{type(self).__name__} must name its stages")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute feature maps (B, C, h, w) of an image (B, 3, H, W) at ``out_indices``."""
+        """Compute feature maps (B, C, h, w), contiguous, of an image (B, 3, H, W) at ``out_indices``."""
         tokens, grid = self.embed(image)
         maps, first = [], 0
         for index in self._resolved_out_indices():
             tokens = self.run(tokens, grid, first, index + 1)
-            maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens))
+            # mmcv's compiled operators read a map's memory as NCHW and check nothing.
+            maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens).contiguous())
             first = index + 1
         return tuple(maps)
 

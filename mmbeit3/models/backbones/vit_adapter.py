@@ -16,6 +16,7 @@ from mmbeit3.models.backbones.adapter_grids import Grid, crop, reference_points,
 from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.backbones.pretrained import init_pretrained
+from mmbeit3.models.layers import LN2d
 from mmbeit3.registry import MODELS
 
 __all__ = ["ViTAdapter"]
@@ -145,7 +146,7 @@ class ViTAdapter(BaseModule):
         return self
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute four maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
+        """Compute four contiguous maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
         c1, *prior = self.spm(image)
         first, *levels = (Grid(m.shape[2], m.shape[3], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
         c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
@@ -155,11 +156,13 @@ class ViTAdapter(BaseModule):
 
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
         maps = [part.unflatten(1, grid.shape).permute(0, 3, 1, 2) for part, grid in zip(cells, levels, strict=True)]
-        maps.insert(0, crop(self.up(maps[0]), first) + c1)
+        # On CPUs a transposed convolution's backward is faster in NCHW, its forward alone in channels-last.
+        coarser = maps[0].contiguous() if torch.is_grad_enabled() else maps[0]
+        maps.insert(0, crop(self.up(coarser), first) + c1)
         if self.add_vit_feature:
             sources = stages if self.vit_feature == "stages" else stages[-1:] * len(maps)
             maps = [m + resample(s, tokens, grid) for m, s, grid in zip(maps, sources, (first, *levels), strict=True)]
-        f1, f2, f3, f4 = (getattr(self, f"norm{index}")(m) for index, m in enumerate(maps, start=1))
+        f1, f2, f3, f4 = (_norm_to_nchw(getattr(self, f"norm{index}"), m) for index, m in enumerate(maps, start=1))
         return f1, f2, f3, f4
 
     def _interact(self, x: Tensor, c: Tensor, tokens: Grid, levels: list[Grid]) -> tuple[Tensor, list[Tensor]]:
@@ -195,6 +198,14 @@ class ViTAdapter(BaseModule):
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(module, *args, use_reentrant=False)
         return module(*args)
+
+
+def _norm_to_nchw(norm: nn.Module, features: Tensor) -> Tensor:
+    """Normalize a map and make its memory NCHW, which mmcv's compiled operators take for granted without a check."""
+    if not isinstance(norm, LN2d):
+        # Batch and group norm keep the memory format, and train faster in this one.
+        features = features.contiguous()
+    return norm(features).contiguous()
 
 
 def _check_interactions(indexes: Sequence[Sequence[int]], num_layers: int) -> list[tuple[int, int]]:

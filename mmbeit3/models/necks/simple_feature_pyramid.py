@@ -60,8 +60,9 @@ class SimpleFeaturePyramid(BaseModule):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Turn the backbone's maps, of which the last (B, C, h, w) is used, into ``num_outs`` maps, finest first."""
-        maps = [level(inputs[-1]) for level in self.levels]
+        """Turn the backbone's maps, of which the last (B, C, h, w) is used, into ``num_outs`` contiguous maps, finest first."""
+        # Layer norm leaves maps channels-last; mmcv's compiled operators read their memory as NCHW and check nothing.
+        maps = [level(inputs[-1]).contiguous() for level in self.levels]
         while len(maps) < self.num_outs:
             maps.append(F.max_pool2d(maps[-1], kernel_size=1, stride=2))
         return tuple(maps)
