@@ -13,9 +13,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.runner import Runner
-from mmengine.runner._flexible_runner import FlexibleRunner
 from torch import nn
 
+from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner
 from mmbeit3.checkpoint import load_checkpoint, load_weights, read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
@@ -84,13 +84,12 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     check_data(cfg, splits)
     check_task(cfg, splits)
     check_pretraining(cfg)
-    for split in splits:
-        _name_unreadable_images(cfg.get(f"{split}_dataloader"))
-    if cfg.get("launcher") == "pytorch" and get_device() == "cpu":
-        _distribute_on_cpus(cfg)
+    if cfg.get("launcher") == "pytorch" and get_device() == "cpu" and not dist.is_initialized():
+        # MMEngine would take a GPU for each process.
+        dist.init_process_group("gloo")
     try:
         # Strategies, such as sharded training, have a runner of their own.
-        runner = (FlexibleRunner if "strategy" in cfg else Runner).from_cfg(cfg)
+        runner = (CarefulFlexibleRunner if "strategy" in cfg else CarefulRunner).from_cfg(cfg)
         for split in splits:
             # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
             getattr(runner, f"{split}_loop")
@@ -109,27 +108,6 @@ def _check_libraries(cfg: Any) -> None:
     if isinstance(cfg, list | tuple):
         for part in cfg:
             _check_libraries(part)
-
-
-def _distribute_on_cpus(cfg: Config) -> None:
-    """What MMEngine leaves to GPUs: it takes one for each process, and tells its wrapper of the model the number."""
-    if not dist.is_initialized():
-        dist.init_process_group("gloo")
-    if "strategy" not in cfg:
-        cfg.setdefault(
-            "model_wrapper_cfg", {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
-        )
-
-
-def _name_unreadable_images(cfg: Any) -> None:
-    """Have images loaded by our transform, which differs from mmcv's only in its errors, wherever a pipeline loads them."""
-    if isinstance(cfg, dict):
-        if cfg.get("type") in ("LoadImageFromFile", "mmcv.LoadImageFromFile"):
-            cfg["type"] = "mmbeit3.LoadImageOrFail"
-        cfg = list(cfg.values())
-    if isinstance(cfg, list | tuple):
-        for part in cfg:
-            _name_unreadable_images(part)
 
 
 def load_trained(model: nn.Module, checkpoint: str | Path) -> None:

@@ -10,7 +10,20 @@ from mmengine.registry import DATASETS
 
 from mmbeit3.errors import UserError
 
-__all__ = ["read_metainfo"]
+__all__ = ["dataset_class", "read_metainfo"]
+
+
+def dataset_class(cfg: Mapping[str, Any], scope: str | None) -> Any:
+    """The class of a dataset's config, or the function that stands for it; None if there is none of its name.
+
+    Args:
+        cfg: a dataset's config.
+        scope: the ``default_scope`` of the whole config.
+    """
+    if not isinstance(cfg["type"], str):
+        return cfg["type"]
+    with DATASETS.switch_scope_and_registry(scope) as registry:
+        return registry.get(cfg["type"])
 
 
 def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
@@ -27,8 +40,7 @@ def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
     Raises:
         UserError: if ``classes`` is a text and no file.
     """
-    with DATASETS.switch_scope_and_registry(scope) as registry:
-        dataset = cfg["type"] if isinstance(cfg["type"], type) else registry.get(cfg["type"])
+    dataset = dataset_class(cfg, scope)
     meta = {**(getattr(dataset, "METAINFO", None) or {}), **(cfg.get("metainfo") or {})}
     classes = meta.get("classes")
     if isinstance(classes, str):

@@ -58,7 +58,7 @@ def test_data_that_does_not_fit(folder, changes, reason):
 def test_encoded_masks_need_an_option(folder, tmp_path):
     """mmdet would leave such objects out of training without a word."""
     content = json.loads((folder / "annotations" / "instances_train2017.json").read_text())
-    content["annotations"][0].update(segmentation={"size": [96, 96], "counts": "0"}, iscrowd=0)
+    content["annotations"][0].update(segmentation={"size": [96, 96], "counts": [96 * 96]}, iscrowd=0)
     (tmp_path / "encoded.json").write_text(json.dumps(content))
     pipeline = [{"type": "LoadAnnotations", "with_mask": True}]
     check_data(loader(folder, ann_file=str(tmp_path / "encoded.json"), pipeline=pipeline))
@@ -88,7 +88,8 @@ def test_what_lies_on_a_network_is_not_looked_for(folder):
 
 @pytest.mark.parametrize("key", ["ann_file", "seg_prefix"])
 def test_ground_truth_of_scores_is_there(folder, key):
-    cfg = loader(folder) | {"train_evaluator": [{"type": "CocoMetric", "ann_file": str(folder / "shapes.json")}]}
+    truth = str(folder / "annotations" / "instances_train2017.json")
+    cfg = loader(folder) | {"train_evaluator": [{"type": "CocoMetric", "ann_file": truth}]}
     check_data(cfg)
     cfg["train_evaluator"].append({"type": "CocoMetric", key: "data/none"})
     with pytest.raises(UserError, match=rf"train_evaluator: 'data/none' \({key}\) does not exist"):

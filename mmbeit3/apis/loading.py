@@ -1,0 +1,122 @@
+"""MMEngine's runners with our loading of images and labels, which differs from OpenMMLab's only in what it refuses.
+
+The config stays as it is: MMEngine writes it into the work directory and into checkpoints, and users pass it on to tools that
+look for OpenMMLab's transforms by name.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mmcv.transforms import LoadImageFromFile
+from mmengine.device import get_device
+from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.runner import Runner
+from mmengine.runner._flexible_runner import FlexibleRunner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmbeit3.datasets.checks.labels import ignore_index
+from mmbeit3.datasets.metainfo import read_metainfo
+
+__all__ = ["CarefulFlexibleRunner", "CarefulRunner", "load_carefully"]
+
+_SEG_LABELS = "mmseg.datasets.transforms.loading"
+_DET_LABELS = "mmdet.datasets.transforms.loading"
+
+
+class CarefulRunner(Runner):
+    """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
+
+    def build_dataloader(
+        self, dataloader: DataLoader | dict[str, Any], seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader, see :func:`load_carefully`."""
+        return Runner.build_dataloader(load_carefully(dataloader, self.cfg), seed, diff_rank_seed)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; MMEngine alone would name a GPU for each, also where there is none."""
+        if model_wrapper_cfg is None and self.distributed and get_device() == "cpu":
+            model_wrapper_cfg = {
+                "type": "MMDistributedDataParallel",
+                "device_ids": None,
+                "broadcast_buffers": False,
+                "find_unused_parameters": self.cfg.get("find_unused_parameters", False),
+            }
+        return super().wrap_model(model_wrapper_cfg, model)
+
+
+class CarefulFlexibleRunner(FlexibleRunner):
+    """MMEngine's runner of strategies, which loads data by our transforms."""
+
+    def build_dataloader(
+        self, dataloader: DataLoader | dict[str, Any], seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader, see :func:`load_carefully`."""
+        return super().build_dataloader(load_carefully(dataloader, self.cfg), seed, diff_rank_seed)
+
+
+def load_carefully(dataloader: DataLoader | dict[str, Any], cfg: Mapping[str, Any]) -> Any:
+    """A data loader's config with our transforms in place of OpenMMLab's that load images and label images.
+
+    Args:
+        dataloader: its config, which is left as it is; a finished data loader is returned unchanged.
+        cfg: the whole config.
+    """
+    if isinstance(dataloader, DataLoader):
+        return dataloader
+    dataloader = copy.deepcopy(dataloader)
+    scope = cfg.get("default_scope") or DefaultScope.get_current_instance().scope_name
+    labels = {"num_classes": None, "ignore_index": ignore_index(cfg.get("model") or {})}
+    _replace(dataloader.get("dataset"), scope, labels)
+    return dataloader
+
+
+def _replace(part: Any, scope: str, labels: dict[str, Any]) -> None:
+    """Change the config of a dataset, of a wrapper, or of a transform with others inside, in place."""
+    if not isinstance(part, dict):
+        return
+    if "pipeline" in part:
+        classes = read_metainfo(part, scope).get("classes")
+        labels = {**labels, "num_classes": None if classes is None else len(classes)}
+    for key in ("pipeline", "transforms"):
+        if isinstance(part.get(key), list | tuple):
+            part[key] = _replace_steps(part[key], scope, labels)
+    inner = part.get("datasets") or [part.get("dataset")]
+    for dataset in inner:
+        _replace(dataset, scope, labels)
+
+
+def _replace_steps(steps: Any, scope: str, labels: dict[str, Any]) -> list[Any]:
+    result: list[Any] = []
+    for step in steps:
+        if isinstance(step, list | tuple):
+            result.append(_replace_steps(step, scope, labels))
+        elif isinstance(step, dict) and "type" in step:
+            result += _steps_for(step, scope, labels)
+            _replace(step, scope, labels)
+        else:
+            result.append(step)
+    return result
+
+
+def _steps_for(step: dict[str, Any], scope: str, labels: dict[str, Any]) -> list[dict[str, Any]]:
+    """What takes the place of a transform."""
+    kind = step["type"]
+    if isinstance(kind, str):
+        with TRANSFORMS.switch_scope_and_registry(scope) as registry:
+            kind = registry.get(kind)
+    if kind is LoadImageFromFile:
+        return [{**step, "type": "mmbeit3.LoadImageOrFail"}]
+    if getattr(kind, "__name__", "") != "LoadAnnotations":
+        return [step]
+    ours = {"type": "mmbeit3.LoadLabelImage", "backend_args": step.get("backend_args")}
+    if kind.__module__ == _SEG_LABELS:
+        return [{**ours, **labels, "reduce_zero_label": step.get("reduce_zero_label")}]
+    if kind.__module__ == _DET_LABELS and step.get("with_seg"):
+        # Its labels are of another model part than the classes are of.
+        options = {"reduce_zero_label": step.get("reduce_zero_label", False), "ignore_index": step.get("ignore_index", 255)}
+        return [{**step, "with_seg": False}, {**ours, **options}]
+    return [step]

@@ -1,0 +1,214 @@
+"""The checks of a whole config's data."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmbeit3.datasets.checks.allowed import allowed, switch
+from mmbeit3.datasets.checks.coco import check_annotations, check_classes, check_image_files, check_masks, check_things
+from mmbeit3.datasets.checks.files import check_files, is_remote, join
+from mmbeit3.datasets.checks.heads import check_heads, check_slide
+from mmbeit3.datasets.checks.labels import check_label_images, ignore_index
+from mmbeit3.datasets.checks.pipelines import find_datasets, find_steps, type_name
+from mmbeit3.datasets.coco_file import CocoFile, read_coco
+from mmbeit3.datasets.metainfo import dataset_class, read_metainfo
+from mmbeit3.errors import UserError
+
+__all__ = ["check_data"]
+
+_COCO_METRIC = re.compile(r"(?:Faster)?Coco(?:Fast|Panoptic)?Metric")
+
+
+def check_data(cfg: Mapping[str, Any], splits: tuple[str, ...] = ("train", "val", "test")) -> None:
+    """Check that folders, files, classes, annotations and the model of a config fit each other.
+
+    Args:
+        cfg: a whole config. ``data_checks=dict(allow=[...])`` in it allows what is done on purpose, see
+            :data:`~mmbeit3.datasets.checks.allowed.ALLOWABLE`.
+        splits: whose dataloaders and evaluators to look at.
+
+    Raises:
+        UserError: naming what is missing or does not fit, where, and what to do.
+    """
+    _Checks(cfg).run(splits)
+
+
+class _Checks:
+    """The checks of one config; each annotation file is read once."""
+
+    def __init__(self, cfg: Mapping[str, Any]) -> None:
+        self.cfg = cfg
+        self.model: Mapping[str, Any] = cfg.get("model") or {}
+        self.scope = cfg.get("default_scope")
+        self.allow = allowed(cfg)
+        self.files: dict[Path, CocoFile] = {}
+        self.classes: tuple[str, Sequence[str]] | None = None
+
+    def run(self, splits: tuple[str, ...]) -> None:
+        check_slide(self.model)
+        for split in splits:
+            loader = self.cfg.get(f"{split}_dataloader")
+            datasets = list(find_datasets(loader["dataset"])) if loader else []
+            read = [self._check_dataset(dataset, f"{split}_dataloader") for dataset in datasets]
+            metrics = self.cfg.get(f"{split}_evaluator") or ()
+            for metric in [metrics] if isinstance(metrics, Mapping) else metrics:
+                self._check_metric(metric, f"{split}_evaluator", [file for file in read if file is not None])
+
+    def _check_dataset(self, dataset: Mapping[str, Any], where: str) -> CocoFile | None:
+        """Check one dataset; returns its annotation file if that is one of COCO's."""
+        classes = read_metainfo(dataset, self.scope).get("classes")
+        if not is_remote(dataset):
+            check_files(dataset, where)
+        if classes is None:
+            return None
+        self._compare_classes(list(classes), where)
+        kind = dataset_class(dataset, self.scope)
+        file = None
+        if _descends(kind, "mmpretrain", "ImageNet"):
+            _check_folders(dataset, list(classes), where)
+        elif _descends(kind, "mmseg", "BaseSegDataset"):
+            check_label_images(dataset, kind, classes, where, self.model, self.allow, self.cfg.get("tta_pipeline"))
+        elif _numbers_by_file(kind) and not is_remote(dataset):
+            file = self._read(join(dataset.get("data_root"), dataset.get("ann_file")))
+            by_id = _descends(kind, "mmdet", "Objects365V1Dataset")
+            check_classes(file, classes, where, self.allow, by_id)
+            check_heads(self.model, len(classes), where)
+            self._check_coco(file, dataset, classes, where)
+            return file
+        check_heads(self.model, len(classes), where)
+        return file
+
+    def _check_coco(self, file: CocoFile, dataset: Mapping[str, Any], classes: Sequence[str], where: str) -> None:
+        if file.is_panoptic:
+            check_things(file, classes, self.model, where)
+        # First of all, since wrong sizes make boxes look wrong.
+        check_image_files(file, dataset, where)
+        if file.annotated or "test" not in where:
+            check_annotations(file, dataset, classes, where, self.allow)
+        elif not dataset.get("test_mode"):
+            raise UserError(f"{where}: '{file.path}' has no annotations")
+        if any(step.get("with_mask") for step in find_steps(dataset, "LoadAnnotations")):
+            check_masks(file, f"LoadAnnotations of {where}", self.model, dataset.get("pipeline"))
+
+    def _compare_classes(self, classes: list[str], where: str) -> None:
+        """Labels mean the same in all splits only if their classes are the same, in the same order."""
+        twice = [name for name, count in Counter(classes).items() if count > 1]
+        if twice or not classes:
+            raise UserError(
+                f"{where}: metainfo.classes {f'has {twice[0]!r} twice' if twice else 'is empty'}: name each class once"
+            )
+        if self.classes is None:
+            self.classes = where, classes
+        first, reference = self.classes
+        if list(reference) != classes:
+            place = next(
+                (i for i, (a, b) in enumerate(zip(reference, classes, strict=False)) if a != b),
+                min(len(reference), len(classes)),
+            )
+            here, there = (names[place] if place < len(names) else "missing" for names in (classes, reference))
+            raise UserError(
+                f"{where} and {first} have different classes: number {place} is '{here}' in the one and '{there}' in the "
+                "other; give both the same metainfo.classes, in the same order"
+            )
+
+    def _read(self, path: str) -> CocoFile:
+        key = Path(path)
+        if key not in self.files:
+            self.files[key] = read_coco(key)
+        return self.files[key]
+
+    def _check_metric(self, cfg: Mapping[str, Any], where: str, read: list[CocoFile]) -> None:
+        """Scoring comes after hours of training: its ground truth must be there before, and be that of the data."""
+        for key in ("ann_file", "seg_prefix"):
+            path = cfg.get(key)
+            if path and "://" not in str(path) and not str(path).startswith("s3:") and not Path(path).exists():
+                raise UserError(f"{where}: '{path}' ({key}) does not exist: set {key} in the config")
+        ignored = ignore_index(self.model)
+        if type_name(cfg) == "IoUMetric" and cfg.get("ignore_index", 255) != ignored:
+            raise UserError(
+                f"{where}: IoUMetric has ignore_index={cfg.get('ignore_index', 255)}, and model.decode_head {ignored}: pixels "
+                "that are not trained on would be scored; give both the same"
+            )
+        if not _COCO_METRIC.fullmatch(type_name(cfg)) or self.classes is None or not read:
+            return
+        path = cfg.get("ann_file")
+        if path and ("://" in str(path) or str(path).startswith("s3:")):
+            return
+        truths = [self._read(str(path))] if path else read
+        metrics = cfg.get("metric", "bbox")
+        for truth in truths:
+            if path:
+                check_classes(
+                    truth, self.classes[1], where, self.allow | {"other_categories"}, bool(cfg.get("sort_categories"))
+                )
+                self._compare_images(truth, read, where)
+            if cfg.get("format_only"):
+                continue
+            if not truth.annotated:
+                raise UserError(f"{where}: '{truth.path}' has no annotations to score by: set format_only=True")
+            if truth.is_panoptic:
+                continue
+            if truth.first_without_iscrowd is not None and path:
+                raise UserError(
+                    f"{where}: {truth.first_without_iscrowd} of '{truth.path}' has no 'iscrowd', which COCO's evaluation "
+                    'needs: write "iscrowd": 0 where an object is no crowd'
+                )
+            if "segm" in ([metrics] if isinstance(metrics, str) else metrics):
+                check_masks(truth, f"metric 'segm' of {where}", self.model)
+
+    def _compare_images(self, truth: CocoFile, read: list[CocoFile], where: str) -> None:
+        """Whether the ground truth has the images of the data under the same ids, and no others."""
+        known: set[Any] = set()
+        for file in read:
+            for number, (name, _, _) in file.images.items():
+                found = truth.images.get(number)
+                if found is None or found[0] != name:
+                    there = "no image of this id" if found is None else f"'{found[0]}'"
+                    raise UserError(
+                        f"{where}: image {number} is '{name}' in '{file.path}', and {there} in the ground truth "
+                        f"'{truth.path}': give dataset and evaluator the same ann_file"
+                    )
+            known |= file.images.keys()
+        if (missing := truth.images.keys() - known) and "unscored_images" not in self.allow:
+            name = truth.images[min(missing, key=str)][0]
+            raise UserError(
+                f"{where}: the ground truth '{truth.path}' has {len(missing)} images that the data lack, such as '{name}', "
+                f"whose objects would count as missed: give dataset and evaluator the same ann_file; "
+                + switch("unscored_images")
+            )
+
+
+def _descends(kind: Any, package: str, name: str) -> bool:
+    """Whether a class is, or is derived from, one of a package; which is not imported for that."""
+    bases = getattr(kind, "__mro__", ())
+    return any(base.__name__ == name and base.__module__.partition(".")[0] == package for base in bases)
+
+
+def _numbers_by_file(kind: Any) -> bool:
+    """Whether a dataset class reads COCO's format and numbers labels by the file's categories; not all of mmdet's do."""
+    if not _descends(kind, "mmdet", "CocoDataset"):
+        return False
+    owner = next(base for base in kind.__mro__ if "load_data_list" in vars(base))
+    return owner.__name__ in ("CocoDataset", "Objects365V1Dataset")
+
+
+def _check_folders(cfg: Mapping[str, Any], classes: list[str], where: str) -> None:
+    """Whether ImageNet's folders are as many as the classes: labels are counted by them."""
+    if cfg.get("ann_file"):
+        return
+    root = Path(cfg.get("data_root") or "") / cfg["split"]
+    if not root.is_dir():
+        raise UserError(f"{where}: folder '{root}', of a folder of images for each class, does not exist: set data_root")
+    # With mmpretrain's list of files the folders don't matter.
+    if cfg.get("data_prefix") or (root.parent / "meta" / f"{cfg['split']}.txt").is_file():
+        return
+    found = sum(path.is_dir() for path in root.iterdir())
+    if found != len(classes):
+        raise UserError(
+            f"{where}: '{root}' has {found} folders, one for each class, but there are {len(classes)} classes: complete the "
+            "data, or set metainfo=dict(classes=...)"
+        )

@@ -1,0 +1,111 @@
+"""The one decoder of image files."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from mmcv.transforms import LoadImageFromFile
+from PIL import Image
+
+from mmbeit3.datasets.images import ImageError, decode_image, image_size
+from mmbeit3.datasets.transforms import LoadImageOrFail
+from mmbeit3.errors import UserError
+
+RAMP = (np.indices((40, 60)).sum(0) * 2).astype(np.uint8)
+COLOURS = np.dstack([RAMP, RAMP[::-1], 255 - RAMP])
+
+
+def encoded(array, kind, **options):
+    file = io.BytesIO()
+    (array if isinstance(array, Image.Image) else Image.fromarray(array)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif(orientation):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM", "GIF", "JPEG2000"])
+def test_formats_without_loss(kind):
+    grey = np.repeat(RAMP[..., None], 3, axis=2)
+    array = grey if kind == "GIF" else COLOURS
+    np.testing.assert_array_equal(decode_image(encoded(array, kind)), array[..., ::-1])
+
+
+def test_jpeg_is_as_opencv_has_it():
+    data = encoded(COLOURS, "JPEG")
+    np.testing.assert_array_equal(decode_image(data), cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(kind, orientation, tmp_path):
+    """Upright in every format, and the header's size is the pixels'."""
+    image = Image.fromarray(COLOURS)
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    data = encoded(image, kind, exif=exif(orientation), **options)
+    turns = {
+        **{2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM},
+        **{5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE},
+        8: Image.Transpose.ROTATE_90,
+    }
+    upright = image.transpose(turns[orientation]) if orientation in turns else image
+    (tmp_path / "image").write_bytes(data)
+    for orient, wanted in ((True, upright), (False, upright if kind == "TIFF" else image)):
+        pixels = decode_image(data, orient)
+        assert np.abs(pixels[..., ::-1].astype(int) - np.asarray(wanted)).max() <= (6 if kind == "JPEG" else 0)
+        assert image_size(tmp_path / "image", orient) == pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_and_floats(kind):
+    deep = encoded(RAMP.astype(np.uint16) * 257, kind)
+    np.testing.assert_array_equal(decode_image(deep)[..., 0], RAMP)
+    if kind == "TIFF":
+        np.testing.assert_array_equal(decode_image(encoded(RAMP.astype(np.float32) / 255, kind))[..., 1], RAMP)
+        with pytest.raises(ImageError, match="no numbers from 0 to 65535"):
+            decode_image(encoded(np.full((2, 2), np.nan, np.float32), kind))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
+@pytest.mark.parametrize("keep", [0, 0.05, 0.5, 0.9])
+def test_truncated(kind, keep):
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    data = encoded(noise, kind)
+    with pytest.raises(ImageError, match=r"is truncated|is damaged|is no image"):
+        decode_image(data[: int(len(data) * keep)])
+
+
+def test_a_thumbnail_does_not_end_a_jpeg():
+    thumbnail = encoded(COLOURS[:8, :8], "JPEG")
+    data = encoded(np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8), "JPEG")
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    data = data[:2] + segment + data[2:]
+    assert decode_image(data).shape == (60, 60, 3)
+    with pytest.raises(ImageError, match="is truncated"):
+        decode_image(data[:-200])
+
+
+def test_loading_equals_mmcv(tmp_path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(encoded(COLOURS, "JPEG", exif=exif(6)))
+    for options in ({}, {"to_float32": True}, {"color_type": "color_ignore_orientation"}, {"color_type": "grayscale"}):
+        ours = LoadImageOrFail(**options)({"img_path": str(path)})
+        theirs = LoadImageFromFile(**options)({"img_path": str(path)})
+        assert ours.keys() == theirs.keys()
+        for key, value in theirs.items():
+            np.testing.assert_array_equal(ours[key], value)
+
+
+def test_a_size_that_the_annotations_do_not_state(tmp_path):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(encoded(COLOURS, "JPEG", exif=exif(6)))
+    sample = {"img_path": str(path), "height": 60, "width": 40}
+    assert LoadImageOrFail()(dict(sample))["img"].shape == (60, 40, 3)
+    with pytest.raises(UserError, match=r"40 x 60 pixels .* for 60 x 40: its EXIF orientation turns it; set color_type"):
+        LoadImageOrFail()({**sample, "height": 40, "width": 60})
+    with pytest.raises(UserError, match=r"for 20 x 30: boxes and masks would be elsewhere"):
+        LoadImageOrFail()({**sample, "height": 30, "width": 20})
