@@ -1,6 +1,6 @@
-"""Errors that are the user's to mend."""
+"""Errors that are the user's to mend, and texts from outside made fit for their messages."""
 
-__all__ = ["UserError"]
+__all__ = ["UserError", "one_line", "printable"]
 
 
 class UserError(Exception):
@@ -8,3 +8,14 @@ class UserError(Exception):
 
     The command-line tools print it without a traceback and exit with 2.
     """
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """An error's message, or any other text, on one line: white space becomes single blanks, the rest as :func:`printable`."""
+    return printable(" ".join(str(text).split()), limit)
+
+
+def printable(text: str, limit: int) -> str:
+    """Replace unprintable characters by ``?``, and cut after ``limit`` characters."""
+    shown = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"

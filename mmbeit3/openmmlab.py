@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from mmbeit3.checkpoint.guard import guard_loading
 from mmbeit3.extras import require
 from mmbeit3.ops import mmcv_ext
 from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
@@ -22,7 +23,7 @@ _prepared = False
 
 
 def prepare() -> None:
-    """Provide mmcv's operators where the compiled ones are missing, log once which are in use, and see to transformers 5.
+    """Provide mmcv's operators where the compiled ones are missing, log once which are in use, and make loading safe.
 
     Must run before anything of ``mmdet.models`` is imported; :mod:`mmbeit3.registry` calls it.
 
@@ -38,6 +39,7 @@ def prepare() -> None:
         return
     _prepared = True
     replace_fallback()
+    guard_loading()
     _spare_multimodal()
     from mmengine.logging import print_log
 

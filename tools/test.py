@@ -3,11 +3,12 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from mmbeit3.apis.cli import run
+from mmbeit3.apis.options import OptionsAction
 from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
+from mmbeit3.apis.running import test
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--work-dir", help="where logs go (work_dirs/CONFIG)")
     parser.add_argument("--show-dir", help="draw predictions into this folder of the work dir")
     parser.add_argument("--tta", action="store_true", help="use the config's test-time augmentation")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
@@ -35,7 +36,7 @@ def main() -> None:
         use_tta(cfg)
     runner = build_runner(cfg, ("test",))
     load_trained(runner.model, args.checkpoint)
-    runner.test()
+    test(runner)
 
 
 if __name__ == "__main__":

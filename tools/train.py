@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import shlex
 import sys
 
-from mmengine.config import DictAction
-
 from mmbeit3.apis.cli import run
+from mmbeit3.apis.options import OptionsAction
 from mmbeit3.apis.runner import build_runner, read_config
+from mmbeit3.apis.running import train
 from mmbeit3.errors import UserError
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--progress", metavar="TITLE", help="on a terminal, show a progress bar of this title instead of the log"
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
@@ -45,7 +46,8 @@ def main() -> None:
     if args.progress and sys.stderr.isatty():
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "mmbeit3.ProgressBarHook", "title": args.progress}]
         cfg.log_level = "WARNING"
-    build_runner(cfg, ("train", "val")).train()
+    again = sys.argv if args.resume else [*sys.argv, "--resume"]
+    train(build_runner(cfg, ("train", "val")), shlex.join(["python", *again]))
 
 
 if __name__ == "__main__":

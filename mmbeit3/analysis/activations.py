@@ -17,7 +17,7 @@ from mmbeit3.analysis.fake import KnownMasks, fake_inputs, fake_model
 from mmbeit3.analysis.inputs import example_inputs, streams_of
 from mmbeit3.analysis.tracker import Tracker
 from mmbeit3.benchmark.flops import count_flops
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.models.beit3 import Tower
 
 __all__ = ["autocast_dtype", "fake_pretrainer", "forward_backward", "set_checkpointing", "step_flops", "trace_memory"]
@@ -45,7 +45,7 @@ def fake_pretrainer(cfg: Config, mode: FakeTensorMode) -> Any:
         try:
             return fake_model(cfg.model, mode)
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"the model cannot be built: {' '.join(str(error).split())}") from error
+            raise UserError(f"the model cannot be built: {one_line(error)}") from error
 
 
 def trace_memory(cfg: Config, with_cp: bool, text_length: int | None = None, gpu: bool = True) -> Tracker:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable
 
 from mmbeit3.errors import UserError
@@ -11,12 +13,21 @@ __all__ = ["run"]
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a tool's main function; an error of the user's input ends it in one line on stderr and exit code 2."""
+    """Run a tool's main function.
+
+    An error of the user's input ends it in one line on stderr and exit code 2; with ``MMBEIT3_TRACEBACK=1`` in the environment
+    the traceback comes before. Ctrl-C ends it in one line and exit code 130.
+    """
     try:
         main()
     except UserError as error:
+        if os.environ.get("MMBEIT3_TRACEBACK") == "1":
+            traceback.print_exc()
         print(f"error: {_last_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def _last_line(error: UserError) -> str:

@@ -15,7 +15,7 @@ from torch import no_grad
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.datasets.metainfo import read_metainfo
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.ops import replace_linears
 
 __all__ = ["draw_prediction", "load_model", "read_image"]
@@ -35,7 +35,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     try:
         model = MODELS.build(cfg.model)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"config '{config}' cannot be built: {' '.join(str(error).split())}") from error
+        raise UserError(f"config '{config}' cannot be built: {one_line(error)}") from error
     load_weights(model, checkpoint)
     replace_linears(model)
     return model.to(device).eval(), cfg

@@ -12,14 +12,14 @@ import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner
-from mmbeit3.checkpoint import load_checkpoint, load_weights, read_state_dict
+from mmbeit3.checkpoint import check_same_model, load_checkpoint, load_weights, read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.extras import explain
 from mmbeit3.pretrain.checks import check_pretraining
 from mmbeit3.resources import config_path
@@ -45,11 +45,11 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     try:
         cfg = Config.fromfile(path)
     except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {_one_line(error)})") from error
+        raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {one_line(error)})") from error
     except ImportError as error:
         # MMEngine looks for the packages whose configs it inherits from, and imports what it has in custom_imports.
         raise UserError(
-            f"config '{path}' needs what is not installed: {explain(error) or _one_line(error)}; "
+            f"config '{path}' needs what is not installed: {explain(error) or one_line(error)}; "
             "pip install 'mmbeit3[all]' brings everything that the package's own need"
         ) from error
     if options:
@@ -57,7 +57,7 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
             cfg.merge_from_dict(dict(options))
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise UserError(
-                f"--cfg-options do not fit config '{path}': {_one_line(error)}; name settings that it has"
+                f"--cfg-options do not fit config '{path}': {one_line(error)}; name settings that it has"
             ) from error
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -78,7 +78,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
             built.
     """
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
-        # MMEngine, which will load it, unpickles in full what it cannot read otherwise: a file that could run code ends here.
+        # A file that is damaged, or could run code, is named before anything is built.
         read_state_dict(cfg.load_from)
     _check_libraries(cfg.to_dict())
     check_data(cfg, splits)
@@ -93,9 +93,14 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         for split in splits:
             # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
             getattr(runner, f"{split}_loop")
+        if "train" in splits and cfg.get("resume") and isinstance(runner.model, nn.Module):
+            _check_resumed(runner.model, cfg.get("load_from") or find_latest_checkpoint(runner.work_dir))
         return runner
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the config cannot be built: {_one_line(error)}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        # Whatever a library raises here, hubs' own errors included, is about the config or what it needs.
+        raise UserError(f"the config cannot be built: {type(error).__name__}: {one_line(error)}") from error
 
 
 def _check_libraries(cfg: Any) -> None:
@@ -110,6 +115,18 @@ def _check_libraries(cfg: Any) -> None:
             _check_libraries(part)
 
 
+def _check_resumed(model: nn.Module, checkpoint: str | None) -> None:
+    """MMEngine would leave weights that do not fit as they are, and go on."""
+    if checkpoint is not None:
+        check_same_model(_unwrapped(model), read_state_dict(checkpoint), checkpoint)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while isinstance(wrapped := getattr(model, "module", None), nn.Module):
+        model = wrapped
+    return model
+
+
 def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
     """Fill a model to be tested or asked.
 
@@ -122,8 +139,7 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
     Raises:
         UserError: if the file cannot be read, is of another model, or lacks a part of it, such as the task's head.
     """
-    while isinstance(wrapped := getattr(model, "module", None), nn.Module):
-        model = wrapped
+    model = _unwrapped(model)
     if not isinstance(model, TaskModel):
         load_weights(model, checkpoint)
         return
@@ -149,7 +165,3 @@ def use_tta(cfg: Config) -> None:
         dataset = dataset.dataset
     dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

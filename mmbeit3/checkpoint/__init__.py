@@ -4,8 +4,8 @@ from mmbeit3.checkpoint.converting import Conversion, convert
 from mmbeit3.checkpoint.folder import read_folder, write_folder
 from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, detect_layout
 from mmbeit3.checkpoint.lazy import LazyTensor
-from mmbeit3.checkpoint.loading import LoadReport, load_checkpoint, load_weights
-from mmbeit3.checkpoint.reading import read_lazily, read_notes, read_state_dict
+from mmbeit3.checkpoint.loading import LoadReport, check_same_model, load_checkpoint, load_weights
+from mmbeit3.checkpoint.reading import read_lazily, read_notes, read_state_dict, read_training
 from mmbeit3.checkpoint.rules import Rule
 from mmbeit3.checkpoint.writing import write_checkpoint, write_safetensors
 
@@ -16,6 +16,7 @@ __all__ = [
     "LazyTensor",
     "LoadReport",
     "Rule",
+    "check_same_model",
     "convert",
     "detect_layout",
     "load_checkpoint",
@@ -24,6 +25,7 @@ __all__ = [
     "read_lazily",
     "read_notes",
     "read_state_dict",
+    "read_training",
     "write_checkpoint",
     "write_folder",
     "write_safetensors",

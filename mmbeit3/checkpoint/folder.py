@@ -10,10 +10,10 @@ from torch import Tensor
 
 import mmbeit3
 from mmbeit3.checkpoint.lazy import LazyTensor
-from mmbeit3.checkpoint.naming import list_names, one_line
+from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.writing import write_safetensors
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import write_atomically
 
 __all__ = ["read_folder", "write_folder"]

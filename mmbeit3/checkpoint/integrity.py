@@ -12,8 +12,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from mmbeit3.checkpoint.naming import list_names, one_line
-from mmbeit3.errors import UserError
+from mmbeit3.checkpoint.naming import list_names
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["CHECKSUM", "check_finite", "check_safetensors", "check_zip", "is_finite"]
 

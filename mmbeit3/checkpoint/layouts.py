@@ -15,9 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from mmbeit3.checkpoint.lazy import LazyTensor, Value, lift
-from mmbeit3.checkpoint.naming import list_names, one_line, shape_text
+from mmbeit3.checkpoint.naming import list_names, shape_text
 from mmbeit3.checkpoint.rules import Rule, official_rules, timm_rules, vit_adapter_rules
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["LAYOUTS", "Layout", "check_shapes", "detect_layout"]
 

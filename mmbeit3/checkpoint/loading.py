@@ -18,7 +18,7 @@ from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.resizing import resize_patch_kernel, resize_position_table
 from mmbeit3.errors import UserError
 
-__all__ = ["LoadReport", "load_checkpoint", "load_weights"]
+__all__ = ["LoadReport", "check_same_model", "load_checkpoint", "load_weights"]
 
 _ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
 """How to tell a bare vision tower (or one inside a ViT-Adapter) by its names, and what stands for ``vision.`` in it."""
@@ -162,6 +162,26 @@ def load_weights(model: nn.Module, source: str | Path, allow_nonfinite: bool = F
     layout = detect_layout(state)
     if layout is not None and layout.name == "vit_adapter":
         state = layout.to_ours(state)
+    check_same_model(model, state, source)
+    wanted = model.state_dict()
+    for key, tensor in wanted.items():
+        _check_type(f"'{source}'", key, state[key], tensor)
+    if not allow_nonfinite:
+        check_finite(f"'{source}'", state.items())
+    model.load_state_dict(state)
+
+
+def check_same_model(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Check that a state dict has the names and sizes of a model.
+
+    Args:
+        model: the model.
+        state: names to tensors.
+        source: the file that they are of.
+
+    Raises:
+        UserError: naming what differs.
+    """
     wanted = model.state_dict()
     if differing := [name for name in wanted if name in state and state[name].shape != wanted[name].shape]:
         name = differing[0]
@@ -176,11 +196,6 @@ def load_weights(model: nn.Module, source: str | Path, allow_nonfinite: bool = F
             f"checkpoint '{source}' is of another model: it lacks {count_names(missing) or 'nothing'} and has besides "
             f"{count_names(unknown) or 'nothing'}; use the config it was trained with"
         )
-    for key, tensor in wanted.items():
-        _check_type(f"'{source}'", key, state[key], tensor)
-    if not allow_nonfinite:
-        check_finite(f"'{source}'", state.items())
-    model.load_state_dict(state)
 
 
 def _unwrap(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

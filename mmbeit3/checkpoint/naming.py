@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-__all__ = ["count_names", "list_names", "one_line", "shape_text"]
+from mmbeit3.errors import printable
 
-
-def one_line(text: object, limit: int = 200) -> str:
-    """Return a text's first line that is not empty, unprintable characters replaced, cut after ``limit`` characters."""
-    lines = str(text).strip().splitlines()
-    return _printable(lines[0] if lines else "", limit)
-
-
-def _printable(text: str, limit: int) -> str:
-    shown = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[:limit]}…"
+__all__ = ["count_names", "list_names", "shape_text"]
 
 
 def shape_text(shape: Iterable[int]) -> str:
@@ -26,7 +17,7 @@ def shape_text(shape: Iterable[int]) -> str:
 
 def list_names(names: Sequence[str], most: int = 3) -> str:
     """Name the first few, and say how many there are besides."""
-    shown = ", ".join(_printable(name, 100) for name in names[:most])
+    shown = ", ".join(printable(name, 100) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
@@ -35,4 +26,4 @@ def count_names(names: Sequence[str]) -> str:
     if len(names) <= 3:
         return list_names(names)
     groups = Counter(".".join(name.split(".")[: 2 if name.startswith(("vit.", "encoder.")) else 1]) for name in names)
-    return f"{len(names)} (" + ", ".join(f"{_printable(group, 100)} {count}" for group, count in groups.items()) + ")"
+    return f"{len(names)} (" + ", ".join(f"{printable(group, 100)} {count}" for group, count in groups.items()) + ")"

@@ -11,10 +11,9 @@ import torch
 
 import mmbeit3
 from mmbeit3.checkpoint.layouts import detect_layout
-from mmbeit3.checkpoint.naming import one_line
 from mmbeit3.checkpoint.reading import read_lazily, read_notes
 from mmbeit3.checkpoint.writing import write_safetensors
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import hash_file, write_atomically
 from mmbeit3.versions import find_installed
 

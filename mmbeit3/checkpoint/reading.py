@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -18,12 +19,12 @@ from torch import Tensor
 
 from mmbeit3.checkpoint.integrity import check_safetensors, check_zip
 from mmbeit3.checkpoint.lazy import LazyTensor
-from mmbeit3.checkpoint.naming import list_names, one_line
-from mmbeit3.checkpoint.pickles import inert_globals
+from mmbeit3.checkpoint.naming import list_names
+from mmbeit3.checkpoint.pickles import inert_globals, recording_globals, revive
 from mmbeit3.downloads import download
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
-__all__ = ["read_lazily", "read_notes", "read_state_dict"]
+__all__ = ["read_lazily", "read_notes", "read_state_dict", "read_training"]
 
 _WRAPPERS = ("model", "module", "state_dict")
 """Where weights sit in official files, DeepSpeed files and MMEngine or Lightning files."""
@@ -94,6 +95,30 @@ def read_notes(source: str | Path) -> dict[str, str | int | float]:
         if isinstance(part, Mapping):
             notes |= {str(name): value for name, value in part.items() if type(value) in (str, int, float)}
     return notes
+
+
+def read_training(source: str | Path) -> dict[str, Any]:
+    """Read all of a training checkpoint onto the CPU, to go on with the training: weights, optimizer, counters, log histories.
+
+    As safe as :func:`read_state_dict`: of NumPy's arrays and MMEngine's log histories, new ones are made. MMEngine would run
+    the config that older versions have stored under ``meta.config``; it is left out.
+
+    Raises:
+        UserError: as :func:`read_state_dict`.
+    """
+    path = _local(str(source))
+    content = _load(path, names=recording_globals(), mapped=False)
+    if not isinstance(content, dict):
+        raise UserError(
+            f"checkpoint '{path}' holds a {type(content).__name__}, not a training's state: give a file of training"
+        )
+    try:
+        content = revive(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"checkpoint '{path}' is damaged: it holds {one_line(error)}; copy it again") from error
+    if isinstance(content.get("meta"), dict):
+        content["meta"].pop("config", None)
+    return content
 
 
 class _MappedFile:
@@ -174,7 +199,7 @@ def _file_in_folder(folder: Path) -> Path:
     )
 
 
-def _load(path: Path, check: bool = True) -> object:
+def _load(path: Path, check: bool = True, names: list[Any] | None = None, mapped: bool = True) -> object:
     try:
         if _is_safetensors(path):
             if check:
@@ -184,8 +209,8 @@ def _load(path: Path, check: bool = True) -> object:
         zipped = zipfile.is_zipfile(path)
         if zipped and check:
             check_zip(path)
-        with torch.serialization.safe_globals(inert_globals()):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with torch.serialization.safe_globals(inert_globals() if names is None else names):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped and mapped)
     except SafetensorError as error:
         raise UserError(
             f"checkpoint '{path}' is damaged or truncated ({one_line(error)}): download or copy it again"

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mmbeit3.checkpoint.integrity import CHECKSUM, is_finite
 from mmbeit3.checkpoint.lazy import LazyTensor
-from mmbeit3.checkpoint.naming import one_line
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import atomic_file
 
 __all__ = ["write_checkpoint", "write_safetensors"]

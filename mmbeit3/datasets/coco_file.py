@@ -37,7 +37,7 @@ class CocoFile:
         without_masks: number of objects without a mask that mmdet does not leave out.
         first_mask_fault: what is wrong with the first mask that cannot be used; None if all can.
         encoded: number of objects, crowds aside, whose masks are run-length encoded.
-        first_without_iscrowd: the first object that does not say whether it is a crowd, which COCO's evaluation needs.
+        first_unscored: the first object that COCO's evaluation cannot use, and why.
         segment_files: image ids to the name of the panoptic PNG; empty for a detection file.
         annotated: whether the file has annotations at all; COCO's files of test images have none.
     """
@@ -56,7 +56,7 @@ class CocoFile:
     without_masks: int = 0
     first_mask_fault: str | None = None
     encoded: int = 0
-    first_without_iscrowd: str | None = None
+    first_unscored: str | None = None
     segment_files: dict[int | str, str] = field(default_factory=dict)
     annotated: bool = True
 
@@ -273,9 +273,11 @@ def _summarize(
         return f"annotation {columns.ids[one]} {reason} (box {_shown(objects[one]['bbox'])}, image {size})"
 
     reason = next((text for text, where in reasons.items() if dropped.any() and where[int(dropped.argmax())]), "")
-    first_without_iscrowd = None
+    unscored = None
     if None in columns.crowds:
-        first_without_iscrowd = f"annotation {columns.ids[columns.crowds.index(None)]}"
+        unscored = f"annotation {columns.ids[columns.crowds.index(None)]} has no 'iscrowd': write 0 where it is no crowd"
+    elif (columns.ids == 0).any():
+        unscored = "an annotation has id 0, which COCO's evaluation takes for no object: count ids from 1"
     return {
         "categories": columns.categories,
         "image_index": columns.images,
@@ -284,7 +286,7 @@ def _summarize(
         "beyond": beyond,
         "first_beyond": first(beyond, "reaches beyond its image"),
         "first_far": first(far, "reaches far beyond its image"),
-        "first_without_iscrowd": first_without_iscrowd,
+        "first_unscored": unscored,
     }
 
 

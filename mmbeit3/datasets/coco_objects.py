@@ -66,7 +66,7 @@ def read_columns(
     sound = (
         places is not None
         and flags
-        and (ids > 0).all()
+        and (ids >= 0).all()
         and (not unique_ids or len(np.unique(ids)) == len(ids))
         and set(np.unique(category_ids).tolist()) <= set(categories)
         and np.isfinite(sides).all()
@@ -100,9 +100,7 @@ def object_fault(one: dict[str, Any], images: Collection[Any], categories: Colle
         if key not in one:
             return f"has no '{key}'"
     if not isinstance(one["id"], int) or not 0 <= one["id"] <= LARGEST_ID:
-        return "has an id that is no positive integer of 64 bits: count ids from 1"
-    if one["id"] == 0:
-        return "has id 0, which COCO's evaluation takes for no object: count ids from 1"
+        return "has an id that is no integer from 0 to 2^63 - 1: count ids from 1"
     if not isinstance(one["image_id"], int | str) or one["image_id"] not in images:
         return f"is of image {one['image_id']!r}, which is not among the file's images"
     if not isinstance(one["category_id"], int) or one["category_id"] not in categories:

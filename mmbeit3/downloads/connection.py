@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["REDIRECTS", "Answer", "BrokenError", "RefusedError", "SpoiledError", "StaleError", "check_address", "open_source"]
 
@@ -223,5 +223,5 @@ def _digests(headers: Message, whole: bool) -> dict[str, str]:
 
 
 def _words(error: object) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text[:120] if text else type(error).__name__

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmbeit3.checkpoint import load_checkpoint
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.registry import MODELS
 
 __all__ = ["build_backbone"]
@@ -45,7 +45,7 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
     try:
         model = MODELS.build(options)
     except (ValueError, KeyError, TypeError) as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         raise UserError(f"the backbone of config '{cfg.filename}' cannot be built: {message}") from error
     if checkpoint is None:
         if not any(part.get("init_cfg") for part in _parts(options)):

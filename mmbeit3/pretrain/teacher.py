@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.checkpoint import read_state_dict
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["TimmTeacher"]
 
@@ -137,7 +137,7 @@ def _create(name: str, pretrained: bool, checkpoint: str | Path | None, seed: in
         try:
             net: Any = timm.create_model(name, pretrained=pretrained or checkpoint is not None, **options)
         except (OSError, RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             raise UserError(f"teacher: {weights} cannot be used ({reason}): give another model or checkpoint=") from error
     net.pretrained_cfg.pop("state_dict", None)
     return net

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mmbeit3.downloads import place_of
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["Result", "Section", "read_metafile"]
 
@@ -58,7 +58,7 @@ class Section:
         try:
             return cls(yaml.safe_load(path.read_text(encoding="utf-8")), f"'{path}'")
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"'{path}' cannot be read ({' '.join(str(error).split())})") from error
+            raise UserError(f"'{path}' cannot be read ({one_line(error)})") from error
 
     def get(self, key: str, kind: type, needed: bool = False) -> Any:
         """A value of a type, or None where it is missing or ``unknown``.

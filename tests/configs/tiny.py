@@ -116,7 +116,7 @@ def lay_out_data(folder: Path):
 
 
 def _rename(folder, kind, things, stuff=()):
-    """Give the shapes' categories the first names of each kind, and add the others, of which there are no objects."""
+    """Give the shapes' categories the first names of each kind, and add the others, of which there are no objects, in order."""
     names = {**dict(zip(THING_CLASSES, things, strict=False)), **dict(zip(STUFF_CLASSES, stuff, strict=False))}
     for split in ("train", "val"):
         path = folder / "annotations" / f"{kind}_{split}2017.json"
@@ -127,4 +127,6 @@ def _rename(folder, kind, things, stuff=()):
             for name in classes:
                 if name not in names.values():
                     content["categories"].append({"id": 1000 + len(content["categories"]), "name": name, "isthing": isthing})
+        order = [*things, *stuff]
+        content["categories"].sort(key=lambda category: order.index(category["name"]))
         path.write_text(json.dumps(content))

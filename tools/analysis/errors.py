@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmbeit3.analysis.errors import report_errors
 from mmbeit3.apis.cli import run
+from mmbeit3.apis.options import OptionsAction
 from mmbeit3.apis.runner import read_config
 
 
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder to write to (work_dirs/errors/CONFIG)")
     parser.add_argument("--images", type=int, default=8, help="how many of the worst and of the best to show (%(default)s)")
     parser.add_argument("--score", type=float, default=0.5, help="least score of detections that are drawn (%(default)s)")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     args = parser.parse_args()
     out = args.out or Path("work_dirs/errors") / Path(args.config).stem
     cfg = read_config(args.config, args.cfg_options, str(out / "logs"))

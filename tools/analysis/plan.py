@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 from mmbeit3.analysis import compare, make_plan, print_plan, with_global_batch, write_plan
 from mmbeit3.apis.cli import run
+from mmbeit3.apis.options import OptionsAction
 from mmbeit3.apis.runner import read_config
 from mmbeit3.errors import UserError
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--gather-dtype", choices=["float32", "bfloat16"], help="what FSDP gathers (as the config)")
     parser.add_argument("--measure", choices=["cpu", "cuda"], help="also run a real step here and compare its peak")
     parser.add_argument("--json", type=Path, help="file to write the plan to")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="settings to change, as name=value")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     args = parser.parse_args()
     cfg = read_config(args.config, args.cfg_options)
     if args.gpus < 1:

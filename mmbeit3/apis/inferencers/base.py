@@ -22,7 +22,7 @@ from mmbeit3.apis.inferencers.pipeline import Query, TaskPipeline, load_batch
 from mmbeit3.apis.runner import load_trained, read_config
 from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.datasets.task_checks import check_task
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.ops import replace_linears
 from mmbeit3.tasks.base import TaskModel
 
@@ -149,7 +149,7 @@ class TaskInferencer(BaseInferencer):
         try:
             model = MODELS.build(cfg.model)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"the model of the config cannot be built: {' '.join(str(error).split())}") from error
+            raise UserError(f"the model of the config cannot be built: {one_line(error)}") from error
         if not isinstance(model, self.models):
             wanted = " or ".join(kind.__name__ for kind in self.models)
             raise UserError(f"{type(self).__name__} wants a config of {wanted}, and this one is of {type(model).__name__}")

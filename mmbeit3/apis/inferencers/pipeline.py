@@ -14,7 +14,7 @@ from mmengine.registry import TRANSFORMS
 from mmbeit3.apis.inferencers.images import ImageInput, read_pixels
 from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.datasets.task_transforms import PackTask
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["Query", "TaskPipeline", "find_tokenizer", "load_batch"]
 
@@ -51,7 +51,7 @@ class TaskPipeline:
             self.encode_text = None if text is None else TRANSFORMS.build(text)
         except (ValueError, KeyError, TypeError) as error:
             # A KeyError is shown in quotes, and MMEngine's goes on with advice about registries.
-            reason = " ".join(str(error).split()).strip("'").partition(". Please")[0]
+            reason = one_line(error).strip("'").partition(". Please")[0]
             raise UserError(
                 f"the test pipeline of the config cannot be built ({reason}): where it names mmpretrain, "
                 "pip install 'mmbeit3[tasks]'"

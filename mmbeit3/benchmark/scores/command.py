@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 
 from mmbeit3 import zoo
+from mmbeit3.apis.options import OptionsAction
 from mmbeit3.benchmark.scores.entries import Entry, choose, read_index
 from mmbeit3.benchmark.scores.jobs import Job, read_roots, root_of
 from mmbeit3.benchmark.scores.journal import Journal
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--again", action="store_true", help="evaluate also what was evaluated before")
     parser.add_argument("--in-process", action="store_true", help="no process of its own for each evaluation, for debuggers")
     parser.add_argument("--list", action="store_true", help="only print the models' names")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, help="settings to change, as name=value")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, default={}, help="settings to change, as name=value")
 
 
 def entries_of(args: argparse.Namespace) -> list[Entry]:

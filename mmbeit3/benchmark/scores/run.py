@@ -12,7 +12,7 @@ from mmbeit3.benchmark.scores.jobs import Job, hash_config
 from mmbeit3.benchmark.scores.journal import Journal
 from mmbeit3.benchmark.scores.record import Record
 from mmbeit3.benchmark.scores.weights import find_weights
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import hash_file
 
 __all__ = ["run_jobs"]
@@ -67,9 +67,9 @@ def run_jobs(
             for name, value in evaluate(job, weights, folder / "logs" / log.replace("/", "_")).items():
                 setattr(record, name, value)
         except UserError as error:
-            record.error = " ".join(str(error).split())
+            record.error = one_line(error)
         except Exception as error:  # noqa: BLE001  whatever a model's code raises, the other models are evaluated
-            record.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            record.error = f"{type(error).__name__}: {one_line(error)}"
         if record.error:
             _say(console, f"{title} failed: {record.error}")
         journal.append(record.to_dict())

@@ -20,6 +20,9 @@ from mmbeit3.errors import UserError
 
 __all__ = ["check_data"]
 
+_UNNAMED = {"other_categories"}
+"""What the ground truth of scores may have: objects of other categories are not asked for."""
+
 _COCO_METRIC = re.compile(r"(?:Faster)?Coco(?:Fast|Panoptic)?Metric")
 
 
@@ -142,9 +145,7 @@ class _Checks:
         metrics = cfg.get("metric", "bbox")
         for truth in truths:
             if path:
-                check_classes(
-                    truth, self.classes[1], where, self.allow | {"other_categories"}, bool(cfg.get("sort_categories"))
-                )
+                check_classes(truth, self._scored_classes(truth), where, _UNNAMED, bool(cfg.get("sort_categories")))
                 self._compare_images(truth, read, where)
             if cfg.get("format_only"):
                 continue
@@ -152,13 +153,18 @@ class _Checks:
                 raise UserError(f"{where}: '{truth.path}' has no annotations to score by: set format_only=True")
             if truth.is_panoptic:
                 continue
-            if truth.first_without_iscrowd is not None and path:
-                raise UserError(
-                    f"{where}: {truth.first_without_iscrowd} of '{truth.path}' has no 'iscrowd', which COCO's evaluation "
-                    'needs: write "iscrowd": 0 where an object is no crowd'
-                )
+            if truth.first_unscored is not None and path:
+                raise UserError(f"{where}: '{truth.path}' cannot be scored by: {truth.first_unscored}")
             if "segm" in ([metrics] if isinstance(metrics, str) else metrics):
                 check_masks(truth, f"metric 'segm' of {where}", self.model)
+
+    def _scored_classes(self, truth: CocoFile) -> Sequence[str]:
+        """The classes whose objects a file has. A panoptic model's boxes are of things alone, which are its first classes."""
+        assert self.classes is not None
+        head = self.model.get("panoptic_head")
+        if isinstance(head, Mapping) and not truth.is_panoptic:
+            return self.classes[1][: head.get("num_things_classes")]
+        return self.classes[1]
 
     def _compare_images(self, truth: CocoFile, read: list[CocoFile], where: str) -> None:
         """Whether the ground truth has the images of the data under the same ids, and no others."""

@@ -16,7 +16,7 @@ from mmbeit3.datasets.checks.pipelines import find_steps
 from mmbeit3.datasets.images import ImageError
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.transforms import label_size_conflict
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -88,7 +88,7 @@ def check_label_images(
         dataset = kind(**options, pipeline=[], serialize_data=False)
         entries = dataset.data_list
     except (ValueError, TypeError, KeyError, AssertionError, OSError) as error:
-        raise UserError(f"{where} cannot be built: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where} cannot be built: {one_line(error)}") from error
     if not entries:
         folder = dataset.data_prefix.get("img_path")
         raise UserError(

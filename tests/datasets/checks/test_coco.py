@@ -123,9 +123,12 @@ def first(content, kind="annotations"):
 
 
 FAULTS = [
-    (lambda c: first(c).update(id=0), "id 0, which COCO's evaluation takes for no object"),
+    (
+        lambda c: first(c).update(id=0),
+        r"val_evaluator: '.*' cannot be scored by: an annotation has id 0, which COCO's evaluation takes for no object",
+    ),
     (lambda c: first(c).update(id=3), r"annotation number 3 \(id 3\) has the id of another"),
-    (lambda c: first(c).update(id="1"), "no positive integer"),
+    (lambda c: first(c).update(id="1"), "no integer from 0"),
     (lambda c: first(c).pop("bbox"), r"annotation number 1 \(id 1\) has no 'bbox'"),
     (lambda c: first(c).pop("area"), "has no 'area'"),
     (lambda c: first(c).update(bbox=[1, 2, 3]), "not four numbers"),
@@ -135,7 +138,7 @@ FAULTS = [
     (lambda c: first(c).update(image_id="10"), "is of image '10'"),
     (lambda c: first(c).update(category_id=1), "category id 1, which is not among the file's categories"),
     (lambda c: first(c).update(iscrowd=2), "neither 0 nor 1"),
-    (lambda c: first(c).pop("iscrowd"), "val_evaluator: annotation 1 of .* has no 'iscrowd'"),
+    (lambda c: first(c).pop("iscrowd"), "val_evaluator: '.*' cannot be scored by: annotation 1 has no 'iscrowd'"),
     (lambda c: first(c).update(segmentation=[]), "1 of 7 annotations of .* have none"),
     (lambda c: first(c).pop("segmentation"), "needs masks, and 1 of 7"),
     (lambda c: first(c).update(segmentation=[[1, 2, 3, 4]]), "annotation 1 has a polygon of 2 points: three are the least"),
