@@ -27,9 +27,9 @@ class CaptionScores(BaseMetric):
     """Scores (times 100) of ``pred_caption`` against ``gt_captions``, over all images.
 
     ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, which splits captions into words as COCO's evaluation does, see
-    :mod:`mmbeit3.evaluation.caption_words`. For numbers to publish take ``backend='pycocoevalcap'``, which is that evaluation,
-    adds ``METEOR``, ``ROUGE-L`` and, if wanted, ``SPICE``, and needs that package and Java. Images that could not be read count
-    as described by nothing.
+    :func:`~mmbeit3.evaluation.caption_words.tokenize_captions`. For numbers to publish take ``backend='pycocoevalcap'``, which
+    is that evaluation, adds ``METEOR``, ``ROUGE-L`` and, if wanted, ``SPICE``, and needs that package and Java. Images that
+    could not be read count as described by nothing.
 
     Args:
         backend: ``'own'`` or ``'pycocoevalcap'``.
