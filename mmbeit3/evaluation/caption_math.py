@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
+
+from mmbeit3.evaluation.caption_words import tokenize_caption
 
 __all__ = ["bleu", "cider_d", "tokenize_caption"]
 
@@ -13,22 +14,6 @@ Tokens = Sequence[str]
 NGram = tuple[str, ...]
 
 _ORDERS = (1, 2, 3, 4)
-_CLITIC = re.compile(r"(?<=\w)(n't|'(?:s|m|d|re|ve|ll))\b")
-_CANNOT = re.compile(r"\b(can)(not)\b")
-_TOKEN = re.compile(r"n't\b|'(?:s|m|d|re|ve|ll)\b|\d+(?:[.,:]\d+)+|(?:[^\W\d]\.){2,}|\w+(?:[-/'.]\w+)*|[^\w\s]")
-_DROPPED = set("'\"`.?!,:-;")
-_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
-"""The original means to drop brackets, but looks for the names that they have before lower case."""
-
-
-def tokenize_caption(caption: str) -> list[str]:
-    """Split a caption as COCO's evaluation does: lower case, no punctuation, clitics apart (``do n't``, ``man 's``).
-
-    That evaluation runs Stanford's Penn Treebank tokenizer. This is an approximation for the plain English of captions; rarer
-    rules of the original (``mr.``, ``gon na``, symbols) are left out.
-    """
-    text = _CANNOT.sub(r"\1 \2", _CLITIC.sub(r" \1", caption.lower().replace("\u2019", "'")))
-    return [_BRACKETS.get(token, token) for token in _TOKEN.findall(text) if token not in _DROPPED]
 
 
 def ngrams(tokens: Tokens, order: int) -> Counter[NGram]:

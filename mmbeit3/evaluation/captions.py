@@ -13,7 +13,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.caption_math import bleu, cider_d, tokenize_caption
+from mmbeit3.evaluation.caption_math import bleu, cider_d
+from mmbeit3.evaluation.caption_words import tokenize_captions
 from mmbeit3.evaluation.output import prepare_output, write_output
 from mmbeit3.evaluation.unreadable import report_unreadable
 from mmbeit3.registry import METRICS
@@ -25,9 +26,10 @@ __all__ = ["CaptionScores"]
 class CaptionScores(BaseMetric):
     """Scores (times 100) of ``pred_caption`` against ``gt_captions``, over all images.
 
-    ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, whose splitting into words approximates that of COCO's evaluation:
-    good for comparing checkpoints. For numbers to publish take ``backend='pycocoevalcap'``, which adds ``METEOR``, ``ROUGE-L``
-    and, if wanted, ``SPICE``, and needs that package and Java. Images that could not be read count as described by nothing.
+    ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, which splits captions into words as COCO's evaluation does, see
+    :func:`~mmbeit3.evaluation.caption_words.tokenize_captions`. For numbers to publish take ``backend='pycocoevalcap'``, which
+    is that evaluation, adds ``METEOR``, ``ROUGE-L`` and, if wanted, ``SPICE``, and needs that package and Java. Images that
+    could not be read count as described by nothing.
 
     Args:
         backend: ``'own'`` or ``'pycocoevalcap'``.
@@ -92,8 +94,9 @@ class CaptionScores(BaseMetric):
 
 
 def _score(captions: list[str], references: list[list[str]]) -> dict[str, float]:
-    candidates = [tokenize_caption(caption) for caption in captions]
-    people = [[tokenize_caption(one) for one in ones] for ones in references]
+    candidates = tokenize_captions(captions)
+    words = iter(tokenize_captions([one for ones in references for one in ones]))
+    people = [[next(words) for _ in ones] for ones in references]
     scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(bleu(candidates, people), start=1)}
     ciders = cider_d(candidates, people)
     return {"CIDEr": 100 * sum(ciders) / len(ciders), **scores}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.unreadable import report_unreadable
+from mmbeit3.ops import wide_dtype
 from mmbeit3.registry import METRICS
 
 __all__ = ["ImageTextRecall", "best_places"]
@@ -87,8 +88,10 @@ class ImageTextRecall(BaseMetric):
             )
         unreadable = {image_id for image_id, one in images.items() if one.get("unreadable")}
         reported = report_unreadable(len(unreadable), len(images))
-        image_features = torch.stack([one["image_feature"].float() for one in images.values()])
-        text_features = torch.stack([one["text_feature"].float() for one in texts.values()])
+        image_features = torch.stack([one["image_feature"] for one in images.values()])
+        text_features = torch.stack([one["text_feature"] for one in texts.values()])
+        dtype = wide_dtype(image_features, text_features)
+        image_features, text_features = image_features.to(dtype), text_features.to(dtype)
         # Ids may be of any kind.
         numbers = {image_id: number for number, image_id in enumerate(images)}
         image_owners = torch.arange(len(images))

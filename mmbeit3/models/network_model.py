@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.ops import wide_dtype
 
 __all__ = ["NetworkModel"]
 
@@ -45,4 +46,4 @@ class NetworkModel(BaseModel):
 
     def normalize(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W), uint8 from 0 to 255, as the network wants them."""
-        return (image.float() / 255 - self.mean) / self.std
+        return (image.to(wide_dtype(image, self.mean)) / 255 - self.mean) / self.std

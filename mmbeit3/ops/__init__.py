@@ -3,5 +3,6 @@
 from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn
 from mmbeit3.ops.linear import Linear, linear, replace_linears
+from mmbeit3.ops.precision import wide_dtype, widened
 
-__all__ = ["Linear", "attend", "linear", "ms_deform_attn", "replace_linears"]
+__all__ = ["Linear", "attend", "linear", "ms_deform_attn", "replace_linears", "wide_dtype", "widened"]

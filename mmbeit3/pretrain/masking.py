@@ -22,10 +22,14 @@ def mask_blocks(
 ) -> Tensor:
     """Choose patches of an image in blocks (BEiT, arXiv 2106.08254, algorithm 1; exactly ``count``, as BEiT v2's code does).
 
+    Blocks are added until one cannot be placed in ten tries; single patches make up for what is then missing, half a patch on
+    average of 75 in 14 x 14.
+
     Args:
         grid: (h, w) of the patches.
         count: how many to mask, at most all.
-        least_block: patches in the smallest block.
+        least_block: patches in the smallest block; where fewer are left to mask, a block is drawn with between as many as are
+            left and this number, and must not mask more than are left.
         least_aspect: of a block's height and width, the smallest ratio; the largest is its inverse.
         generator: source of randomness on the CPU.
 
@@ -45,7 +49,6 @@ def mask_blocks(
         if not added:
             break
         masked += added
-    # What no block fits into any more is made up by single patches.
     free = (~mask).flatten().nonzero().squeeze(1)
     mask.view(-1)[free[torch.randperm(len(free), generator=generator)[: count - masked]]] = True
     return mask
@@ -57,7 +60,8 @@ def _add_block(mask: Tensor, budget: int, least_block: int, least_aspect: float,
     bound = math.log(1 / least_aspect)
     for _ in range(_TRIES):
         area, aspect, top, left = torch.rand(4, generator=generator).tolist()
-        patches = least_block + area * max(budget - least_block, 0)
+        # Also where fewer are left than the smallest block has: of such a block a part may be masked already.
+        patches = least_block + area * (budget - least_block)
         ratio = math.exp((2 * aspect - 1) * bound)
         rows, columns = round(math.sqrt(patches * ratio)), round(math.sqrt(patches / ratio))
         if not (0 < rows < h and 0 < columns < w):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3 import Arch, BEiT3, BEiT3Output, Stream, run_streams
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, widened
 
 __all__ = ["MaskedBatch", "MaskedDataModeling"]
 
@@ -81,7 +81,7 @@ class MaskedDataModeling(BEiT3):
         for part, count in zip(logits, _mean_counts(list(targets.values())), strict=True):
             weight = self.loss_weights.get(part, 1.0)
             # The sum over nothing, divided by one, keeps the heads in the graph, as distributed training wants.
-            results[f"{part}.loss"] = weight * F.cross_entropy(logits[part].float(), targets[part], reduction="sum") / count
+            results[f"{part}.loss"] = weight * F.cross_entropy(widened(logits[part]), targets[part], reduction="sum") / count
             right = (logits[part].argmax(dim=-1) == targets[part]).float()
             results[f"{part}.accuracy"] = right.sum() / max(len(right), 1)
         return results

@@ -75,7 +75,7 @@ class Masking:
         text_ratio: of the words to hide; the paper's 0.15 in texts, 0.5 in pairs. None for texts that are only read.
         tokenizer: for texts.
         max_length: of a text with its special tokens.
-        least_block: patches in the smallest block.
+        least_block: patches in the smallest block, see :func:`~mmbeit3.pretrain.mask_blocks`.
     """
 
     def __init__(

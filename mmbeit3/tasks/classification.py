@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, widened
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.heads import init_linears
@@ -42,9 +42,9 @@ class ClassificationNetwork(nn.Module):
         init_linears(self.head, scale=0.001)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Score every class: images (B, 3, H, W), normalised, to (B, num_classes), float32."""
+        """Score every class: images (B, 3, H, W), normalised, to (B, num_classes), never in half precision."""
         (patches,) = self.vision(image)
-        return self.head(self.fc_norm(patches.mean(dim=(2, 3)))).float()
+        return widened(self.head(self.fc_norm(patches.mean(dim=(2, 3)))))
 
 
 @MODELS.register_module()

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mmbeit3.ops import widened
+
 __all__ = ["NextWords", "beam_search", "sample", "top_p_words"]
 
 _CANDIDATES_A_BEAM = 3
@@ -68,7 +70,8 @@ def beam_search(
     beams: Tensor | None = None
     # Of <s>, the words so far, and the mask token.
     for length in range(2, max_length):
-        log_probs = next_words.step(texts[:, :, -1], beams).float().log_softmax(dim=-1)
+        log_probs = widened(next_words.step(texts[:, :, -1], beams)).log_softmax(dim=-1)
+        best = best.to(log_probs.dtype)
         found, places = (scores.unsqueeze(-1) + log_probs).flatten(1).topk(_CANDIDATES_A_BEAM * K)
         parents, words = places // log_probs.shape[-1], places % log_probs.shape[-1]
         # No sum gets better on the way, so what is done stays so.
@@ -158,7 +161,7 @@ def top_p_words(logits: Tensor, top_p: float, temperature: float = 1.0, generato
     """
     if not 0 < top_p <= 1 or temperature <= 0:
         raise ValueError(f"top_p {top_p} must be above 0 and at most 1, temperature {temperature} above 0")
-    probs, order = (logits.float() / temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    probs, order = (widened(logits) / temperature).softmax(dim=-1).sort(dim=-1, descending=True)
     likelier = probs.cumsum(dim=-1) - probs
     probs = probs.masked_fill(likelier >= top_p, 0)
     drawn = torch.multinomial(probs.flatten(0, -2), 1, generator=generator).view(*logits.shape[:-1], 1)

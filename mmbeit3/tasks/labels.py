@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmbeit3.errors import UserError
+from mmbeit3.ops import widened
 
 __all__ = ["accuracy", "add_predictions", "read_labels"]
 
@@ -39,7 +40,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def add_predictions(data_samples: Sequence[Mapping[str, Any]], scores: Tensor) -> list[dict[str, Any]]:
     """The samples with ``pred_score`` (C,), their row of scores (B, C), and ``pred_label`` (1,), its greatest; on the CPU."""
-    rows = scores.float().cpu()
+    rows = widened(scores).cpu()
     return [
         {**sample, "pred_label": row.argmax(dim=0, keepdim=True), "pred_score": row}
         for sample, row in zip(data_samples, rows, strict=True)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmbeit3.ops import widened
+
 __all__ = ["keep_best", "mask_captions", "smoothed_loss"]
 
 _FIRST_WORD = 3
@@ -56,11 +58,11 @@ def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         smoothing: probability that all other words share, from 0 to below 1.
 
     Returns:
-        (M,), float32, 0 where the prediction is the smoothed truth.
+        (M,), never in half precision, 0 where the prediction is the smoothed truth.
     """
     V = logits.shape[1]
     # PyTorch spreads its share over all words, the target too.
-    crossed = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing * V / (V - 1), reduction="none")
+    crossed = F.cross_entropy(widened(logits), targets, label_smoothing=smoothing * V / (V - 1), reduction="none")
     entropy = -(1 - smoothing) * math.log(1 - smoothing)
     if smoothing:
         entropy -= smoothing * math.log(smoothing / (V - 1))

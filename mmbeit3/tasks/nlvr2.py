@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3 import Arch, BEiT3
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, widened
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.heads import freeze_unreached, init_linears
@@ -48,7 +48,7 @@ class NLVR2Network(BEiT3):
         freeze_unreached(self)
 
     def logits(self, image: Tensor, image2: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Score false (0) and true (1): (B, 2), float32. Both pairs go through the network in one batch of 2B.
+        """Score false (0) and true (1): (B, 2), never in half precision. Both pairs go through the network in one batch of 2B.
 
         Args:
             image, image2: (B, 3, H, W), normalised, left and right.
@@ -58,7 +58,7 @@ class NLVR2Network(BEiT3):
         twice = None if padding_mask is None else padding_mask.repeat(2, 1)
         output = self(torch.cat([image, image2]), tokens.repeat(2, 1), twice)
         first = torch.cat([cast(Tensor, states)[:, 0] for states in output], dim=1)
-        return self.head(torch.cat(first.chunk(2), dim=1)).float()
+        return widened(self.head(torch.cat(first.chunk(2), dim=1)))
 
 
 @MODELS.register_module()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Arch, BEiT3
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, widened
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.heads import freeze_unreached, init_linears
@@ -46,7 +46,7 @@ class VQANetwork(BEiT3):
         freeze_unreached(self, text_read=False)
 
     def logits(self, image: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Score every answer: (B, num_answers), float32.
+        """Score every answer: (B, num_answers), never in half precision.
 
         Args:
             image: (B, 3, H, W), normalised.
@@ -54,7 +54,7 @@ class VQANetwork(BEiT3):
             padding_mask: boolean (B, T), True = pad.
         """
         states = cast(Tensor, self(image, tokens, padding_mask).vision)
-        return self.head(self.pooler(states[:, 0])).float()
+        return widened(self.head(self.pooler(states[:, 0])))
 
 
 @MODELS.register_module()
@@ -106,7 +106,7 @@ class BEiT3VQA(TaskModel):
             UserError: if samples have no targets, or ones that the model doesn't know.
         """
         logits = self.outputs(inputs)
-        targets = self._targets(data_samples, logits.device)
+        targets = self._targets(data_samples, logits)
         loss = F.binary_cross_entropy_with_logits(logits, targets) * self.num_answers
         score = targets.gather(1, logits.detach().argmax(dim=1, keepdim=True)).mean()
         return {"loss_vqa": loss, "score": score}
@@ -120,8 +120,9 @@ class BEiT3VQA(TaskModel):
                 sample["pred_answer"] = self.answers[int(sample["pred_label"])]
         return predicted
 
-    def _targets(self, data_samples: Sequence[Mapping[str, Any]], device: torch.device) -> Tensor:
-        """Soft targets (B, num_answers)."""
+    def _targets(self, data_samples: Sequence[Mapping[str, Any]], logits: Tensor) -> Tensor:
+        """Soft targets (B, num_answers), of the type and on the device of the logits."""
+        device = logits.device
         if any("labels" not in sample or "scores" not in sample for sample in data_samples):
             raise UserError(
                 "samples have no labels and scores, which training needs: use a split whose annotations tell answers"
@@ -134,6 +135,6 @@ class BEiT3VQA(TaskModel):
                 "from 0: give model and dataset the same list of answers"
             )
         rows = [row for row, sample in enumerate(data_samples) for _ in range(len(sample["labels"]))]
-        targets = torch.zeros(len(data_samples), self.num_answers, device=device)
-        targets[torch.tensor(rows, dtype=torch.int64, device=device), labels] = scores.float()
+        targets = logits.new_zeros(len(data_samples), self.num_answers)
+        targets[torch.tensor(rows, dtype=torch.int64, device=device), labels] = scores.to(logits.dtype)
         return targets

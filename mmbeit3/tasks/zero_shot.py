@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, DualEncoder
+from mmbeit3.ops import widened
 from mmbeit3.pretrain.tokenizers import TextTokenizer
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
@@ -140,7 +141,7 @@ class BEiT3NamedClassification(TaskModel):
     def _compare(self, images: Tensor, classes: Tensor) -> Tensor:
         # Autocast would multiply in half precision.
         with torch.autocast(images.device.type, enabled=False):
-            return self.network.logit_scale.float().exp() * images @ classes.t()
+            return widened(self.network.logit_scale).exp() * images @ classes.t()
 
     def _candidates(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Classes to compare with, ascending, and where among them each label is."""

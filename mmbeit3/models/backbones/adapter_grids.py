@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmbeit3.ops import widened
 from mmbeit3.ops.exporting import exporting
 
 __all__ = ["Grid", "crop", "reference_points", "resample"]
@@ -32,38 +33,41 @@ class Grid(NamedTuple):
         """(h, w)."""
         return self.h, self.w
 
-    def centres(self, device: torch.device) -> Tensor:
+    def centres(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
         """Centres of the cells in pixels, (h * w, 2) as (x, y), row-major."""
-        y = (torch.arange(self.h, dtype=torch.float32, device=device) + 0.5) * self.stride
-        x = (torch.arange(self.w, dtype=torch.float32, device=device) + 0.5) * self.stride
+        y = (torch.arange(self.h, dtype=dtype, device=device) + 0.5) * self.stride
+        x = (torch.arange(self.w, dtype=dtype, device=device) + 0.5) * self.stride
         return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
 
-    def extent(self, device: torch.device) -> Tensor:
+    def extent(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
         """Width and height of the whole grid in pixels, (2,)."""
-        return torch.tensor([self.w * self.stride, self.h * self.stride], dtype=torch.float32, device=device)
+        return torch.tensor([self.w * self.stride, self.h * self.stride], dtype=dtype, device=device)
 
 
-def reference_points(queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device) -> Tensor:
+def reference_points(
+    queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Where the cells of the query grids lie on each level. The points of the last few sizes are kept.
 
     Args:
         queries: grids whose cells, one grid after another, are the queries.
         levels: grids of the value's levels.
         device: where to make the points.
+        dtype: their type; half precision would misplace them.
 
     Returns:
         (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Not to be written to.
     """
     if torch.compiler.is_compiling():
-        return _reference_points(tuple(queries), tuple(levels), device)
+        return _reference_points(tuple(queries), tuple(levels), device, dtype)
     # Not an inference tensor even in inference mode, so that it can be used outside, too.
     with torch.inference_mode(False):
-        return _kept_reference_points(tuple(queries), tuple(levels), device)
+        return _kept_reference_points(tuple(queries), tuple(levels), device, dtype)
 
 
-def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device) -> Tensor:
-    centres = torch.cat([grid.centres(device) for grid in queries])
-    extents = torch.stack([level.extent(device) for level in levels])
+def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    centres = torch.cat([grid.centres(device, dtype) for grid in queries])
+    extents = torch.stack([level.extent(device, dtype) for level in levels])
     return (centres[:, None] / extents[None])[None]
 
 
@@ -96,9 +100,10 @@ def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
     if not exporting() and _same_extent(source, target):
         return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)
     # The same where extents are equal, only slower: the way of a graph for all sizes.
-    points = target.centres(features.device) / source.extent(features.device) * 2 - 1
+    wide = widened(features)
+    points = target.centres(wide.device, wide.dtype) / source.extent(wide.device, wide.dtype) * 2 - 1
     points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)
-    sampled = F.grid_sample(features.float(), points, mode="bilinear", padding_mode="border", align_corners=False)
+    sampled = F.grid_sample(wide, points, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(features.dtype)
 
 

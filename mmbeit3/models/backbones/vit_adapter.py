@@ -17,6 +17,7 @@ from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, Spatia
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.backbones.pretrained import init_pretrained
 from mmbeit3.models.layers import LN2d
+from mmbeit3.ops import wide_dtype
 from mmbeit3.registry import MODELS
 
 __all__ = ["ViTAdapter"]
@@ -178,8 +179,8 @@ class ViTAdapter(BaseModule):
             The spatial prior, and the ViT's map (B, C, h, w) after each group.
         """
         prefix = self.vit.num_prefix_tokens
-        on_levels = reference_points([tokens], levels, x.device)
-        on_tokens = reference_points(levels, [tokens], x.device)
+        on_levels = reference_points([tokens], levels, x.device, wide_dtype(x))
+        on_tokens = reference_points(levels, [tokens], x.device, wide_dtype(x))
         stages = []
         for interaction, (first, last) in zip(self.interactions, self.groups, strict=True):
             modules = cast(nn.ModuleDict, interaction)

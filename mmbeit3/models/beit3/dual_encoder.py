@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.models.beit3.model import BEiT3
 from mmbeit3.models.beit3.packed import Stream, run_streams
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, widened
 
 __all__ = ["DualEncoder"]
 
@@ -52,11 +52,11 @@ class DualEncoder(BEiT3):
         cast(Tensor, self.vision.embed.mask_token).requires_grad_(False)
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Encode images (B, 3, H, W), normalised, to unit vectors (B, C), float32."""
+        """Encode images (B, 3, H, W), normalised, to unit vectors (B, C), never in half precision."""
         return _project(self.vision_head, self(image).vision)
 
     def encode_text(self, tokens: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Encode texts to unit vectors (B, C), float32.
+        """Encode texts to unit vectors (B, C), never in half precision.
 
         Args:
             tokens: ids (B, T), ``<s>`` first.
@@ -81,4 +81,4 @@ class DualEncoder(BEiT3):
 
 def _project(head: Linear, tokens: Tensor | None) -> Tensor:
     """The first of tokens (B, N, C), projected, of length one."""
-    return F.normalize(head(cast(Tensor, tokens)[:, 0]).float(), dim=-1)
+    return F.normalize(widened(head(cast(Tensor, tokens)[:, 0])), dim=-1)

@@ -7,11 +7,10 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbeit3.checkpoint.resizing import resize_position_table
+from mmbeit3.checkpoint.resizing import resample_positions, resize_position_table
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.ops.exporting import exporting
 
@@ -28,8 +27,8 @@ class VisionEmbedding(nn.Module):
 
     ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
     class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
-    when image sizes differ: bicubic, no antialiasing, in float32. A table of another square grid is resized as it is loaded,
-    whoever loads it: MMEngine's ``load_from`` would leave it out and train on with random positions.
+    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another square grid is resized as it
+    is loaded, whoever loads it: MMEngine's ``load_from`` would leave it out and train on with random positions.
 
     Args:
         arch: sizes.
@@ -47,7 +46,7 @@ class VisionEmbedding(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
         self._resized: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
-        self._resized_from: tuple[int, int] | None = None
+        self._resized_from: tuple[int, int, torch.dtype] | None = None
         self.register_load_state_dict_pre_hook(_resize_positions)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
@@ -88,7 +87,7 @@ class VisionEmbedding(nn.Module):
         if differentiable or torch.compiler.is_compiling():
             return self._resize(grid)
         # The table is kept for the last few sizes, as long as the parameter is the same.
-        source = (self.positions.data_ptr(), self.positions._version)
+        source = (self.positions.data_ptr(), self.positions._version, self.positions.dtype)
         if source != self._resized_from:
             self._resized.clear()
             self._resized_from = source
@@ -103,7 +102,7 @@ class VisionEmbedding(nn.Module):
 
     def _resize(self, grid: tuple[int, int]) -> Tensor:
         table = self.positions[None, UNUSED_POSITIONS:]
-        return resample_abs_pos_embed(table, list(grid), list(self.grid), num_prefix_tokens=1, antialias=False)
+        return resample_positions(table, self.grid, grid, num_prefix=1)
 
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:

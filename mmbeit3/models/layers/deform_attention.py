@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from mmbeit3.ops import Linear, ms_deform_attn
+from mmbeit3.ops import Linear, ms_deform_attn, wide_dtype, widened
 
 __all__ = ["DeformableAttention"]
 
@@ -50,10 +50,11 @@ class DeformableAttention(nn.Module):
     @torch.no_grad()
     def init_weights(self) -> None:
         """Uniform attention over points that lie on a ray of each head's own direction, one cell apart."""
-        angles = 2 * math.pi * torch.arange(self.num_heads, dtype=torch.float32) / self.num_heads
+        dtype = wide_dtype(self.sampling_offsets.bias)
+        angles = 2 * math.pi * torch.arange(self.num_heads, dtype=dtype) / self.num_heads
         rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
         rays = rays / rays.abs().amax(dim=-1, keepdim=True)
-        steps = torch.arange(1, self.num_points + 1, dtype=torch.float32)
+        steps = torch.arange(1, self.num_points + 1, dtype=dtype)
         offsets = (rays[:, None] * steps[:, None]).unsqueeze(1).expand(-1, self.num_levels, -1, -1)
         nn.init.zeros_(self.sampling_offsets.weight)
         self.sampling_offsets.bias.copy_(offsets.reshape(-1))
@@ -80,25 +81,25 @@ class DeformableAttention(nn.Module):
         B, Q, _ = query.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         projected = self.value_proj(value).view(B, value.shape[1], heads, -1)
-        # Coordinates stay in float32 also under autocast: see ms_deform_attn.
-        offsets = self.sampling_offsets(query).float().view(B, Q, heads, levels, points, 2)
-        steps = _steps(tuple(spatial_shapes), query.device)
-        locations = torch.addcmul(reference_points.float()[:, :, None, :, None], offsets, steps)
+        # Coordinates are never of half precision, also under autocast: see ms_deform_attn.
+        offsets = widened(self.sampling_offsets(query)).view(B, Q, heads, levels, points, 2)
+        steps = _steps(tuple(spatial_shapes), offsets.device, offsets.dtype)
+        locations = torch.addcmul(reference_points.to(offsets.dtype)[:, :, None, :, None], offsets, steps)
         weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
         attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
         return self.output_proj(attended.to(query.dtype))
 
 
-def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Width and height of each level's cells as fractions of its map, (levels, 1, 2)."""
     if torch.compiler.is_compiling():
-        return _new_steps(shapes, device)
+        return _new_steps(shapes, device, dtype)
     with torch.inference_mode(False):
-        return _kept_steps(shapes, device)
+        return _kept_steps(shapes, device, dtype)
 
 
-def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=device)
+def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=device)
     return sizes.reciprocal()[:, None]
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
+from mmbeit3.ops import wide_dtype
+
 __all__ = ["contrastive_loss"]
 
 
@@ -22,7 +24,8 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
         logit_scale: factor of the cosines, a scalar: the inverse of the temperature, not its logarithm.
 
     Returns:
-        The loss, a float32 scalar, and the accuracies (0 to 1) ``image_to_text`` and ``text_to_image`` of this process's rows.
+        The loss, a scalar in float32 (float64 if anything given is), and the accuracies (0 to 1) ``image_to_text`` and
+        ``text_to_image`` of this process's rows.
 
     Raises:
         ValueError: if the features' shapes differ or are not (B, C).
@@ -34,7 +37,8 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
         )
     # Autocast would multiply in half precision.
     with torch.autocast(image_features.device.type, enabled=False):
-        images, texts, scale = image_features.float(), text_features.float(), logit_scale.float()
+        dtype = wide_dtype(image_features, text_features, logit_scale)
+        images, texts, scale = image_features.to(dtype), text_features.to(dtype), logit_scale.to(dtype)
         first, (all_images, all_texts) = _gather(images, texts)
         targets = torch.arange(first, first + len(images), device=images.device)
         by_image, by_text = scale * images @ all_texts.t(), scale * texts @ all_images.t()

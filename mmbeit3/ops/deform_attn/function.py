@@ -50,7 +50,8 @@ def ms_deform_attn(
 
     Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map. Coordinates and weights are used
     in float32 whatever the values' type, since half precision misses by up to a twentieth of a cell on large maps; float64
-    values are computed in float64. Differentiable once, by the reference kernel any number of times.
+    values are computed in float64. Differentiable once: the compiled kernels have no second derivative, and
+    PyTorch's ``grid_sample``, which the reference is made of, has none before PyTorch 2.12.
 
     Args:
         value: (B, S, heads, d), the cells of all levels row-major one after another, S = sum of h * w.

@@ -1,7 +1,8 @@
 """Deformable attention in plain PyTorch: what the other kernels are measured against.
 
-It runs everywhere, is traced and exported like any other code, and autograd differentiates it, deterministically on a CPU; on a
-GPU the gradient by the values is summed in no fixed order.
+It runs everywhere, is traced and exported like any other code, and autograd differentiates it once, deterministically on a
+CPU; on a GPU the gradient by the values is summed in no fixed order. Reading the cells one by one instead of ``grid_sample``
+would have a second derivative in all versions of PyTorch, but takes four to six times as long forward and backward on a CPU.
 """
 
 from __future__ import annotations

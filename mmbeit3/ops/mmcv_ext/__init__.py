@@ -7,7 +7,7 @@ mmdet and mmseg touch, on CPU and CUDA. Where it is there it is used untouched.
 =============================================  ==========================================
 operator                                       made of
 =============================================  ==========================================
-``nms``                                        ``torchvision.ops.nms``
+``nms``                                        ``torchvision.ops.nms``; with offset 1 NumPy
 ``softnms``                                    NumPy, on the CPU as mmcv's
 ``roi_align_forward``, ``_backward``           torchvision's RoIAlign (average pooling)
 ``sigmoid_focal_loss_forward``, ``_backward``  PyTorch

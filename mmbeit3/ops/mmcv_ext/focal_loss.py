@@ -1,10 +1,16 @@
-"""Focal losses (arXiv 1708.02002), element-wise, as mmcv's autograd functions call them."""
+"""Focal losses (arXiv 1708.02002), element-wise, as mmcv's autograd functions call them.
+
+Half precision is computed in float32, float64 in float64. Losses and derivatives are finite for all finite logits and every
+gamma from 0 on: no formula takes a negative power, or a probability from one.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from mmbeit3.ops.precision import widened
 
 __all__ = [
     "sigmoid_focal_loss_backward",
@@ -14,14 +20,12 @@ __all__ = [
 ]
 
 
-def _sigmoid_focal_loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float) -> Tensor:
-    classes = torch.arange(logits.shape[1], device=logits.device)
-    positive = target.unsqueeze(1) == classes
-    p = logits.sigmoid()
-    of_positive = -alpha * (1 - p) ** gamma * F.logsigmoid(logits)
-    of_negative = -(1 - alpha) * p**gamma * F.logsigmoid(-logits)
-    loss = torch.where(positive, of_positive, of_negative)
-    return loss * weight[target].unsqueeze(1) if weight.numel() else loss
+def _signs_and_scales(logits: Tensor, target: Tensor, weight: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """For each logit 1 where its class is the target, else -1; and what its loss is multiplied by."""
+    positive = target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device)
+    signs = positive.to(logits.dtype) * 2 - 1
+    scales = torch.where(positive, alpha, 1 - alpha).to(logits.dtype)
+    return signs, scales * weight[target].unsqueeze(1) if weight.numel() else scales
 
 
 def sigmoid_focal_loss_forward(
@@ -33,7 +37,10 @@ def sigmoid_focal_loss_forward(
     alpha: float,
 ) -> None:
     """Fill ``output`` (N, C) with the loss of logits ``input`` (N, C) and classes ``target`` (N,); C is background."""
-    output.copy_(_sigmoid_focal_loss(input.float(), target, weight, gamma, alpha))
+    logits = widened(input)
+    signs, scales = _signs_and_scales(logits, target, weight, alpha)
+    z = logits * signs
+    output.copy_(-scales * (-z).sigmoid() ** gamma * F.logsigmoid(z))
 
 
 def sigmoid_focal_loss_backward(
@@ -45,22 +52,38 @@ def sigmoid_focal_loss_backward(
     alpha: float,
 ) -> None:
     """Fill ``grad_input`` (N, C) with the derivative of each loss by its logit."""
-    with torch.enable_grad():
-        logits = input.detach().float().requires_grad_()
-        loss = _sigmoid_focal_loss(logits, target, weight, gamma, alpha).sum()
-        (gradient,) = torch.autograd.grad(loss, logits)
-    grad_input.copy_(gradient)
+    logits = widened(input)
+    signs, scales = _signs_and_scales(logits, target, weight, alpha)
+    z = logits * signs
+    # With p = sigmoid(z) the loss is -(1 - p)^gamma log p, and the derivative of p is p (1 - p).
+    p, rest = z.sigmoid(), (-z).sigmoid()
+    # Minus infinity, where the logit is, would not be zero times p.
+    log_p = F.logsigmoid(z).clamp(min=torch.finfo(z.dtype).min)
+    grad_input.copy_(signs * scales * rest**gamma * (gamma * p * log_p - rest))
 
 
-def _of_target(probabilities: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Probability of each sample's class, and its weight: zero where the target is negative, which means ignored."""
-    valid = target >= 0
+def _of_target(probabilities: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of each sample's class: index (N, 1), probability, the others' probability; and the sample's weight, all (N,).
+
+    The weight is zero where the target is negative, which means ignored.
+    """
     index = target.clamp(min=0)
-    scale = valid.to(probabilities.dtype)
+    scale = (target >= 0).to(probabilities.dtype)
     if weight.numel():
         scale = scale * weight[index]
-    smallest = torch.finfo(torch.float32).tiny
-    return probabilities.gather(1, index.unsqueeze(1)).squeeze(1).clamp(min=smallest), scale
+    index = index.unsqueeze(1)
+    # A probability of one minus some 1e-9 is one in float32; the others' sum still tells what is missing.
+    rest = probabilities.scatter(1, index, 0).sum(1)
+    return index, probabilities.gather(1, index).squeeze(1), rest, scale
+
+
+def _log(p: Tensor, rest: Tensor) -> Tensor:
+    """Logarithm of probabilities ``p``, exact also near one, where ``rest`` is what they lack.
+
+    No lower than that of the smallest normal number, as mmcv has it: of what is below, a softmax has lost the digits.
+    """
+    smallest = torch.finfo(p.dtype).tiny
+    return torch.where(rest < 0.5, torch.log1p(-rest.clamp(max=0.5)), p.clamp(min=smallest).log())
 
 
 def softmax_focal_loss_forward(
@@ -72,8 +95,8 @@ def softmax_focal_loss_forward(
     alpha: float,
 ) -> None:
     """Fill ``output`` (N,) with the loss of softmax probabilities ``input`` (N, C) and classes ``target`` (N,)."""
-    p, scale = _of_target(input.float(), target, weight)
-    output.copy_(-alpha * (1 - p) ** gamma * p.log() * scale)
+    _, p, rest, scale = _of_target(widened(input), target, weight)
+    output.copy_(-alpha * rest**gamma * _log(p, rest) * scale)
 
 
 def softmax_focal_loss_backward(
@@ -86,9 +109,12 @@ def softmax_focal_loss_backward(
     alpha: float,
 ) -> None:
     """Fill ``grad_input`` (N, C) with the derivative of each loss by the logits behind the probabilities ``input``."""
-    probabilities = input.float()
-    p, scale = _of_target(probabilities, target, weight)
-    by_logit = alpha * (gamma * (1 - p) ** (gamma - 1) * p * p.log() - (1 - p) ** gamma) * scale
+    probabilities = widened(input)
+    index, p, rest, scale = _of_target(probabilities, target, weight)
+    # The derivative by p, times p. As p nears one, log p divided by what p lacks nears -1, and no power of it is negative.
+    smallest = torch.finfo(p.dtype).tiny
+    slope = torch.where(rest < smallest, -1, _log(p, rest) / rest.clamp(min=smallest))
+    by_logit = alpha * rest**gamma * (gamma * p * slope - 1) * scale
     buff.copy_(by_logit)
-    one_hot = F.one_hot(target.clamp(min=0), input.shape[1])
-    grad_input.copy_(by_logit.unsqueeze(1) * (one_hot - probabilities))
+    # The derivative of p by its own logit is p (1 - p), by another's -p times that one's probability.
+    grad_input.copy_(by_logit.unsqueeze(1) * (-probabilities).scatter(1, index, rest.unsqueeze(1)))

@@ -6,6 +6,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from mmbeit3.ops.precision import wide_dtype
+
 __all__ = ["roi_align_backward", "roi_align_forward"]
 
 _MAX, _AVERAGE = range(2)
@@ -33,11 +35,12 @@ def roi_align_forward(
 ) -> None:
     """Fill ``output`` (K, C, aligned_height, aligned_width) from ``input`` (B, C, H, W) at ``rois`` (K, 5).
 
-    Half precision is computed in float32. ``argmax_*`` belong to max pooling and stay as they are.
+    Half precision is computed in float32, float64 in float64. ``argmax_*`` belong to max pooling and stay as they are.
     """
     _check_mode(pool_mode)
+    dtype = wide_dtype(input, rois)
     pooled = torchvision.ops.roi_align(
-        input.float(), rois.float(), (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
+        input.to(dtype), rois.to(dtype), (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
     )
     output.copy_(pooled)
 
@@ -58,10 +61,11 @@ def roi_align_backward(
     """Fill ``grad_input`` (B, C, H, W) from ``grad_output`` (K, C, aligned_height, aligned_width)."""
     _check_mode(pool_mode)
     B, C, H, W = grad_input.shape
+    dtype = wide_dtype(grad_output, rois)
     # torchvision's public function hides its backward behind autograd; mmcv brings an autograd function of its own.
     gradient = torch.ops.torchvision._roi_align_backward(
-        grad_output.float().contiguous(),
-        rois.float(),
+        grad_output.to(dtype).contiguous(),
+        rois.to(dtype),
         spatial_scale,
         aligned_height,
         aligned_width,

@@ -7,6 +7,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.ops import wide_dtype, widened
+
 __all__ = ["Codebook", "Quantizer", "nearest", "spherical_kmeans"]
 
 _ROWS = 16384
@@ -92,7 +94,7 @@ class Quantizer(nn.Module):
             loss, ``beta`` times the mean squared distance between both; and the codes (B, N), int64.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
-            embeddings = embeddings.float()
+            embeddings = widened(embeddings)
             rows = embeddings.detach().flatten(0, 1)
             if self.training:
                 self.embedding.start(rows)
@@ -130,11 +132,12 @@ def nearest(rows: Tensor, codebook: Tensor) -> Tensor:
 
     Among unit vectors this is the code of the largest cosine. Of equals the first is taken.
     """
-    codebook = codebook.float()
+    dtype = wide_dtype(rows, codebook)
+    codebook = codebook.to(dtype)
     # |r - c|² = |r|² - 2 (r·c - |c|² / 2), and |r|² is the same for all codes.
     offset = codebook.square().sum(dim=1) / -2
     with torch.autocast(rows.device.type, enabled=False):
-        return torch.cat([torch.addmm(offset, part.float(), codebook.T).argmax(dim=1) for part in rows.split(_ROWS)])
+        return torch.cat([torch.addmm(offset, part.to(dtype), codebook.T).argmax(dim=1) for part in rows.split(_ROWS)])
 
 
 @torch.no_grad()
@@ -157,12 +160,12 @@ def spherical_kmeans(rows: Tensor, num_centres: int, iterations: int = 10, seed:
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(rows), generator=generator)
     chosen = order.repeat(-(-num_centres // len(rows)))[:num_centres]
-    centres = rows[chosen.to(rows.device)].float()
+    centres = widened(rows[chosen.to(rows.device)])
     if num_centres > len(rows):
         noise = 0.01 * torch.randn(num_centres - len(rows), rows.shape[1], generator=generator)
         centres[len(rows) :] += noise.to(rows.device)
     centres = F.normalize(centres, dim=-1)
-    counts = torch.zeros(num_centres, device=rows.device)
+    counts = centres.new_zeros(num_centres)
     for _ in range(iterations):
         sums, counts = _totals(rows, nearest(rows, centres), num_centres)
         centres = torch.where(counts[:, None] > 0, F.normalize(sums, dim=-1), centres)

@@ -7,9 +7,11 @@ from collections import OrderedDict
 from typing import cast
 
 import torch
-from timm.layers import Mlp, resample_abs_pos_embed
+from timm.layers import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mmbeit3.checkpoint.resizing import resample_positions
 
 __all__ = ["TokenizerViT"]
 
@@ -76,7 +78,7 @@ class TokenizerViT(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         if grid == self.grid:
             return self.pos_embed
-        return resample_abs_pos_embed(self.pos_embed, list(grid), list(self.grid), num_prefix_tokens=1, antialias=False)
+        return resample_positions(self.pos_embed, self.grid, grid, num_prefix=1)
 
 
 class _Attention(nn.Module):

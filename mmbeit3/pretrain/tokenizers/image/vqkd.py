@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.ops import widened
 from mmbeit3.pretrain.tokenizers.image.quantizer import Quantizer
 from mmbeit3.pretrain.tokenizers.image.vit import TokenizerViT, init_linear
 
@@ -107,7 +108,7 @@ class VQKD(nn.Module):
                 default. On another grid its positions are resized bicubically.
 
         Returns:
-            (B, h * w, code_dims), float32, patches row-major.
+            (B, h * w, code_dims), never in half precision, patches row-major.
 
         Raises:
             ValueError: if the image has another size.
@@ -124,7 +125,7 @@ class VQKD(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             # Codes hang on small differences, which half precision would blur.
             projected = self.encode_task_layer(features.to(self.encode_task_layer[0].weight.dtype))
-            return F.normalize(projected.float(), dim=-1)
+            return F.normalize(widened(projected), dim=-1)
 
     @torch.no_grad()
     def encode(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
@@ -179,7 +180,7 @@ class VQKD(nn.Module):
             )
         vectors, commitment, codes = self.quantize(self.embed(image))
         rebuilt = self._rebuild(vectors, self.grid)
-        cosine = F.cosine_similarity(rebuilt.float(), teacher_features.detach().float(), dim=-1)
+        cosine = F.cosine_similarity(widened(rebuilt), widened(teacher_features.detach()), dim=-1)
         return {"loss_reconstruction": 1 - cosine.mean(), "loss_commitment": commitment}, codes
 
     def _rebuild(self, vectors: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -230,7 +231,7 @@ def codes_for_grid(tokenizer: VQKD, image: Tensor, grid: tuple[int, int]) -> Ten
         raise ValueError(f"images must be floating numbers (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
     size = (h * tokenizer.patch_size, w * tokenizer.patch_size)
     if tuple(image.shape[2:]) != size:
-        image = F.interpolate(image.float(), size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        image = F.interpolate(widened(image), size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
     return tokenizer.encode(image, grid)
 
 
