@@ -76,6 +76,8 @@ setup(
     python_requires=">=3.10",
     cmdclass={"build_py": BuildWithResources},
     packages=find_packages(include=["mmbeit3", "mmbeit3.*"]),
+    # PyTorch calls it when it is imported, see mmbeit3/autoload.py.
+    entry_points={"torch.backends": ["mmbeit3_mmcv_operators = mmbeit3.autoload:install"]},
     package_data={"mmbeit3": ["py.typed", "ops/csrc/*.c", "ops/csrc/*.h"]},
     install_requires=[
         # Before 2.6 torch.load(weights_only=True) could be made to run code (CVE-2025-32434).

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 from mmbeit3.checkpoint.guard import guard_loading
 from mmbeit3.extras import require
 from mmbeit3.ops import mmcv_ext
 from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
+from mmbeit3.optional import guard_imports
 
 __all__ = ["prepare"]
 
@@ -40,30 +39,11 @@ def prepare() -> None:
     _prepared = True
     replace_fallback()
     guard_loading()
-    _spare_multimodal()
+    guard_imports()
     from mmengine.logging import print_log
 
     in_use = "mmbeit3's stand-in (no compiled mmcv found)" if stand_in else "compiled mmcv"
     print_log(f"mmcv operators in use: {in_use}", logger="current", level=logging.INFO)
-
-
-def _spare_multimodal() -> None:
-    """Have mmpretrain leave out the models that are made for transformers 4, where there is a newer one.
-
-    mmpretrain 1.3.6 fails to be imported beside transformers 5, and with it mmdet, which imports it where it is installed.
-    """
-    try:
-        found = version("transformers")
-    except PackageNotFoundError:
-        return
-    if int(found.partition(".")[0]) < 5 or find_spec("mmpretrain") is None:
-        return
-    from mmengine.logging import print_log
-    from mmpretrain.utils import dependency
-
-    dependency.WITH_MULTIMODAL = False
-    message = f"mmpretrain's own multi-modal models are left out: they need transformers 4, and {found} is installed"
-    print_log(message, logger="current", level=logging.INFO)
 
 
 def _refuse_stub() -> None:

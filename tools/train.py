@@ -43,11 +43,12 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
-    if args.progress and sys.stderr.isatty():
-        cfg.custom_hooks = [*cfg.get("custom_hooks", []), {"type": "mmbeit3.ProgressBarHook", "title": args.progress}]
-        cfg.log_level = "WARNING"
+    bar = bool(args.progress) and sys.stderr.isatty()
+    runner = build_runner(cfg, ("train", "val"), quiet=bar)
+    if bar:
+        runner.register_hook({"type": "mmbeit3.ProgressBarHook", "title": args.progress})
     again = sys.argv if args.resume else [*sys.argv, "--resume"]
-    train(build_runner(cfg, ("train", "val")), shlex.join(["python", *again]))
+    train(runner, shlex.join(["python", *again]))
 
 
 if __name__ == "__main__":

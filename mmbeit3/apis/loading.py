@@ -7,11 +7,16 @@ look for OpenMMLab's transforms by name.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
@@ -21,20 +26,47 @@ from torch.utils.data import DataLoader
 from mmbeit3.datasets.checks.labels import ignore_index
 from mmbeit3.datasets.metainfo import read_metainfo
 
-__all__ = ["CarefulFlexibleRunner", "CarefulRunner", "load_carefully"]
+__all__ = ["CarefulFlexibleRunner", "CarefulRunner", "load_carefully", "quiet_console"]
+
+_QUIET = ContextVar("quiet", default=False)
 
 _SEG_LABELS = "mmseg.datasets.transforms.loading"
 _DET_LABELS = "mmdet.datasets.transforms.loading"
 
 
-class CarefulRunner(Runner):
-    """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
+@contextmanager
+def quiet_console(quiet: bool = True) -> Iterator[None]:
+    """Have runners that are built inside show warnings and errors only; their log files are complete all the same."""
+    token = _QUIET.set(quiet)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
+
+
+class _Loading:
+    """What both runners of MMEngine do differently here."""
+
+    cfg: Config
 
     def build_dataloader(
         self, dataloader: DataLoader | dict[str, Any], seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a data loader, see :func:`load_carefully`."""
-        return Runner.build_dataloader(load_carefully(dataloader, self.cfg), seed, diff_rank_seed)
+        return super().build_dataloader(load_carefully(dataloader, self.cfg), seed, diff_rank_seed)  # type: ignore[misc]
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """Build the logger, see :func:`quiet_console`."""
+        logger = super().build_logger(log_level, log_file, **kwargs)  # type: ignore[misc]
+        if _QUIET.get():
+            for handler in logger.handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.setLevel(logging.WARNING)
+        return logger
+
+
+class CarefulRunner(_Loading, Runner):
+    """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; MMEngine alone would name a GPU for each, also where there is none."""
@@ -48,14 +80,8 @@ class CarefulRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
 
-class CarefulFlexibleRunner(FlexibleRunner):
+class CarefulFlexibleRunner(_Loading, FlexibleRunner):
     """MMEngine's runner of strategies, which loads data by our transforms."""
-
-    def build_dataloader(
-        self, dataloader: DataLoader | dict[str, Any], seed: int | None = None, diff_rank_seed: bool = False
-    ) -> DataLoader:
-        """Build a data loader, see :func:`load_carefully`."""
-        return super().build_dataloader(load_carefully(dataloader, self.cfg), seed, diff_rank_seed)
 
 
 def load_carefully(dataloader: DataLoader | dict[str, Any], cfg: Mapping[str, Any]) -> Any:

@@ -15,10 +15,11 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
-from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner
+from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner, quiet_console
 from mmbeit3.checkpoint import check_same_model, load_checkpoint, load_weights, read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
+from mmbeit3.engine.scale_lr import scale_runner_lr
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.extras import explain
 from mmbeit3.pretrain.checks import check_pretraining
@@ -66,12 +67,13 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     return cfg
 
 
-def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
+def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> Runner:
     """Check the data a config names and build its runner.
 
     Args:
         cfg: the config.
         splits: which of ``train``, ``val`` and ``test`` will be run.
+        quiet: show warnings and errors only; the log file is complete all the same.
 
     Raises:
         UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or model, data or metrics cannot be
@@ -89,7 +91,10 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         dist.init_process_group("gloo")
     try:
         # Strategies, such as sharded training, have a runner of their own.
-        runner = (CarefulFlexibleRunner if "strategy" in cfg else CarefulRunner).from_cfg(cfg)
+        with quiet_console(quiet):
+            runner = (CarefulFlexibleRunner if "strategy" in cfg else CarefulRunner).from_cfg(cfg)
+        if "train" in splits:
+            scale_runner_lr(runner)
         for split in splits:
             # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
             getattr(runner, f"{split}_loop")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import NoReturn
 
+from mmbeit3.autoload import NAME, install
 from mmbeit3.ops.mmcv_ext import boxes, deform_attn, focal_loss, info, roi_align
 
-__all__ = ["is_compiled", "is_stand_in", "provide"]
+__all__ = ["is_compiled", "is_stand_in", "make_stand_in", "provide"]
 
-_NAME = "mmcv._ext"
 _PROVIDERS = (boxes, deform_attn, focal_loss, info, roi_align)
 
 
@@ -24,7 +22,7 @@ class _StandIn(ModuleType):
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):
             # inspect, pickle and import machinery probe every module for these.
-            raise AttributeError(f"module {_NAME!r} has no attribute {name!r}")
+            raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
 
         def missing(*args: object, **kwargs: object) -> NoReturn:
             raise NotImplementedError(
@@ -36,6 +34,15 @@ class _StandIn(ModuleType):
         return missing
 
 
+def make_stand_in(name: str) -> ModuleType:
+    """A module of mmcv's operators by us, under the name of the compiled one."""
+    module = _StandIn(name, "mmbeit3's stand-in for mmcv's compiled operators")
+    for provider in _PROVIDERS:
+        for operator in provider.__all__:
+            setattr(module, operator, getattr(provider, operator))
+    return module
+
+
 def provide() -> bool:
     """Put the stand-in in the place of mmcv's compiled module, if that is missing. Can be called again.
 
@@ -45,33 +52,22 @@ def provide() -> bool:
     Raises:
         ImportError: if the compiled module is there but cannot be loaded, which happens after an upgrade of torch.
     """
-    if _NAME in sys.modules:
-        return is_stand_in()
-    if find_spec(_NAME) is not None:
-        try:
-            importlib.import_module(_NAME)
-        except ImportError as error:
-            raise ImportError(
-                f"mmcv's compiled module is installed but cannot be loaded ({error}): it was built for another torch. "
-                "Build mmcv again, or remove the file and mmbeit3's own operators are used"
-            ) from error
-        return False
-    module = _StandIn(_NAME, "mmbeit3's stand-in for mmcv's compiled operators")
-    # MMEngine asks find_spec() whether the operators are there, and that wants a spec.
-    module.__spec__ = ModuleSpec(_NAME, loader=None, origin=__name__)
-    for provider in _PROVIDERS:
-        for name in provider.__all__:
-            setattr(module, name, getattr(provider, name))
-    sys.modules[_NAME] = module
-    importlib.import_module("mmcv")._ext = module  # type: ignore[attr-defined]
-    return True
+    install(force=True)
+    try:
+        importlib.import_module(NAME)
+    except ImportError as error:
+        raise ImportError(
+            f"mmcv's compiled module is installed but cannot be loaded ({error}): it was built for another torch. "
+            "Build mmcv again, or remove the file and mmbeit3's own operators are used"
+        ) from error
+    return is_stand_in()
 
 
 def is_stand_in() -> bool:
     """Whether the operators in use are ours."""
-    return isinstance(sys.modules.get(_NAME), _StandIn)
+    return isinstance(sys.modules.get(NAME), _StandIn)
 
 
 def is_compiled() -> bool:
     """Whether mmcv's own compiled operators are there and loaded."""
-    return _NAME in sys.modules and not is_stand_in()
+    return NAME in sys.modules and not is_stand_in()

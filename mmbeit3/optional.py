@@ -1,0 +1,79 @@
+"""Optional libraries of OpenMMLab's whose own faults must not end what can do without them.
+
+mmdet imports mmpretrain wherever it is installed, and leaves it aside only after an ``ImportError``. mmpretrain 1.3.6 raises
+other errors beside transformers 5, or where one of its requirements is broken.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import Any
+
+__all__ = ["guard_imports"]
+
+_GUARDED = "mmpretrain"
+
+
+class _GuardedFinder(MetaPathFinder):
+    """Finds a guarded library's modules as all finders together would, and guards their execution."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname.partition(".")[0] != _GUARDED:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+        spec = next((found for finder in others if (found := finder.find_spec(fullname, path, target))), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _GuardedLoader(spec.loader)
+        return spec
+
+
+class _GuardedLoader(Loader):
+    """Runs a module such that whatever it raises is an ``ImportError``."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            self.loader.exec_module(module)
+        except ImportError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ImportError(f"{module.__name__} is installed but broken ({reason})", name=_GUARDED) from error
+        if module.__name__ == f"{_GUARDED}.utils.dependency" and _has_transformers_5():
+            _leave_out_multimodal(module)
+
+
+def guard_imports() -> None:
+    """Have imports of mmpretrain succeed or fail with an ``ImportError``. Can be called again; imports nothing."""
+    if not any(isinstance(finder, _GuardedFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _GuardedFinder())
+
+
+def _has_transformers_5() -> bool:
+    try:
+        return int(version("transformers").partition(".")[0]) >= 5
+    except PackageNotFoundError:
+        return False
+
+
+def _leave_out_multimodal(dependency: ModuleType) -> None:
+    """mmpretrain's own multi-modal models are made for transformers 4."""
+    from mmengine.logging import print_log
+
+    dependency.WITH_MULTIMODAL = False  # type: ignore[attr-defined]
+    reason = f"they need transformers 4, and {version('transformers')} is installed"
+    print_log(f"mmpretrain's own multi-modal models are left out: {reason}", logger="current", level=logging.INFO)
