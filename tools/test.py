@@ -24,6 +24,7 @@ def main() -> None:
 
     from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
     from mmbeit3.apis.running import test
+    from mmbeit3.datasets.checks.trained import check_trained_classes
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
@@ -36,6 +37,7 @@ def main() -> None:
     if args.tta:
         init_default_scope(cfg.default_scope)
         use_tta(cfg)
+    check_trained_classes(cfg, args.checkpoint)
     runner = build_runner(cfg, ("test",))
     load_trained(runner.model, args.checkpoint)
     test(runner)

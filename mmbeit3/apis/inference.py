@@ -14,6 +14,7 @@ from torch import no_grad
 
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
+from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.datasets.images import ImageError, decode_image
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.ops import replace_linears
@@ -37,6 +38,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
         model = MODELS.build(cfg.model)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"config '{config}' cannot be built: {one_line(error)}") from error
+    check_trained_classes(cfg, checkpoint)
     load_weights(model, checkpoint)
     replace_linears(model)
     return model.to(device).eval(), cfg
