@@ -20,8 +20,8 @@ RESOURCES = ("configs", "tools", "model-index.yml")
 # names, and installing one over the other would break an environment that already has either.
 ENGINE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6"]
 DET = [*ENGINE, "onedl-mmdetection>=3.5.1", "pycocotools>=2.0.8"]
-# mmseg's Mask2Former head is built on mmdet's.
-SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy>=6.0.3", "regex>=2022.1.18"]
+# mmseg's Mask2Former head is built on mmdet's. NumPy is as onedl-mmsegmentation asks for it.
+SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "numpy>=2.0.2", "ftfy>=6.0.3", "regex>=2022.1.18"]
 # Readers and augmentations of mmpretrain's; not its extra "multimodal", which would bring transformers.
 TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2"]
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.96"]
@@ -92,7 +92,7 @@ setup(
         "safetensors>=0.4.3",
         "rich>=13",
         "filelock>=3.12",
-        "pyyaml>=6",
+        "pyyaml>=6.0.1",
     ],
     extras_require={
         "det": DET,
