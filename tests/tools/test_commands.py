@@ -188,5 +188,10 @@ def test_make_shapes_dataset(call, folder):
 
 def test_a_loss_that_is_no_number(call, data):
     """Every training looks at its loss, also by a config whose own hooks lack that."""
-    options = ["optim_wrapper.optimizer.lr=1e25", "param_scheduler=[]", "custom_hooks=[]", "default_hooks.checkpoint.interval=9"]
+    options = [
+        "optim_wrapper.optimizer.lr=1e25",
+        "param_scheduler=[]",
+        "custom_hooks=[]",
+        "default_hooks.checkpoint.interval=9",
+    ]
     refused(call("train", CONFIG, "--cfg-options", *options), "step 2: loss nan, ", "train2017/", "lower the learning rate")

@@ -102,7 +102,9 @@ class FiniteLossHook(Hook):
         self._in_row += 1
         scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
         patience = max(self.skip, _SCALER_PATIENCE if scaler is not None and scaler.is_enabled() else 0)
-        parts = ", ".join(f"{name} {float(torch.as_tensor(value).detach()):.4g}" for name, value in outputs.items() if not _is_finite(value))
+        parts = ", ".join(
+            f"{name} {float(torch.as_tensor(value).detach()):.4g}" for name, value in outputs.items() if not _is_finite(value)
+        )
         names = list(dict.fromkeys(_records(batch)))
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         where = f"step {step}: {parts}" + (f" (on {', '.join(names[:_MOST_NAMES])}{more})" if names else "")
