@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "cache_home", "hash_file", "write_atomically"]
+from mmbeit3.errors import UserError
+
+__all__ = ["atomic_file", "cache_home", "hash_file", "refuse_overwriting", "write_atomically"]
 
 
 def cache_home() -> Path:
@@ -51,6 +53,17 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def refuse_overwriting(target: str | Path, source: str | Path) -> None:
+    """Refuse to write a command's result over what it was made from.
+
+    Raises:
+        UserError: if both are the same file, whatever its names.
+    """
+    target, source = Path(target), Path(source)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UserError(f"'{target}' is the file that is read, and would be lost: give the result another name")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ def main() -> None:
     """Parse arguments, convert and write."""
     from mmbeit3.checkpoint import LAYOUTS, convert, read_lazily, write_checkpoint
     from mmbeit3.checkpoint.naming import count_names
+    from mmbeit3.files import refuse_overwriting
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="a .pth or .safetensors file, or a folder of DeepSpeed's, in any known layout")
@@ -23,11 +24,14 @@ def main() -> None:
     args = parser.parse_args()
 
     to = _OURS if args.to == "ours" else args.to
+    refuse_overwriting(args.target, args.source)
     done = convert(read_lazily(args.source), to, args.vision_only)
     write_checkpoint(done.tensors, args.target, _WRAPPERS[to], args.allow_nonfinite)
     print(f"{len(done.tensors)} tensors from the {done.source} layout in the {to} layout in '{args.target}'")
     if done.left_out:
         print(f"left out: {count_names(done.left_out)}")
+    if done.unread:
+        print(f"left out: first rows of {count_names(done.unread)}, which no model reads")
 
 
 if __name__ == "__main__":

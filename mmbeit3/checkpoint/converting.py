@@ -25,11 +25,13 @@ class Conversion:
         tensors: in the layout asked for.
         source: name of the layout found.
         left_out: our names of what was left out, as asked for.
+        unread: tensors whose first rows, which no model reads, have no place in the layout and were left out.
     """
 
     tensors: dict[str, LazyTensor]
     source: str
     left_out: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def convert(state: Mapping[str, LazyTensor], to: str, vision_only: bool = False) -> Conversion:
@@ -58,23 +60,29 @@ def convert(state: Mapping[str, LazyTensor], to: str, vision_only: bool = False)
     if vision_only or target.name in ("official", "timm"):
         ours = _network(ours)
     check_shapes(ours, LAYOUTS["official"].rules)
-    left_out = [name for name in ours if not _expressible(target, name, ours[name])]
+    left_out = [name for name in ours if not target.holds(name)]
     if vision_only:
         if target.name == "vit_adapter":
             raise UserError(
                 "vit_adapter is a layout of whole detectors and segmentors: a vision tower alone has no place in it"
             )
-        kept = {name: tensor for name, tensor in ours.items() if name.startswith("vision.") and target.holds(name)}
+        # timm's models are vision towers with a classifier's head.
+        kept = {
+            name: tensor
+            for name, tensor in ours.items()
+            if target.holds(name) and (name.startswith("vision.") or target.name == "timm")
+        }
         if not kept:
             raise UserError(f"checkpoint has no vision tower of BEiT-3: its names start like {list_names(list(ours))}")
-        left_out = [name for name in ours if name not in kept or name in left_out]
+        left_out = [name for name in ours if name not in kept]
         ours = kept
     elif left_out:
         raise UserError(
             f"checkpoint cannot be written in the {target.name} layout, which has no place for {list_names(left_out)}"
             + ("" if target.name == "vit_adapter" else " (--vision-only writes the vision tower and leaves out the rest)")
         )
-    return Conversion(target.to_theirs(ours), source.name, left_out)
+    unread = [name for name, tensor in ours.items() if _has_unread_rows(target, name, tensor)]
+    return Conversion(target.to_theirs(ours), source.name, left_out, unread)
 
 
 def _network(state: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
@@ -88,9 +96,7 @@ def _network(state: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
     return state
 
 
-def _expressible(layout: Layout, name: str, tensor: LazyTensor) -> bool:
-    if not layout.holds(name):
-        return False
+def _has_unread_rows(layout: Layout, name: str, tensor: LazyTensor) -> bool:
+    """Whether the first rows, which the layout lacks, are more than zeros."""
     rule = layout.rule_of(name)
-    # Rows that the other layout does not have are zeros, or else lost.
-    return rule is None or not rule.drop_rows or not tensor.load()[: rule.drop_rows].any()
+    return rule is not None and bool(rule.drop_rows) and bool(tensor.load()[: rule.drop_rows].any())

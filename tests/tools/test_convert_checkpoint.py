@@ -43,3 +43,12 @@ def test_bad_input(call, official, tmp_path):
     refused(call("convert_checkpoint", "nan.pth", "a.safetensors", "--to", "ours"), "NaN or infinity in vision.embed.cls_token")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["beit3.pth", "nan.pth"]
     assert call("convert_checkpoint", "nan.pth", "a.safetensors", "--to", "ours", "--allow-nonfinite")[0] == 0
+
+
+def test_the_source_is_not_overwritten(call, official, tmp_path):
+    folder = tmp_path
+    before = (folder / "beit3.pth").read_bytes()
+    (folder / "link.pth").symlink_to("beit3.pth")
+    for target in ("beit3.pth", "./beit3.pth", "link.pth"):
+        refused(call("convert_checkpoint", "beit3.pth", target, "--to", "ours"), "is the file that is read, and would be lost")
+    assert (folder / "beit3.pth").read_bytes() == before
