@@ -26,8 +26,8 @@ from mmbeit3.errors import UserError, one_line
 
 __all__ = ["read_lazily", "read_notes", "read_state_dict", "read_training"]
 
-_WRAPPERS = ("model", "module", "state_dict")
-"""Where weights sit in official files, DeepSpeed files and MMEngine or Lightning files."""
+_WRAPPERS = ("model", "module", "state_dict", "teacher")
+"""Where weights sit in official files, DeepSpeed files, MMEngine or Lightning files, and those of DINO's training."""
 
 _MOST_MAPPED = 128 << 20
 """Bytes read through one memory map before it is given back and made anew: what is mapped counts as used memory."""

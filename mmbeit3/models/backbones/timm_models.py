@@ -21,6 +21,7 @@ def create_vit(
     name: str,
     pretrained: bool = False,
     image_size: int | Sequence[int] | None = None,
+    patch_size: int | None = None,
     drop_path_rate: float = 0.0,
     final_norm: bool = False,
 ) -> VisionTransformer | Eva:
@@ -33,6 +34,7 @@ def create_vit(
         name: timm's, with or without a weight tag.
         pretrained: load timm's weights of that name; may download.
         image_size: side in pixels, or (height, width), whose grid the position table has; default the model's.
+        patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's.
         drop_path_rate: stochastic depth at the last block.
         final_norm: keep the final norm.
 
@@ -47,7 +49,8 @@ def create_vit(
     module = timm.model_entrypoint(name).__module__
     if not any(vars(sys.modules[module]).get(kind.__name__) is kind for kind in (VisionTransformer, Eva)):
         raise ValueError(_unsupported(name, f"{module} makes it of another class"))
-    options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
+    options: dict[str, Any] = {"img_size": image_size, "patch_size": patch_size}
+    options = {key: value for key, value in options.items() if value is not None}
     try:
         # timm's own pooling decides where its final norm stands, and so where its weights go.
         model = timm.create_model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -10,15 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmbeit3.checkpoint import Translated
+from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_models import create_vit
+from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
 from mmbeit3.registry import MODELS
 
 __all__ = ["TimmViT"]
 
 
 @MODELS.register_module()
-class TimmViT(PlainViT):
+class TimmViT(PlainViT, PositionTable):
     """A plain ViT of timm, run block by block on images of any size.
 
     Works for every model of timm's that is a ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
@@ -31,7 +34,7 @@ class TimmViT(PlainViT):
 
     Args:
         model_name: timm's, with or without a weight tag, e.g. ``'vit_base_patch14_dinov2'``.
-        pretrained: load timm's weights (may download). ``init_cfg`` is for files of one's own.
+        pretrained: load timm's weights (may download). ``init_cfg`` is for files.
         image_size: side in pixels, or (height, width), whose grid the position table has; default the model's.
         out_indices: blocks whose outputs are returned; default the last.
         drop_path_rate: stochastic depth at the last block.
@@ -39,7 +42,13 @@ class TimmViT(PlainViT):
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
         final_norm: apply the final norm to the returned maps. Where timm has it behind the average of all patches
             (``fc_norm``), the same norm is applied to each. A few models have none (RADIO, Perception Encoder's).
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
+        patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's. Weights of
+            another patch size are resized.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of this model under timm's names, its authors' (DINOv2,
+            DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or transformers' (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP),
+            made for any image or patch size. Position tables are resized as timm does it. A file that lacks a weight, or has
+            one that the model does not know, is refused; heads and decoders may be there. ``grid=(h, w)`` beside ``checkpoint``
+            says how the patches of its position table lie, where that is not a square and the file is not ours.
 
     Raises:
         ValueError: if timm has no such model, or it is none of these classes.
@@ -56,17 +65,21 @@ class TimmViT(PlainViT):
         with_cp: bool = False,
         frozen_stages: int = -1,
         final_norm: bool = False,
+        patch_size: int | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, init_cfg)
-        self.model = create_vit(model_name, pretrained, image_size, drop_path_rate, final_norm)
+        self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm)
         self.with_cp = with_cp
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
         # Of a convolutional stem and the patches that are made of its map together.
         self.patch_size = cast(int, self.model.patch_embed.feat_ratio())
         self.num_prefix_tokens = self.model.num_prefix_tokens
+        self.model_name = model_name
         self._rope: Tensor | None = None
+        if (grid := table_grid(self.model)) is not None:
+            self.keep_grid("model.pos_embed", grid)
         self.freeze()
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -101,6 +114,26 @@ class TimmViT(PlainViT):
         if rope is None or self._rope is not None:
             return self._rope
         return rope.get_embed(shape=grid)
+
+    def translate(self, state: Mapping[str, Tensor], source: str, grid: Sequence[int] | Tensor | None = None) -> Translated:
+        """Translate a file of this model: under timm's names, its authors' or transformers', for any image and patch size.
+
+        See :func:`mmbeit3.checkpoint.load_checkpoint`, which calls it.
+
+        Raises:
+            mmbeit3.errors.UserError: if the file is of another model.
+        """
+        read = read_weights(self.model, self.model_name, state, source, grid)
+        tensors = {f"model.{name}": tensor for name, tensor in read.tensors.items()}
+        resized = {f"model.{name}": words for name, words in read.resized.items()}
+        return Translated(tensors, read.layout, resized, read.unused)
+
+    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
+        """Resize a position table of another grid as timm does; one of another width is left for the error that follows."""
+        own = cast(nn.Parameter, self.model.pos_embed)
+        if table.ndim != 3 or len(table) != 1 or table.shape[2] != own.shape[2]:
+            return table
+        return fit_positions(self.model, self.model_name, table, told)[0]
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm, if it was built."""

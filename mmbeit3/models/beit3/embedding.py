@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.checkpoint.resizing import resample_positions, resize_position_table
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.ops.exporting import exporting
@@ -22,13 +21,13 @@ UNUSED_POSITIONS = 2
 """Rows at the start of both position tables that are never read: positions count from 2 in the released models."""
 
 
-class VisionEmbedding(nn.Module):
+class VisionEmbedding(PositionTable):
     """Patches, class token, mask token and positions of an image.
 
     ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
     class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
-    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another square grid is resized as it
-    is loaded, whoever loads it: MMEngine's ``load_from`` would leave it out and train on with random positions.
+    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another grid is resized as it is
+    loaded. Grids that are not square are kept in the state dict, as ``position_grid``.
 
     Args:
         arch: sizes.
@@ -47,7 +46,7 @@ class VisionEmbedding(nn.Module):
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
         self._resized: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self._resized_from: tuple[int, int, torch.dtype] | None = None
-        self.register_load_state_dict_pre_hook(_resize_positions)
+        self.keep_grid("positions", self.grid)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
@@ -104,6 +103,12 @@ class VisionEmbedding(nn.Module):
         table = self.positions[None, UNUSED_POSITIONS:]
         return resample_positions(table, self.grid, grid, num_prefix=1)
 
+    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
+        """Resize a table of another grid, as it is loaded; one of another width is left for the error that follows."""
+        if table.shape[1:] != self.positions.shape[1:]:
+            return table
+        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, told)
+
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:
             raise ValueError("this vision embedding was built without a mask token: masked_positions cannot be used")
@@ -114,16 +119,6 @@ class VisionEmbedding(nn.Module):
                 f"{tokens.shape[0]} images, got {masked.dtype} of shape {tuple(masked.shape)}"
             )
         return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
-
-
-def _resize_positions(embedding: VisionEmbedding, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Hook before loading a state dict."""
-    name = f"{prefix}positions"
-    table = state.get(name)
-    wanted = embedding.positions.shape
-    if table is not None and table.shape != wanted and table.shape[1:] == wanted[1:]:
-        state[name] = resize_position_table(table, embedding.grid, num_prefix=UNUSED_POSITIONS + 1)
-        warnings.warn(f"{name} resized from {len(table)} rows to {wanted[0]} on loading", stacklevel=2)
 
 
 class TextEmbedding(nn.Module):
