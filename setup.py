@@ -85,7 +85,6 @@ setup(
         "torchvision>=0.21",
         "timm>=1.0.20",
         "numpy>=1.24",
-        "opencv-python>=4.8",
         "safetensors>=0.4.3",
         "rich>=13",
         "filelock>=3.12",

@@ -9,7 +9,6 @@ from pathlib import Path
 from mmbeit3 import __version__
 from mmbeit3.apis.cli import run
 from mmbeit3.errors import UserError
-from mmbeit3.extras import explain
 from mmbeit3.resources import CONFIG_PREFIX, path_of
 
 
@@ -23,13 +22,7 @@ def main() -> None:
     if name not in tools:
         raise UserError(f"there is no tool '{name}'; there are {', '.join(sorted(tools))}")
     sys.argv = [str(tools[name]), *sys.argv[2:]]
-    try:
-        runpy.run_path(str(tools[name]), run_name="__main__")
-    except ImportError as error:
-        reason = explain(error)
-        if reason is None:
-            raise
-        raise UserError(reason) from error
+    runpy.run_path(str(tools[name]), run_name="__main__")
 
 
 def _overview(tools: list[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from mmbeit3.errors import one_line
+
 __all__ = ["explain", "require"]
 
 _OPENMMLAB = {"mmengine": "det", "mmcv": "det", "mmdet": "det", "mmseg": "seg", "mmpretrain": "tasks"}
@@ -26,8 +28,16 @@ def require(*packages: str) -> None:
 
 
 def explain(error: ImportError) -> str | None:
-    """What to install so that an import does not fail again; None if the missing module is of no extra."""
+    """What to install so that an import does not fail again; None if that is not known.
+
+    An error of :func:`require` says it itself.
+    """
     package = (error.name or "").partition(".")[0]
+    if package == "cv2":
+        reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({one_line(error)})"
+        return f"OpenCV {reason}: pip install opencv-python, or in its place opencv-python-headless where there is no display"
+    if "pip install" in str(error):
+        return one_line(error, limit=1000)
     return _message([package]) if package in _EXTRAS else None
 
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmbeit3.apis.cli import run
-from mmbeit3.benchmark import Settings, run_benchmark
-from mmbeit3.benchmark.settings import DTYPES, usable_cores
-from mmbeit3.models.beit3 import ARCHS
 
 WHAT: dict[str, tuple[str, dict[str, Any]]] = {
     "ops": ("deformable attention by itself, and in Mask2Former's pixel decoder", {"sides": [512]}),
@@ -23,6 +20,10 @@ WHAT: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Parse arguments and measure."""
+    from mmbeit3.benchmark import Settings, run_benchmark
+    from mmbeit3.benchmark.settings import DTYPES, usable_cores
+    from mmbeit3.models.beit3 import ARCHS
+
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="suite", required=True)
     for suite, (what, defaults) in WHAT.items():

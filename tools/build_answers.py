@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.datasets.vqa_answers import build_answers, write_answers
 
 
 def main() -> None:
@@ -18,6 +17,8 @@ def main() -> None:
         "--least", type=int, default=9, help="how often an answer must occur (%(default)s, the released models')"
     )
     args = parser.parse_args()
+
+    from mmbeit3.datasets.vqa_answers import build_answers, write_answers
 
     answers = build_answers(args.annotations, args.least)
     write_answers(answers, args.out)

@@ -3,8 +3,6 @@
 import argparse
 
 from mmbeit3.apis.cli import run
-from mmbeit3.checkpoint import LAYOUTS, convert, read_lazily, write_checkpoint
-from mmbeit3.checkpoint.naming import count_names
 
 _OURS = "mmbeit3"
 # Where each project's own loader looks for the weights of a .pth file.
@@ -13,6 +11,9 @@ _WRAPPERS = {"official": "model", "timm": None, "vit_adapter": "state_dict", _OU
 
 def main() -> None:
     """Parse arguments, convert and write."""
+    from mmbeit3.checkpoint import LAYOUTS, convert, read_lazily, write_checkpoint
+    from mmbeit3.checkpoint.naming import count_names
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="a .pth or .safetensors file, or a folder of DeepSpeed's, in any known layout")
     parser.add_argument("target", help="file to write: .safetensors (needs little memory) or .pth")

@@ -3,12 +3,13 @@
 import argparse
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo_app import build_app, serve_app
-from mmbeit3.apis.demo_tabs import TABS
 
 
 def main() -> None:
     """Parse arguments and serve until interrupted."""
+    from mmbeit3.apis.demo_app import build_app, serve_app
+    from mmbeit3.apis.demo_tabs import TABS
+
     parser = argparse.ArgumentParser(description=__doc__)
     for task, (_, names) in TABS.items():
         parser.add_argument(f"--{task}", nargs=len(names), metavar=names, help=f"model of the tab for {task}")

@@ -5,8 +5,6 @@ import time
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.runner import read_config
-from mmbeit3.export import FORMATS, build_backbone, export_backbone
 
 
 def main() -> None:
@@ -14,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config of a detector or segmentor")
     parser.add_argument("checkpoint", nargs="?", help="its weights, or the backbone's (what the config starts from)")
-    parser.add_argument("--to", choices=list(FORMATS), required=True, help="ONNX, or a program of torch.export (.pt2)")
+    parser.add_argument("--to", choices=["onnx", "torch"], required=True, help="ONNX, or a program of torch.export (.pt2)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     parser.add_argument(
         "--size",
@@ -26,6 +24,10 @@ def main() -> None:
     )
     parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX's operators (20)")
     args = parser.parse_args()
+
+    from mmbeit3.apis.runner import read_config
+    from mmbeit3.export import build_backbone, export_backbone
+
     backbone, source = build_backbone(read_config(args.config), args.checkpoint)
     print(source)
     start = time.perf_counter()

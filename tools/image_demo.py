@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.apis.inference import draw_prediction, load_model
 
 
 def main() -> None:
@@ -17,6 +16,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="e.g. cuda:0 (%(default)s)")
     parser.add_argument("--score", type=float, default=0.5, help="least score of what is drawn (%(default)s)")
     args = parser.parse_args()
+
+    from mmbeit3.apis.inference import draw_prediction, load_model
+
     out = Path(args.out) if args.out else Path("work_dirs/image_demo") / f"{Path(args.image).stem}.png"
     model, cfg = load_model(args.config, args.checkpoint, args.device)
     draw_prediction(model, cfg, args.image, out, args.score)

@@ -3,12 +3,13 @@
 import argparse
 
 from mmbeit3.apis.cli import run
-from mmbeit3.datasets.shapes import make_shapes_dataset
-from mmbeit3.datasets.shapes.render import STYLES
 
 
 def main() -> None:
     """Parse arguments and render."""
+    from mmbeit3.datasets.shapes import make_shapes_dataset
+    from mmbeit3.datasets.shapes.render import STYLES
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="folder to make, e.g. data/shapes")
     parser.add_argument("--train", type=int, default=900, help="training images (%(default)s)")

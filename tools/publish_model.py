@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.checkpoint.publishing import last_scores, publish
-from mmbeit3.errors import UserError
 
 
 def main() -> None:
@@ -19,6 +17,9 @@ def main() -> None:
     parser.add_argument("--score", action="append", default=[], metavar="METRIC=VALUE", help="a score for the card")
     parser.add_argument("--allow-nonfinite", action="store_true", help="publish weights that are NaN or infinite, too")
     args = parser.parse_args()
+
+    from mmbeit3.checkpoint.publishing import last_scores, publish
+    from mmbeit3.errors import UserError
 
     scores: dict[str, float | str] = {}
     if args.work_dir:

@@ -3,12 +3,8 @@
 import argparse
 import os
 
-from mmengine.registry import init_default_scope
-
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.options import OptionsAction
-from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
-from mmbeit3.apis.running import test
 
 
 def main() -> None:
@@ -23,6 +19,13 @@ def main() -> None:
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
+
+    from mmengine.registry import init_default_scope
+
+    from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
+    from mmbeit3.apis.running import test
+    from mmbeit3.datasets.checks.trained import check_trained_classes
+
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
     cfg = read_config(args.config, args.cfg_options, args.work_dir)
@@ -34,6 +37,7 @@ def main() -> None:
     if args.tta:
         init_default_scope(cfg.default_scope)
         use_tta(cfg)
+    check_trained_classes(cfg, args.checkpoint)
     runner = build_runner(cfg, ("test",))
     load_trained(runner.model, args.checkpoint)
     test(runner)

@@ -7,9 +7,6 @@ import sys
 
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.options import OptionsAction
-from mmbeit3.apis.runner import build_runner, read_config
-from mmbeit3.apis.running import train
-from mmbeit3.errors import UserError
 
 
 def main() -> None:
@@ -29,6 +26,11 @@ def main() -> None:
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
+
+    from mmbeit3.apis.runner import build_runner, read_config
+    from mmbeit3.apis.running import train
+    from mmbeit3.errors import UserError
+
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 
     cfg = read_config(args.config, args.cfg_options, args.work_dir)

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmbeit3.apis.cli import run
-from mmbeit3.pretrain.data import TextFiles
-from mmbeit3.pretrain.data.source import RecordSource
-from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
 
 
 def main() -> None:
@@ -23,6 +20,10 @@ def main() -> None:
         help="how pieces are found (%(default)s, as in the released model); bpe takes few words whole",
     )
     args = parser.parse_args()
+
+    from mmbeit3.pretrain.data import TextFiles
+    from mmbeit3.pretrain.data.source import RecordSource
+    from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
 
     def texts() -> Iterator[str]:
         for record in RecordSource(TextFiles(args.texts), shuffle=False):

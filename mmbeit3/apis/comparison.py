@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, no_grad
 
-from mmbeit3.apis.inference import read_image
+from mmbeit3.apis.inference import build_visualizer, read_image
 
 __all__ = ["compare_with_truth"]
 
@@ -36,8 +36,7 @@ def compare_with_truth(
     """
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": []})
-    visualizer.dataset_meta = dataset.metainfo
+    visualizer = build_visualizer(cfg, cfg.test_dataloader.dataset)
     options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
     for index in range(min(count, len(dataset))):
         item = dataset[index]

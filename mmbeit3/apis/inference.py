@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_default_scope
+from mmengine.visualization import Visualizer
 from torch import no_grad
 
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
-from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.datasets.checks.trained import check_trained_classes
+from mmbeit3.datasets.images import ImageError, decode_image
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.ops import replace_linears
+from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
 
-__all__ = ["draw_prediction", "load_model", "read_image"]
+__all__ = ["build_visualizer", "draw_prediction", "load_model", "read_image"]
 
 
 def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
@@ -36,6 +38,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
         model = MODELS.build(cfg.model)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"config '{config}' cannot be built: {one_line(error)}") from error
+    check_trained_classes(cfg, checkpoint)
     load_weights(model, checkpoint)
     replace_linears(model)
     return model.to(device).eval(), cfg
@@ -47,11 +50,33 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         UserError: if it cannot be read.
     """
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        reason = "is no image or is damaged" if Path(path).is_file() else "does not exist"
-        raise UserError(f"image '{path}' {reason}: give a JPEG or PNG file")
-    return pixels
+    if Path(path).is_dir():
+        raise UserError(f"'{path}' is a folder: give the path of one image")
+    try:
+        return decode_image(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"image '{path}' does not exist: give a JPEG or PNG file") from error
+    except ImageError as error:
+        raise UserError(f"image '{path}' {error}: give a JPEG or PNG file") from error
+    except OSError as error:
+        raise UserError(f"image '{path}' cannot be read: {error.strerror or error}") from error
+
+
+def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:
+    """Build the visualizer of a config, with names that it can draw, and colours also where the config names none.
+
+    Args:
+        cfg: the config.
+        dataset: config of the dataset that names and colours are of; its files are not looked at.
+    """
+    visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": []})
+    meta = dict(DATASETS.build({**dataset, "lazy_init": True, "pipeline": []}).metainfo)
+    drawable = names_for_matplotlib if cfg.default_scope == "mmdet" else names_for_opencv
+    for key in ("classes", "thing_classes", "stuff_classes"):
+        if meta.get(key) is not None:
+            meta[key] = tuple(drawable(meta[key]))
+    visualizer.dataset_meta = meta
+    return visualizer
 
 
 def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
@@ -82,8 +107,7 @@ def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str |
     batch = pseudo_collate([Compose([TRANSFORMS.build(step) for step in steps])(data)])
     with no_grad():
         sample = model.test_step(batch)[0].cpu()
-    visualizer = VISUALIZERS.build(cfg.visualizer)
-    visualizer.dataset_meta = read_metainfo(dataset, cfg.default_scope)
+    visualizer = build_visualizer(cfg, dataset)
     options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
     visualizer.add_datasample(
         "image", pixels[..., ::-1].copy(), sample, draw_gt=False, show=False, out_file=str(out), **options

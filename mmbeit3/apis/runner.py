@@ -29,6 +29,10 @@ from mmbeit3.tasks.base import TaskModel
 __all__ = ["build_runner", "load_trained", "read_config", "use_tta"]
 
 
+_LIBRARIES = {"mmdet": "det", "mmseg": "seg", "mmpretrain": "tasks"}
+"""Packages whose names are scopes in configs, and the extras that bring them."""
+
+
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config file and apply what the command line changes.
 
@@ -82,6 +86,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # A file that is damaged, or could run code, is named before anything is built.
         read_state_dict(cfg.load_from)
+    _check_library(cfg.get("default_scope"), f"the config's default_scope '{cfg.get('default_scope')}'")
     _check_libraries(cfg.to_dict())
     check_data(cfg, splits)
     check_task(cfg, splits)
@@ -112,12 +117,17 @@ def _check_libraries(cfg: Any) -> None:
     """Whether a library is there of which a config names parts; MMEngine would only say that it does not know them."""
     if isinstance(cfg, dict):
         kind = cfg.get("type")
-        if isinstance(kind, str) and kind.startswith("mmpretrain.") and find_spec("mmpretrain") is None:
-            raise UserError(f"the config's '{kind}' is mmpretrain's, which is not installed: pip install 'mmbeit3[tasks]'")
+        if isinstance(kind, str):
+            _check_library(kind.partition(".")[0] if "." in kind else None, f"the config's '{kind}'")
         cfg = list(cfg.values())
     if isinstance(cfg, list | tuple):
         for part in cfg:
             _check_libraries(part)
+
+
+def _check_library(scope: str | None, what: str) -> None:
+    if scope in _LIBRARIES and find_spec(scope) is None:
+        raise UserError(f"{what} is {scope}'s, which is not installed: pip install 'mmbeit3[{_LIBRARIES[scope]}]'")
 
 
 def _check_resumed(model: nn.Module, checkpoint: str | None) -> None:

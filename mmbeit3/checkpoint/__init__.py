@@ -5,7 +5,7 @@ from mmbeit3.checkpoint.folder import read_folder, write_folder
 from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, detect_layout
 from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.loading import LoadReport, check_same_model, load_checkpoint, load_weights
-from mmbeit3.checkpoint.reading import read_lazily, read_notes, read_state_dict, read_training
+from mmbeit3.checkpoint.reading import read_classes, read_lazily, read_notes, read_state_dict, read_training
 from mmbeit3.checkpoint.rules import Rule
 from mmbeit3.checkpoint.translating import Translated, Translates
 from mmbeit3.checkpoint.writing import write_checkpoint, write_safetensors
@@ -24,6 +24,7 @@ __all__ = [
     "detect_layout",
     "load_checkpoint",
     "load_weights",
+    "read_classes",
     "read_folder",
     "read_lazily",
     "read_notes",

@@ -24,7 +24,7 @@ from mmbeit3.checkpoint.pickles import inert_globals, recording_globals, revive
 from mmbeit3.downloads import download
 from mmbeit3.errors import UserError, one_line
 
-__all__ = ["read_lazily", "read_notes", "read_state_dict", "read_training"]
+__all__ = ["read_classes", "read_lazily", "read_notes", "read_state_dict", "read_training"]
 
 _WRAPPERS = ("model", "module", "state_dict", "teacher")
 """Where weights sit in official files, DeepSpeed files, MMEngine or Lightning files, and those of DINO's training."""
@@ -95,6 +95,20 @@ def read_notes(source: str | Path) -> dict[str, str | int | float]:
         if isinstance(part, Mapping):
             notes |= {str(name): value for name, value in part.items() if type(value) in (str, int, float)}
     return notes
+
+
+def read_classes(source: str | Path) -> list[str] | None:
+    """The classes that a training checkpoint says it was trained on, in the order of its labels; None if it says nothing.
+
+    Raises:
+        UserError: as :func:`read_state_dict`.
+    """
+    content: Any = _load(_local(str(source)))
+    for key in ("meta", "dataset_meta", "classes"):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    if isinstance(content, list | tuple) and content and all(isinstance(name, str) for name in content):
+        return list(content)
+    return None
 
 
 def read_training(source: str | Path) -> dict[str, Any]:

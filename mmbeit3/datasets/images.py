@@ -80,10 +80,19 @@ def image_size(file: str | Path | BinaryIO, orient: bool = True) -> tuple[int, i
             if isinstance(image, TiffImageFile):
                 # Whether Pillow has turned the size already depends on its version.
                 width, height, orient = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT], True
-            turned = orient and image.getexif().get(_ORIENTATION) in _TURNED
+            turned = orient and _orientation(image) in _TURNED
         except DAMAGE as error:
             raise ImageError(f"is damaged ({error})") from error
         return (height, width) if turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format != "PNG":
+        return image.getexif().get(_ORIENTATION, 1)
+    # To look for EXIF data behind a PNG's pixels Pillow would decode them.
+    exif = Image.Exif()
+    exif.load(image.info.get("exif") or b"")
+    return exif.get(_ORIENTATION, 1)
 
 
 def is_whole_jpeg(data: bytes) -> bool:
@@ -100,7 +109,7 @@ def open_image(file: BinaryIO) -> Image.Image:
     try:
         return Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("is no image, or is damaged at its beginning") from error
+        raise ImageError("is no image or is damaged") from error
     except DAMAGE as error:
         raise ImageError(f"is damaged ({error})") from error
 

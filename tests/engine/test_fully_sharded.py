@@ -36,6 +36,8 @@ TUNER = {"type": "mmbeit3.BEiT3ContrastiveTuner", "network": {"arch": ARCH}}
 REPLICATED = {"type": "DDPStrategy", "model_wrapper": {"type": "MMDistributedDataParallel", "device_ids": None}}
 SHARDED = {"type": "mmbeit3.FullyShardedStrategy"}
 
+sharding = pytest.mark.skipif(torch.__version__ < (2, 10), reason="sharding needs PyTorch 2.10")
+
 
 def batches():
     """Texts of different lengths, so that the ranks have different numbers of masked words."""
@@ -100,7 +102,7 @@ def equal_one(rank, folder, strategy):
             torch.save((weights, norm), f"{folder}/{number}.pt")
 
 
-@pytest.mark.parametrize("strategy", [REPLICATED, SHARDED], ids=["replicated", "sharded"])
+@pytest.mark.parametrize("strategy", [REPLICATED, pytest.param(SHARDED, marks=sharding)], ids=["replicated", "sharded"])
 def test_two_processes_equal_one(tmp_path, strategy):
     run_together(equal_one, tmp_path, strategy)
     for number, (network, model, moved) in enumerate(CASES):
@@ -131,6 +133,7 @@ def resume(rank, folder):
         torch.testing.assert_close(theirs[name], value, atol=0, rtol=0)
 
 
+@sharding
 def test_a_sharded_checkpoint_resumes_and_loads_anywhere(tmp_path):
     run_together(resume, tmp_path)
     backbone = BEiT3Vision(ARCH, init_cfg={"type": "Pretrained", "checkpoint": str(tmp_path / "iter_3.pth")})
@@ -175,6 +178,7 @@ class CountGathered:
         torch.distributed.all_gather_into_tensor = self.real
 
 
+@sharding
 def test_each_weight_is_gathered_once_in_each_direction(tmp_path):
     """As the plan for a cluster says; recomputing layers takes no more, and three passes take what their streams use."""
     run_together(gathered, tmp_path)
@@ -209,6 +213,7 @@ def half_precision(rank, folder):
     assert half.network.mim_head.weight.grad.dtype == torch.float32
 
 
+@sharding
 def test_weights_gathered_in_half_precision(tmp_path):
     run_together(half_precision, tmp_path)
 
@@ -230,15 +235,24 @@ def base_step(rank, folder):
     assert not torch.equal(built.model.network.mlm_head.weight.to_local(), before)
 
 
+@sharding
 def test_a_step_of_base(tmp_path):
     run_together(base_step, tmp_path)
 
 
+@sharding
 def test_optimizers_of_unsharded_training_are_refused():
     with pytest.raises(UserError, match="not of sharded training"):
         FullyShardedStrategy().load_optim_state_dict({"state": {0: {}}, "param_groups": []})
 
 
+@sharding
 def test_unknown_types_are_refused():
     with pytest.raises(UserError, match="unknown type 'bf16'"):
         FullyShardedStrategy(param_dtype="bf16")
+
+
+def test_older_versions_of_pytorch_are_refused(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
+    with pytest.raises(UserError, match=r"needs PyTorch 2.10 or newer, and 2.9.1 is installed"):
+        FullyShardedStrategy()

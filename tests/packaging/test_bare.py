@@ -33,6 +33,7 @@ NEEDING = [
     "from mmbeit3.apis import VQAInferencer",
     "import mmbeit3.engine",
     "import mmbeit3.evaluation",
+    "import mmbeit3.export",
     "from mmbeit3.tasks.vqa import BEiT3VQA",
 ]
 TRYING = """
@@ -56,9 +57,14 @@ def test_what_needs_an_extra_says_so_in_one_line(environment, tmp_path):
     assert [line[: len(MESSAGE)] for line in lines] == [MESSAGE] * len(NEEDING)
 
 
-@pytest.mark.parametrize("tool", ["train", "test", "image_demo"])
-def test_so_do_the_commands(tool, environment, tmp_path):
-    done = environment().run("-m", "mmbeit3", tool, "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py", cwd=tmp_path)
+CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
+
+
+@pytest.mark.parametrize(
+    "command", [["train", CONFIG], ["test", CONFIG, "weights.pth"], ["image_demo", "image.jpg", CONFIG, "weights.pth"]]
+)
+def test_so_do_the_commands(command, environment, tmp_path):
+    done = environment().run("-m", "mmbeit3", *command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: mmengine cannot be imported: pip install 'mmbeit3[det]'")
     assert done.stderr.count("\n") == 1

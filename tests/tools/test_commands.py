@@ -86,14 +86,18 @@ def test_config_that_is_missing_or_broken(call, folder):
 
 def test_image_that_cannot_be_read_in_training(call, folder, shapes):
     broken = make_shapes_dataset(folder / "data" / "shapes", train=8, val=2, size=64)
-    for image in (broken / "train2017").iterdir():
-        content = image.read_bytes()
-        image.unlink()
-        image.write_bytes(content[:10])
+    images = list((broken / "train2017").iterdir())
+    content = images[-1].read_bytes()
+    images[-1].write_bytes(content[:-10])
+    refused(call("train", CONFIG), f"train_dataloader: image 'data/shapes/train2017/{images[-1].name}' is truncated")
+    # A file that is damaged inside shows it only when it is decoded, in a worker of the data loader.
+    noise = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
+    for image in images:
+        image.write_bytes(noise[:500] + bytes([noise[500] ^ 255]) + noise[501:])
     code, stderr = call("train", CONFIG)
     assert code == 2
     assert stderr.splitlines()[-1].startswith("error: image 'data/shapes/train2017/")
-    assert "cannot be read" in stderr.splitlines()[-1]
+    assert "is damaged" in stderr.splitlines()[-1]
 
 
 def test_image_that_cannot_be_read_in_prediction(call, folder, weights):

@@ -374,7 +374,7 @@ def test_broken_image_ends_training(data, call):
         path.write_bytes(b"")
     code, error, _ = call("train", "captioning")
     assert code == 2
-    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' cannot be read: it is damaged or no image\n$", error)
+    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' is no image or is damaged\n$", error)
 
 
 def test_long_question_is_cut_and_said(data, call):

@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mmbeit3.analysis.errors import report_errors
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.options import OptionsAction
-from mmbeit3.apis.runner import read_config
 
 
 def main() -> None:
@@ -19,6 +17,10 @@ def main() -> None:
     parser.add_argument("--score", type=float, default=0.5, help="least score of detections that are drawn (%(default)s)")
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     args = parser.parse_args()
+
+    from mmbeit3.analysis.errors import report_errors
+    from mmbeit3.apis.runner import read_config
+
     out = args.out or Path("work_dirs/errors") / Path(args.config).stem
     cfg = read_config(args.config, args.cfg_options, str(out / "logs"))
     path = report_errors(cfg, args.checkpoint, out, args.images, args.score)

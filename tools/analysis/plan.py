@@ -3,13 +3,8 @@
 import argparse
 from pathlib import Path
 
-import torch
-
-from mmbeit3.analysis import compare, make_plan, print_plan, with_global_batch, write_plan
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.options import OptionsAction
-from mmbeit3.apis.runner import read_config
-from mmbeit3.errors import UserError
 
 
 def main() -> None:
@@ -24,6 +19,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the plan to")
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     args = parser.parse_args()
+
+    import torch
+
+    from mmbeit3.analysis import compare, make_plan, print_plan, with_global_batch, write_plan
+    from mmbeit3.apis.runner import read_config
+    from mmbeit3.errors import UserError
+
     cfg = read_config(args.config, args.cfg_options)
     if args.gpus < 1:
         raise UserError(f"{args.gpus} GPUs: give at least one")

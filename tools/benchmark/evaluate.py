@@ -3,17 +3,18 @@
 import argparse
 import sys
 
-from rich.console import Console
-
 from mmbeit3.apis.cli import run
-from mmbeit3.benchmark.scores.command import add_arguments, entries_of, jobs_of, run_command
-from mmbeit3.benchmark.scores.plot import draw_records
-from mmbeit3.benchmark.scores.table import markdown, print_records, record_lines
-from mmbeit3.files import write_atomically
 
 
 def main() -> None:
     """Parse arguments and evaluate; exit with 1 if a model failed."""
+    from rich.console import Console
+
+    from mmbeit3.benchmark.scores.command import add_arguments, entries_of, jobs_of, run_command
+    from mmbeit3.benchmark.scores.plot import draw_records
+    from mmbeit3.benchmark.scores.table import markdown, print_records, record_lines
+    from mmbeit3.files import write_atomically
+
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser, "work_dirs/evaluation")
     args = parser.parse_args()

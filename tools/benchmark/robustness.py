@@ -3,19 +3,20 @@
 import argparse
 import sys
 
-from rich.console import Console
-
 from mmbeit3.apis.cli import run
-from mmbeit3.benchmark.scores.command import add_arguments, entries_of, jobs_of, run_command
-from mmbeit3.benchmark.scores.plot import draw_corruptions
-from mmbeit3.benchmark.scores.robustness import by_corruption_lines, summarize, summary_lines
-from mmbeit3.benchmark.scores.table import markdown, print_lines
-from mmbeit3.datasets.corruption import CORRUPTIONS, SEVERITIES
-from mmbeit3.files import write_atomically
 
 
 def main() -> None:
     """Parse arguments and evaluate; exit with 1 if an evaluation failed."""
+    from rich.console import Console
+
+    from mmbeit3.benchmark.scores.command import add_arguments, entries_of, jobs_of, run_command
+    from mmbeit3.benchmark.scores.plot import draw_corruptions
+    from mmbeit3.benchmark.scores.robustness import by_corruption_lines, summarize, summary_lines
+    from mmbeit3.benchmark.scores.table import markdown, print_lines
+    from mmbeit3.datasets.corruption import CORRUPTIONS, SEVERITIES
+    from mmbeit3.files import write_atomically
+
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser, "work_dirs/robustness")
     parser.add_argument("--corruptions", nargs="+", choices=CORRUPTIONS, default=CORRUPTIONS, help="which (all fifteen)")

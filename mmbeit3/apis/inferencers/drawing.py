@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbeit3.errors import UserError
+from mmbeit3.visualization.fonts import find_font, has_letters
 
 __all__ = ["draw_with_text", "make_folder", "write_picture"]
 
@@ -31,7 +32,7 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
 
     Args:
         images: at least one, uint8 (H, W, 3), BGR.
-        lines: the text; longer lines are wrapped. The font has Latin, Greek and Cyrillic letters.
+        lines: the text; longer lines are wrapped. Letters that no installed font has become boxes.
         height: of the row in pixels. Very wide images become lower than that.
 
     Returns:
@@ -39,7 +40,7 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
     """
     row = [_fitted(image, height) for image in images]
     width = max(_LEAST_WIDTH, sum(image.shape[1] + _GAP for image in row) - _GAP)
-    font = _font()
+    font = _font("".join(lines))
     per_line = int((width - 2 * _MARGIN) / font.getlength("m"))
     wrapped = [part for line in lines for part in textwrap.wrap(line, per_line) or [""]]
     sheet = np.full((height + 2 * _MARGIN + _LINE_HEIGHT * len(wrapped), width, 3), 255, np.uint8)
@@ -92,6 +93,8 @@ def _fitted(image: np.ndarray, height: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def _font() -> ImageFont.FreeTypeFont:
-    """The font that comes with matplotlib; its letters are of one width."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"), _FONT_SIZE)
+def _font(text: str) -> ImageFont.FreeTypeFont:
+    """The font of letters of one width that comes with matplotlib, or one that has a text's letters where that lacks some."""
+    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+    font = own if has_letters(own, text) else find_font(text) or own
+    return ImageFont.truetype(str(font), _FONT_SIZE)

@@ -9,10 +9,16 @@ from mmbeit3.errors import UserError
 
 __all__ = ["ALLOWABLE", "allowed", "switch"]
 
-ALLOWABLE = ("other_categories", "repeated_images", "dropped_objects", "boxes_beyond", "unscored_images", "zero_label")
-"""Names for ``data_checks=dict(allow=[...])`` in a config, in this order: annotations of categories that the classes lack are
-left out; a file has the same image twice; many boxes are unusable; many boxes reach beyond their images; the ground truth of
-the scores has images that the data lack; ``reduce_zero_label`` drops a number that may be a class."""
+ALLOWABLE = {
+    "other_categories": "annotations of categories that the classes lack are left out",
+    "repeated_images": "a file has the same image under several ids",
+    "dropped_objects": "a quarter of the boxes or more cannot be used",
+    "boxes_beyond": "a quarter of the boxes or more reach beyond their images",
+    "unscored_images": "the ground truth of the scores has images that the data lack",
+    "zero_label": "reduce_zero_label drops a number that may be a class",
+    "other_classes": "a checkpoint was trained on other classes than the config names",
+}
+"""Names for ``data_checks=dict(allow=[...])`` in a config, and what each allows."""
 
 
 def allowed(cfg: Mapping[str, Any]) -> set[str]:
@@ -23,7 +29,7 @@ def allowed(cfg: Mapping[str, Any]) -> set[str]:
     """
     names = (cfg.get("data_checks") or {}).get("allow") or ()
     found = {names} if isinstance(names, str) else set(names)
-    if unknown := sorted(found - set(ALLOWABLE)):
+    if unknown := sorted(found - ALLOWABLE.keys()):
         raise UserError(f"data_checks.allow: there is no '{unknown[0]}'; there are {', '.join(ALLOWABLE)}")
     return found
 

@@ -11,11 +11,10 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmbeit3.datasets.checks.allowed import switch
-from mmbeit3.datasets.checks.files import check_whole, count_suffixes, find_missing, is_remote, join, sample
+from mmbeit3.datasets.checks.files import check_whole, count_suffixes, find_missing, is_remote, join, naming, sample
 from mmbeit3.datasets.checks.heads import trains_masks_on_boxes
 from mmbeit3.datasets.checks.pipelines import find_steps
 from mmbeit3.datasets.coco_file import CocoFile
-from mmbeit3.datasets.images import ImageError
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.datasets.transforms import size_conflict
 from mmbeit3.errors import UserError
@@ -167,13 +166,9 @@ def check_image_files(file: CocoFile, cfg: Mapping[str, Any], where: str) -> Non
     orient = all("ignore_orientation" not in step.get("color_type", "") for step in find_steps(cfg, "LoadImageFromFile"))
     for number in sample(list(paths)):
         path, stated = paths[number], file.images[number][1:]
-        try:
+        with naming(where, "image", path):
             size = check_whole(path, orient)
             turned = orient and size != check_whole(path, orient=False)
-        except ImageError as error:
-            raise UserError(f"{where}: image '{path}' {error}") from error
-        except OSError as error:
-            raise UserError(f"{where}: image '{path}' cannot be read ({error.strerror or error})") from error
         if size != stated:
             raise UserError(f"{where}: image '{path}' {size_conflict(size, stated, turned)}")
     if file.is_panoptic and not isinstance(prefixes, str) and prefixes.get("seg"):

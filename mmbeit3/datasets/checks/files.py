@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmbeit3.datasets.images import ImageError, image_size, is_whole_jpeg
 from mmbeit3.errors import UserError
 
-__all__ = ["SAMPLE", "check_files", "check_whole", "count_suffixes", "find_missing", "is_remote", "join", "sample"]
+__all__ = [
+    "SAMPLE",
+    "budget",
+    "check_files",
+    "check_whole",
+    "count_suffixes",
+    "find_missing",
+    "is_remote",
+    "join",
+    "naming",
+    "sample",
+]
 
 SAMPLE = 300
 """Files of a split that are opened before training; all where there are no more."""
+
+_LEAST, _PIXELS = 20, 100_000_000
 
 T = TypeVar("T")
 
@@ -36,6 +50,32 @@ def sample(items: Sequence[T], most: int = SAMPLE) -> list[T]:
     if len(items) <= most:
         return list(items)
     return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+def budget(path: str) -> int:
+    """How many files to decode of a split whose images are like this one: about two seconds' work.
+
+    Raises:
+        ImageError: if it is no image.
+        OSError: if it cannot be read.
+    """
+    width, height = image_size(path)
+    return max(_LEAST, min(SAMPLE, _PIXELS // (width * height)))
+
+
+@contextmanager
+def naming(where: str, what: str, path: str) -> Iterator[None]:
+    """Have errors of an image file say who wants it and which it is.
+
+    Raises:
+        UserError: for an ImageError or OSError inside.
+    """
+    try:
+        yield
+    except ImageError as error:
+        raise UserError(f"{where}: {what} '{path}' {error}") from error
+    except OSError as error:
+        raise UserError(f"{where}: {what} '{path}' cannot be read ({error.strerror or error})") from error
 
 
 def check_files(cfg: Mapping[str, Any], where: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmbeit3.datasets.checks.allowed import switch
-from mmbeit3.datasets.checks.files import SAMPLE, check_whole, count_suffixes, find_missing, is_remote, sample
+from mmbeit3.datasets.checks.files import budget, check_whole, count_suffixes, find_missing, is_remote, naming, sample
 from mmbeit3.datasets.checks.pipelines import find_steps
 from mmbeit3.datasets.images import ImageError
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
@@ -110,8 +110,13 @@ def check_label_images(
             raise UserError(f"{where} has no folder of label images: set data_prefix=dict(img_path=..., seg_map_path=...)")
         return
     coding = LabelCoding(len(classes), bool(dataset.reduce_zero_label), dataset.label_map, ignore_index(model))
-    found = _look_at_sample(list(zip(images, labels, strict=True)), cfg, coding, where)
-    _check_found(found, coding, classes, labels, where, allow)
+    pairs = list(zip(images, labels, strict=True))
+    with naming(where, "label image", labels[0]):
+        looked_at = sample(pairs, budget(labels[0]))
+    found = _look_at(looked_at, cfg, coding, where)
+    _check_found(found, coding, classes, labels[0], where)
+    if len(looked_at) == len(pairs) and "zero_label" not in allow and "train" in where:
+        _check_zero_label(found, coding, classes, labels[0], where)
 
 
 def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], where: str) -> None:
@@ -134,34 +139,27 @@ def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], wher
             )
 
 
-def _look_at_sample(pairs: list[tuple[str, str]], cfg: Mapping[str, Any], coding: LabelCoding, where: str) -> np.ndarray:
-    """Check a sample of images and their labels; returns how often each number is in the label images (256,)."""
+def _look_at(pairs: list[tuple[str, str]], cfg: Mapping[str, Any], coding: LabelCoding, where: str) -> np.ndarray:
+    """Check images and their labels; returns how often each number is in the label images (256,)."""
     orient = all("ignore_orientation" not in step.get("color_type", "") for step in find_steps(cfg, "LoadImageFromFile"))
     found = np.zeros(IGNORED + 1, np.int64)
-    for image, label in sample(pairs):
-        path, what = image, "image"
-        try:
+    for image, label in pairs:
+        with naming(where, "image", image):
             width, height = check_whole(image, orient)
-            path, what = label, "label image"
+        with naming(where, "label image", label):
             values = decode_labels(Path(label).read_bytes())
             if values.shape != (height, width):
                 raise ImageError(label_size_conflict(values.shape, (height, width)))
             coding.encode(values)
-        except ImageError as error:
-            raise UserError(f"{where}: {what} '{path}' {error}") from error
-        except OSError as error:
-            raise UserError(f"{where}: {what} '{path}' cannot be read ({error.strerror or error})") from error
         found += np.bincount(values.ravel(), minlength=IGNORED + 1)[: IGNORED + 1]
     return found
 
 
-def _check_found(
-    found: np.ndarray, coding: LabelCoding, classes: Sequence[str], labels: Sequence[str], where: str, allow: set[str]
-) -> None:
+def _check_found(found: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
     """What no single label image shows."""
     numbers = np.flatnonzero(found)
     meant = coding.encode(numbers[None])[0]
-    folder = Path(labels[0]).parent
+    folder = Path(label).parent
     if (meant == IGNORED).all():
         raise UserError(
             f"{where}: the label images in '{folder}' have only the numbers {_listed(numbers)}, which all mean ignored: "
@@ -172,12 +170,15 @@ def _check_found(
             f"{where}: the label images in '{folder}' have only 0 and {IGNORED}, and {IGNORED} means ignored: write 1 for "
             f"'{classes[1]}'"
         )
+
+
+def _check_zero_label(found: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
+    """Where all label images were looked at: whether classes count from 0, although ``reduce_zero_label`` says from 1."""
     last = len(classes) if coding.label_map is None else len(coding.label_map)
-    whole = len(labels) <= SAMPLE
-    if coding.reduce_zero_label and whole and found[0] and not found[last] and "train" in where and "zero_label" not in allow:
+    if coding.reduce_zero_label and found[0] and not found[last]:
         raise UserError(
-            f"{where}: reduce_zero_label drops the number 0 and makes {last} the last class, but no label image in '{folder}' "
-            f"has {last}: if 0 is a class, set reduce_zero_label=False; {switch('zero_label')}"
+            f"{where}: reduce_zero_label drops the number 0 and makes {last} the last class, but no label image in "
+            f"'{Path(label).parent}' has {last}: if 0 is a class, set reduce_zero_label=False; {switch('zero_label')}"
         )
 
 

@@ -23,6 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
+from torch.torch_version import TorchVersion
 
 from mmbeit3.errors import UserError
 from mmbeit3.files import atomic_file
@@ -51,7 +52,7 @@ class FullyShardedStrategy(DDPStrategy):
         **kwargs: those of MMEngine's ``DDPStrategy``.
 
     Raises:
-        UserError: for an unknown type; later, if there is no process group.
+        UserError: for an unknown type, or PyTorch before 2.10; later, if there is no process group.
     """
 
     def __init__(
@@ -62,6 +63,11 @@ class FullyShardedStrategy(DDPStrategy):
         reduce_dtype: str | None = "float32",
         **kwargs: Any,
     ) -> None:
+        if TorchVersion(torch.__version__) < "2.10":
+            raise UserError(
+                f"FullyShardedStrategy needs PyTorch 2.10 or newer, and {torch.__version__} is installed: older ones do not "
+                "shard on CPUs, or do not average gradients right there; upgrade it, or train without strategy"
+            )
         super().__init__(**kwargs)
         self.reshard_after_forward = reshard_after_forward
         self.precision = MixedPrecisionPolicy(param_dtype=_dtype(param_dtype), reduce_dtype=_dtype(reduce_dtype))

@@ -8,8 +8,8 @@ in pixels. Where an image is a multiple of 32 and the patch is 16, everything re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from mmbeit3.ops.exporting import exporting
 __all__ = ["Grid", "crop", "reference_points", "resample"]
 
 
-class Grid(NamedTuple):
+@dataclass(frozen=True)
+class Grid:
     """A grid of (h, w) square cells of ``stride`` pixels."""
 
     h: int

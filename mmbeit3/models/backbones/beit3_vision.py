@@ -80,7 +80,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
         order: WindowOrder | GatheredWindows | None = None
-        if self.window_size and not self.global_indices.issuperset(range(first, last)):
+        if self.window_size and any(index not in self.global_indices for index in range(first, last)):
             geometry = grid, self.window_size, self.num_prefix_tokens
             order = GatheredWindows(*geometry, tokens.device) if exporting() else WindowOrder(*geometry)
             tokens = order.enter(tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from mmbeit3.ops import attend
 __all__ = ["WindowOrder"]
 
 
-class _Group(NamedTuple):
+@dataclass(frozen=True)
+class _Group:
     """Windows of one size: a rectangle of the grid.
 
     Attributes:

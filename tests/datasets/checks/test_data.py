@@ -108,3 +108,18 @@ def test_heads_are_made_for_the_classes(folder, head, name):
     with pytest.raises(UserError, match=f"train_dataloader has 6 classes, but {name} is made for 7: set its num_.* to 6"):
         check_data(loader(folder) | {"model": head})
     check_data(loader(folder) | {"model": {"panoptic_head": {"num_things_classes": 6, "num_stuff_classes": 0}}})
+
+
+def test_mask2former_on_windows_of_padded_images():
+    """mmseg's head enlarges the masks of a window to the size of the padded image."""
+    model = {
+        "type": "EncoderDecoder",
+        "decode_head": {"type": "Mask2FormerHead"},
+        "data_preprocessor": {"test_cfg": {"size_divisor": 32}},
+        "test_cfg": {"mode": "slide", "crop_size": (64, 64), "stride": (32, 32)},
+    }
+    with pytest.raises(UserError, match=r"cannot have both; set model.data_preprocessor.test_cfg=None, or mode='whole'"):
+        check_data({"model": model})
+    check_data({"model": {**model, "test_cfg": {"mode": "whole"}}})
+    check_data({"model": {**model, "data_preprocessor": {"test_cfg": None}}})
+    check_data({"model": {**model, "decode_head": {"type": "UPerHead"}}})
