@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +20,13 @@ class PositionTable(nn.Module):
 
     They do so whoever loads: MMEngine's ``load_from`` would leave out a table of another size and train on with random
     positions. Subclasses call :meth:`keep_grid` once and give :meth:`fit_positions`.
+
+    A state dict that does not say its grid, though it is of the same size, is one of the same model where nothing else is
+    possible: where it was written before grids were kept, or its rows make no square.
     """
 
+    # State dicts of version 1, which PyTorch keeps in .pth files, were written before grids were kept.
+    _version = 2
     _table: str
     _table_grid: tuple[int, int]
 
@@ -43,7 +50,7 @@ class PositionTable(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must say how its positions are resized")
 
 
-def _before_loading(module: PositionTable, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+def _before_loading(module: PositionTable, state: dict[str, Tensor], prefix: str, metadata: dict[str, Any], *_: object) -> None:
     told = state.pop(prefix + POSITION_GRID, None)
     own = getattr(module, POSITION_GRID, None)
     if own is not None:
@@ -52,9 +59,12 @@ def _before_loading(module: PositionTable, state: dict[str, Tensor], prefix: str
     if name not in state:
         return
     found = state[name]
+    h, w = module._table_grid
+    unsaid = metadata.get("version") == 1 or math.isqrt(h * w) ** 2 != h * w
+    if told is None and unsaid and found.shape == module.get_parameter(module._table).shape:
+        told = torch.tensor((h, w))
     state[name] = module.fit_positions(found, told)
     if state[name] is not found:
-        h, w = module._table_grid
         warnings.warn(
             f"{name} resized from {found.shape[-2]} rows to {state[name].shape[-2]} on loading, for {h} x {w} patches",
             stacklevel=2,

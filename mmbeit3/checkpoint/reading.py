@@ -7,6 +7,7 @@ import re
 import struct
 import tarfile
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
             folders, those of DeepSpeed and of Hugging Face (``model.safetensors``) are known.
 
     Returns:
-        Names to tensors, as stored (half precision stays half precision).
+        Names to tensors, as stored (half precision stays half precision). PyTorch's versions of the modules that wrote them
+        (``_metadata``) are kept where the file has them, for ``load_state_dict``.
 
     Raises:
         UserError: if the file is missing, damaged, holds anything but plain data, or holds no tensors.
@@ -160,9 +162,9 @@ def _weights(content: object, path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
-    tensors = {}
+    tensors: OrderedDict[str, Tensor] = OrderedDict()
     if isinstance(content, Mapping):
-        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        tensors |= {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(
             f"checkpoint '{path}' holds no weights: expected names to tensors, "
@@ -178,7 +180,18 @@ def _weights(content: object, path: Path) -> dict[str, Tensor]:
             f"checkpoint '{path}' has its weights spread over processes (ZeRO stage 3): "
             "gather them by DeepSpeed's zero_to_fp32.py, which lies in the folder, and give the file it writes"
         )
+    tensors._metadata = _versions(content)  # type: ignore[attr-defined]
     return tensors
+
+
+def _versions(content: object) -> dict[str, dict[str, int]]:
+    """The version of each module that a state dict says, as PyTorch keeps it."""
+    said = getattr(content, "_metadata", None)
+    versions = {}
+    for name, one in said.items() if isinstance(said, dict) else ():
+        if isinstance(name, str) and isinstance(one, dict) and type(one.get("version")) is int:
+            versions[name] = {"version": one["version"]}
+    return versions
 
 
 def _is_plain(tensor: Tensor, file_size: int) -> bool:

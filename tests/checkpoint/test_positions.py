@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from mmbeit3.checkpoint import convert, load_checkpoint, load_weights, read_lazily, write_checkpoint
+from mmbeit3.checkpoint import convert, load_checkpoint, load_weights, read_lazily, read_state_dict, write_checkpoint
 from mmbeit3.checkpoint.resizing import grid_of_rows
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision
@@ -76,13 +77,21 @@ def test_copies_keep_their_grid():
             copied.load_state_dict(vision(4, 4).state_dict())
 
 
+def older(model):
+    """A model's state dict as it was before grids were kept, with the versions that PyTorch puts into ``.pth`` files."""
+    state = model.state_dict()
+    for name in [name for name in state if "position_grid" in name]:
+        del state[name]
+    for entry in state._metadata.values():
+        entry["version"] = 1
+    return state
+
+
 def test_files_that_do_not_say_their_grid(tmp_path):
-    """As those that were written before the grid was kept."""
-    odd = {name: tensor for name, tensor in vision(2, 5).state_dict().items() if "grid" not in name}
-    for attempt in (lambda: load_checkpoint(vision(2, 5), odd), lambda: vision(2, 5).load_state_dict(odd)):
-        with pytest.raises(UserError, match=r"13 rows is 3 \+ no square grid .* grid=\(h, w\) in init_cfg") as error:
-            attempt()
-        assert "\n" not in str(error.value)
+    odd = older(vision(2, 5))
+    with pytest.raises(UserError, match=r"13 rows is 3 \+ no square grid .* grid=\(h, w\) in init_cfg") as error:
+        load_checkpoint(vision(2, 5), odd)
+    assert "\n" not in str(error.value)
     target = vision(2, 5)
     assert load_checkpoint(target, odd, grid=(2, 5)).resized == {}
     assert torch.equal(target.embed.positions, odd["embed.positions"])
@@ -95,6 +104,36 @@ def test_files_that_do_not_say_their_grid(tmp_path):
     )
     told.init_weights()
     assert torch.equal(told.embed.positions, odd["embed.positions"])
+
+
+# safetensors say no versions, so that 2 x 8 would be taken for 4 x 4.
+@pytest.mark.parametrize(
+    ("kind", "grid"), [("pth", (2, 8)), ("pth", (2, 5)), ("pth", (4, 4)), ("safetensors", (2, 5)), ("safetensors", (4, 4))]
+)
+@pytest.mark.parametrize("loader", ["PyTorch", "MMEngine", "ours"])
+@pytest.mark.filterwarnings("error")
+def test_whole_models_of_before_grids_were_kept(grid, kind, loader, tmp_path):
+    """As where a training is resumed: tables stay as they are, and nothing is said to be missing."""
+    from mmengine.runner.checkpoint import load_state_dict
+
+    source, target = (nn.ModuleDict({"backbone": vision(*grid)}) for _ in range(2))
+    state, path = older(source), tmp_path / f"whole.{kind}"
+    torch.save({"state_dict": state}, path) if kind == "pth" else save_file(state, path)
+    content = torch.load(path)["state_dict"] if kind == "pth" else load_file(path)
+    if loader == "PyTorch":
+        assert str(target.load_state_dict(content)) == "<All keys matched successfully>"
+    elif loader == "MMEngine":
+        load_state_dict(target, content, strict=True)
+    else:
+        load_weights(target, path)
+    torch.testing.assert_close(target.state_dict(), source.state_dict())
+
+
+def test_versions_in_files_are_data(tmp_path):
+    state = older(nn.ModuleDict({"backbone": vision(2, 5)}))
+    state._metadata = OrderedDict({"backbone": {"version": "1"}, "x": 3, 5: {"version": 1}, "backbone.embed": {"version": 1}})
+    torch.save(state, tmp_path / "odd.pth")
+    assert read_state_dict(tmp_path / "odd.pth")._metadata == {"backbone.embed": {"version": 1}}
 
 
 @pytest.mark.parametrize("told", [(4, 5), (-4, -4), (0, 0), 16, (4,), (2, 2, 4), torch.tensor([torch.nan, 4]), torch.empty(0)])
