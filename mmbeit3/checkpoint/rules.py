@@ -19,8 +19,8 @@ class Rule:
         ours: our name; ``{i}`` stands for a layer's index.
         theirs: the other layout's names; several are parts of ours, concatenated along the first axis.
         shape: of ours, one word an axis: a number, a letter that is the same number all over a file (C width, F width of the
-            FFN, P and T positions of patches and words, V words, p side of a patch), or a multiple such as ``3C``. Empty
-            where it is not checked.
+            FFN, P and T positions of patches and words, V words, p side of a patch, I channels of images), or a multiple such
+            as ``3C``. Empty where it is not checked.
         drop_rows: rows at the start of ours that the other layout does not have; zeros when read.
         batch_dim: the other layout has a leading axis of size 1.
         scalar: the other layout has no axis, where ours has one of size 1.
@@ -73,7 +73,7 @@ def official_rules() -> Iterator[Rule]:
     yield Rule("logit_scale", ("logit_scale",), "1", scalar=True, outside=True)
     yield Rule("vision.embed.cls_token", ("vision_embed.cls_token",), "1 1 C")
     yield Rule("vision.embed.mask_token", ("vision_embed.mask_token",), "1 1 C")
-    yield from affine("C 3 p p", "vision.embed.proj", "vision_embed.proj")
+    yield from affine("C I p p", "vision.embed.proj", "vision_embed.proj")
     yield Rule("language.embed.words.weight", ("text_embed.weight",), "V C")
     for tower, letter, positions in (("vision", "A", "P C"), ("language", "B", "T C")):
         yield Rule(f"{tower}.embed.positions", (f"encoder.embed_positions.{letter}.weight",), positions)
@@ -93,7 +93,7 @@ def timm_rules() -> Iterator[Rule]:
     """timm's ``beit3_*``: images only, and no rows that are never read."""
     yield Rule("vision.embed.cls_token", ("cls_token",), "1 1 C")
     yield Rule("vision.embed.positions", ("pos_embed",), "P C", drop_rows=2, batch_dim=True)
-    yield from affine("C 3 p p", "vision.embed.proj", "patch_embed.proj")
+    yield from affine("C I p p", "vision.embed.proj", "patch_embed.proj")
     ours, theirs = "vision.layers.{i}", "blocks.{i}"
     yield from affine("C", f"{ours}.attn.norm", f"{theirs}.norm1")
     yield from affine("3C C", f"{ours}.attn.qkv", f"{theirs}.attn.qkv")

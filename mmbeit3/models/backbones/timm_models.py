@@ -24,6 +24,7 @@ def create_vit(
     patch_size: int | None = None,
     drop_path_rate: float = 0.0,
     final_norm: bool = False,
+    in_channels: int = 3,
 ) -> VisionTransformer | Eva:
     """Build a model of timm's without head and pooling, for images of any size.
 
@@ -37,6 +38,7 @@ def create_vit(
         patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's.
         drop_path_rate: stochastic depth at the last block.
         final_norm: keep the final norm.
+        in_channels: of images; timm fits its weights to them.
 
     Raises:
         ValueError: if timm has no such model, it is none that can be run block by block, or has no grid for this size.
@@ -49,7 +51,7 @@ def create_vit(
     module = timm.model_entrypoint(name).__module__
     if not any(vars(sys.modules[module]).get(kind.__name__) is kind for kind in (VisionTransformer, Eva)):
         raise ValueError(_unsupported(name, f"{module} makes it of another class"))
-    options: dict[str, Any] = {"img_size": image_size, "patch_size": patch_size}
+    options: dict[str, Any] = {"img_size": image_size, "patch_size": patch_size, "in_chans": in_channels}
     options = {key: value for key, value in options.items() if value is not None}
     try:
         # timm's own pooling decides where its final norm stands, and so where its weights go.

@@ -44,6 +44,7 @@ class TimmViT(PlainViT, PositionTable):
             (``fc_norm``), the same norm is applied to each. A few models have none (RADIO, Perception Encoder's).
         patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's. Weights of
             another patch size are resized.
+        in_channels: of images. Weights for RGB are fitted as timm does it.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of this model under timm's names, its authors' (DINOv2,
             DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or transformers' (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP),
             made for any image or patch size. Position tables are resized as timm does it. A file that lacks a weight, or has
@@ -66,11 +67,13 @@ class TimmViT(PlainViT, PositionTable):
         frozen_stages: int = -1,
         final_norm: bool = False,
         patch_size: int | None = None,
+        in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, init_cfg)
-        self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm)
+        self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm, in_channels)
         self.with_cp = with_cp
+        self.in_channels = in_channels
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
         # Of a convolutional stem and the patches that are made of its map together.
@@ -83,7 +86,7 @@ class TimmViT(PlainViT, PositionTable):
         self.freeze()
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed (B, 3, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
+        """Embed (B, in_channels, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p
         if bottom or right:

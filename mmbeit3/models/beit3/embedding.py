@@ -33,14 +33,15 @@ class VisionEmbedding(PositionTable):
         arch: sizes.
         mask_token: whether patches can be masked out; a dense-prediction backbone has no use for it.
         grid: rows and columns of the position table's patch grid; the architecture's own by default.
+        in_channels: of images.
     """
 
-    def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None) -> None:
+    def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None, in_channels: int = 3) -> None:
         super().__init__()
         self.patch_size = arch.patch_size
         self.grid = arch.position_grid() if grid is None else grid
         C = arch.embed_dims
-        self.proj = nn.Conv2d(3, C, arch.patch_size, arch.patch_size)
+        self.proj = nn.Conv2d(in_channels, C, arch.patch_size, arch.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
@@ -52,7 +53,7 @@ class VisionEmbedding(PositionTable):
         """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
 
         Args:
-            image: (B, 3, H, W), normalised.
+            image: (B, in_channels, H, W), normalised.
             masked: boolean (B, h * w) or (B, h, w); True patches are replaced by the mask token.
 
         Returns:
