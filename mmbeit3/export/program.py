@@ -36,8 +36,8 @@ def trace(backbone: nn.Module, size: tuple[int, int] = (224, 224)) -> ExportedPr
         size: height and width in pixels of the image to trace with.
 
     Returns:
-        A program of one input ``image`` (B, in_channels, H, W), normalised, giving the backbone's maps. Height and width must be at
-        least :func:`least_side`.
+        A program of one input ``image`` (B, in_channels, H, W), normalised, giving the backbone's maps. Height and width must
+        be at least :func:`least_side`.
 
     Raises:
         UserError: if the size is too small, or this PyTorch is too old.

@@ -26,8 +26,8 @@ class PlainViT(BaseModule):
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
     * ``in_channels``, where images have not three;
     * ``embed(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
-      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are padded right
-      and below;
+      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
+      padded right and below;
     * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
     * ``normalize(tokens) -> tokens``: the final norm, or nothing where it was not built;
     * ``stages()``: what ``frozen_stages`` counts.

@@ -15,6 +15,7 @@ from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_models import create_vit
 from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
+from mmbeit3.ops.exporting import fixed
 from mmbeit3.registry import MODELS
 
 __all__ = ["TimmViT"]
@@ -92,13 +93,13 @@ class TimmViT(PlainViT, PositionTable):
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
         patches = self.model.patch_embed(image)
-        grid = (patches.shape[1], patches.shape[2])
+        h, w = fixed(patches.shape[1], patches.shape[2])
         embedded = self.model._pos_embed(patches)
         # Eva returns rotary embeddings besides. Where they are drawn at random in training, all blocks get the same.
         tokens, drawn = embedded if isinstance(embedded, tuple) else (embedded, None)
         rope = getattr(self.model, "rope", None)
         self._rope = drawn if rope is not None and rope.training and getattr(rope, "aug_active", False) else None
-        return self.model.norm_pre(tokens), grid
+        return self.model.norm_pre(tokens), (h, w)
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.checkpoint.resizing import resample_positions, resize_position_table
 from mmbeit3.models.beit3.arch import Arch
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import exporting, fixed, tracing
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
 
@@ -68,7 +68,8 @@ class VisionEmbedding(PositionTable):
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
         patches = self.proj(image)
-        B, _, h, w = patches.shape
+        B = patches.shape[0]
+        h, w = fixed(patches.shape[2], patches.shape[3])
         tokens = patches.flatten(2).transpose(1, 2)
         if masked is not None:
             tokens = self._mask(tokens, masked)
@@ -84,7 +85,7 @@ class VisionEmbedding(PositionTable):
         if grid == self.grid:
             return table
         differentiable = torch.is_grad_enabled() and table.requires_grad
-        if differentiable or torch.compiler.is_compiling():
+        if differentiable or torch.compiler.is_compiling() or tracing():
             return self._resize(grid)
         # The table is kept for the last few sizes, as long as the parameter is the same.
         source = (self.positions.data_ptr(), self.positions._version, self.positions.dtype)
