@@ -20,11 +20,11 @@ RESOURCES = ("configs", "tools", "model-index.yml")
 # names, and installing one over the other would break an environment that already has either.
 ENGINE = ["onedl-mmengine>=0.10.12", "onedl-mmcv>=2.3.6"]
 DET = [*ENGINE, "onedl-mmdetection>=3.5.1", "pycocotools>=2.0.8"]
-# mmseg's Mask2Former head is built on mmdet's.
-SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "ftfy", "regex"]
+# mmseg's Mask2Former head is built on mmdet's. NumPy is as onedl-mmsegmentation asks for it.
+SEG = [*DET, "onedl-mmsegmentation>=1.4.2", "numpy>=2.0.2", "ftfy>=6.0.3", "regex>=2022.1.18"]
 # Readers and augmentations of mmpretrain's; not its extra "multimodal", which would bring transformers.
-TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2", "pillow>=9.1"]
-PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.90", "pillow>=9.1"]
+TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2"]
+PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.96"]
 # A new major version of Gradio moves arguments about.
 APP = ["gradio>=6.31,<7"]
 EXPORT = ["onnx>=1.23", "onnxruntime>=1.32", "onnxscript>=0.7.2"]
@@ -84,11 +84,15 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
         "timm>=1.0.20",
-        "numpy>=1.24",
+        "numpy>=1.26",
+        # The first for NumPy 2.
+        "opencv-python>=4.10.0.84",
+        # Before 10.3 a TIFF was turned upright or not by how it was read.
+        "pillow>=10.3",
         "safetensors>=0.4.3",
         "rich>=13",
         "filelock>=3.12",
-        "pyyaml>=6",
+        "pyyaml>=6.0.1",
     ],
     extras_require={
         "det": DET,

@@ -1,5 +1,6 @@
 """Maps that leave our models are contiguous: mmcv's compiled operators read raw memory as NCHW and check nothing."""
 
+import copy
 import math
 from itertools import product
 
@@ -81,6 +82,27 @@ def test_graphs_give_contiguous_outputs(name):
         check(torch.compile(model, fullgraph=True, backend="aot_eager")(image))
         check(torch.export.export(model, (image,)).module()(image))
     torch.compiler.reset()
+
+
+class RawNorm(torch.nn.BatchNorm2d):
+    """Reads its input's memory as ``MMSyncBN`` does, which runs on GPUs alone."""
+
+    def forward(self, input):
+        return super().forward(raw(input))
+
+
+RawNorm.__module__ = "mmcv.ops.sync_bn"
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_norms_that_read_raw_memory_are_given_contiguous_maps(training):
+    model = adapter().train(training)
+    image = torch.randn(2, 3, 64, 96)
+    expected = copy.deepcopy(model)(image)
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.__class__ = RawNorm
+    torch.testing.assert_close(model(image), expected)
 
 
 NECKS = {

@@ -11,7 +11,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
-from mmbeit3.models.layers import DeformableAttention
+from mmbeit3.models.layers import DeformableAttention, reads_raw_memory
 from mmbeit3.ops import Linear, linear
 from mmbeit3.ops.exporting import exporting
 
@@ -56,8 +56,10 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(4 * inplanes, embed_dims, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn (B, in_channels, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, channels last."""
-        c1 = self.stem(image.contiguous(memory_format=torch.channels_last))
+        """Turn (B, in_channels, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
+        # Convolutions and batch norm are faster on channels-last memory.
+        memory_format = torch.contiguous_format if reads_raw_memory(self) else torch.channels_last
+        c1 = self.stem(image.contiguous(memory_format=memory_format))
         c2 = self.conv2(c1)
         c3 = self.conv3(c2)
         c4 = self.conv4(c3)

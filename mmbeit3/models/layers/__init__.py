@@ -1,6 +1,6 @@
 """Layers that several models share."""
 
 from mmbeit3.models.layers.deform_attention import DeformableAttention
-from mmbeit3.models.layers.norms import LN2d
+from mmbeit3.models.layers.norms import LN2d, reads_raw_memory
 
-__all__ = ["DeformableAttention", "LN2d"]
+__all__ = ["DeformableAttention", "LN2d", "reads_raw_memory"]

@@ -1,0 +1,12 @@
+# faster-rcnn with BEiT-3 base and ViT-Adapter, 12 epochs, for data with boxes alone. Not trained here.
+# Sources: all is as in the mask-rcnn config beside it, without its mask head.
+_base_ = "./mask-rcnn_beit3-adapter-b_fpn_1x_coco.py"
+model = dict(roi_head=dict(mask_roi_extractor=None, mask_head=None))
+boxes = dict(type="LoadAnnotations", with_bbox=True)
+train_pipeline = [boxes if step["type"] == "LoadAnnotations" else step for step in _base_.train_pipeline]
+test_pipeline = [boxes if step["type"] == "LoadAnnotations" else step for step in _base_.test_pipeline]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(metric="bbox")
+test_evaluator = val_evaluator
