@@ -52,9 +52,8 @@ class PositionTable(nn.Module):
 
 def _before_loading(module: PositionTable, state: dict[str, Tensor], prefix: str, metadata: dict[str, Any], *_: object) -> None:
     told = state.pop(prefix + POSITION_GRID, None)
-    own = getattr(module, POSITION_GRID, None)
-    if own is not None:
-        state[prefix + POSITION_GRID] = own
+    if hasattr(module, POSITION_GRID):
+        state[prefix + POSITION_GRID] = torch.tensor(module._table_grid)
     name = prefix + module._table
     if name not in state:
         return

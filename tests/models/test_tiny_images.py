@@ -10,7 +10,7 @@ from mmbeit3.models.backbones import BEiT3Vision, TimmViT, ViTAdapter
 from mmbeit3.models.necks import SimpleFeaturePyramid
 from tests.goldens import ARCH
 
-SIZES = [(1, 1), (7, 2000), (33, 1)]
+SIZES = [(1, 1), (7, 2000), (2000, 7), (33, 1)]
 ADAPTER = {"interaction_indexes": [(i, i) for i in range(4)], "conv_inplane": 8, "deform_num_heads": 3}
 
 
