@@ -83,7 +83,8 @@ setup(
         # Before 2.6 torch.load(weights_only=True) could be made to run code (CVE-2025-32434).
         "torch>=2.6",
         "torchvision>=0.21",
-        "timm>=1.0.20",
+        # The first whose models are all built without weights.
+        "timm>=1.0.22",
         "numpy>=1.26",
         # The first for NumPy 2.
         "opencv-python>=4.10.0.84",

@@ -2,7 +2,7 @@
 # paper's (arXiv 2208.10442, table 11). Unstated there, and chosen: words are replaced as in BERT, texts of up to 64 tokens, crops of
 # at least a fifth of the image (BEiT v2), losses summed with equal weights.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
-custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.ExactResumeHook")]
+custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook"), dict(type="mmbeit3.ExactResumeHook")]
 randomness = dict(seed=0)
 default_scope = "mmengine"
 image_size, patch_size = 224, 16

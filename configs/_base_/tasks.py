@@ -2,7 +2,7 @@
 # then a cosine to 1e-6 in each iteration, seed 42. There: float16 with a scaled loss. Chosen here: bfloat16, and validation with test
 # transforms (the released code validates with training ones).
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
-custom_hooks = [dict(type="mmbeit3.FastLinearHook")]
+custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook")]
 default_scope = "mmengine"
 randomness = dict(seed=42)
 env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0), dist_cfg=dict(backend="nccl"))

@@ -20,6 +20,7 @@ from mmbeit3.checkpoint import check_same_model, load_checkpoint, load_weights, 
 from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
+from mmbeit3.engine.hooks import FiniteLossHook
 from mmbeit3.engine.scale_lr import scale_runner_lr
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.extras import explain
@@ -102,6 +103,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
             runner = (CarefulFlexibleRunner if "strategy" in cfg else CarefulRunner).from_cfg(cfg)
         if "train" in splits:
             scale_runner_lr(runner)
+            if not any(isinstance(hook, FiniteLossHook) for hook in runner.hooks):
+                runner.register_hook(FiniteLossHook())
         for split in splits:
             # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
             getattr(runner, f"{split}_loop")

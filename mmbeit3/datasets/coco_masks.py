@@ -19,9 +19,10 @@ Sizes = Mapping[int | str, tuple[str, int, int]]
 
 
 def polygon_limit(images: Sizes) -> float:
-    """The largest coordinate that a polygon may have, in pixels: well beyond the largest image.
+    """How large a polygon's coordinates may be, by their root mean square in pixels: well beyond the largest image.
 
-    pycocotools takes memory in proportion to the coordinates.
+    pycocotools takes memory in proportion to the coordinates. The mean square, because the largest of COCO's fifty million
+    would take seconds.
     """
     return 2 * max((max(width, height) for _, width, height in images.values()), default=0) + 16.0
 
@@ -41,14 +42,14 @@ def masks_are_sound(objects: Sequence[dict[str, Any]], images: Sizes) -> bool:
     try:
         # Nothing in Python runs for each of the coordinates, of which COCO has fifty million.
         lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
-        # Not below the largest coordinate.
         norms = np.array(array("d", starmap(math.hypot, polygons)))
     except (TypeError, OverflowError):
         return False
     if not (set(map(type, polygons)) <= {list} and (lengths >= 6).all() and (lengths % 2 == 0).all()):
         return False
     limit = polygon_limit(images)
-    if any(_reach(polygons[place]) > limit for place in np.flatnonzero(~(norms <= limit)).tolist()):
+    # Also false for what is no number.
+    if not (norms <= limit * np.sqrt(lengths)).all():
         return False
     if kinds <= {list, type(None)}:
         return True
@@ -80,26 +81,21 @@ def mask_fault(one: dict[str, Any], images: Sizes, limit: float) -> str | None:
     return _shape_fault(mask, image) or _counts_fault(mask, image)
 
 
-def _reach(polygon: Any) -> float:
-    """The largest of a polygon's coordinates, whatever its sign; infinite if they are no numbers."""
-    try:
-        norm = math.hypot(*polygon)
-    except (TypeError, OverflowError):
-        return math.inf
-    return max(map(abs, polygon), default=0) if math.isfinite(norm) else math.inf
-
-
 def _polygon_fault(polygon: Any, limit: float) -> str | None:
     if type(polygon) is not list:
         return f"has a polygon that is a {type(polygon).__name__}: 'segmentation' is a list of lists x1, y1, x2, y2, ..."
-    reach = _reach(polygon)
-    if not math.isfinite(reach):
+    try:
+        norm = math.hypot(*polygon)
+    except (TypeError, OverflowError):
+        norm = math.inf
+    if not math.isfinite(norm):
         return "has a polygon whose coordinates are not all numbers"
     if len(polygon) % 2:
         return f"has a polygon of {len(polygon)} coordinates, an odd number"
     if len(polygon) < 6:
         return f"has a polygon of {len(polygon) // 2} points: three are the least"
-    if reach > limit:
+    if not norm <= limit * np.sqrt(len(polygon)):
+        reach = max(polygon, key=abs)
         return f"has a polygon that reaches to {reach:.4g}, far beyond any image: coordinates are in pixels"
     return None
 

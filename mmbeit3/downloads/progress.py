@@ -25,16 +25,19 @@ class DownloadBar:
             *columns,
             TextColumn("{task.fields[note]}"),
             console=console,
-            disable=not console.is_terminal,
         )
+        # Older versions of rich write an empty line even where the bar is disabled.
+        self._shown = console.is_terminal
         self._task = self._progress.add_task(title, total=None, note="")
 
     def __enter__(self) -> DownloadBar:
-        self._progress.start()
+        if self._shown:
+            self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
 
     def __call__(self, done: int, total: int | None, note: str) -> None:
         """Show ``done`` of ``total`` bytes, which stays as it was if None, and a note."""

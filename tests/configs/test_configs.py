@@ -33,7 +33,7 @@ def test_there_are_configs():
 def test_builds(path):
     cfg = without_downloads(Config.fromfile(ROOT / path))
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
-    assert [hook.type for hook in cfg.custom_hooks] == ["mmbeit3.FastLinearHook"]
+    assert [hook.type for hook in cfg.custom_hooks] == ["mmbeit3.FastLinearHook", "mmbeit3.FiniteLossHook"]
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     assert cfg.optim_wrapper.constructor == "mmbeit3.LayerDecayOptimWrapperConstructor"
     init_default_scope(cfg.default_scope)

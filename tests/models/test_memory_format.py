@@ -102,7 +102,7 @@ def test_norms_that_read_raw_memory_are_given_contiguous_maps(training):
     for norm in model.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             norm.__class__ = RawNorm
-    torch.testing.assert_close(model(image), expected)
+    torch.testing.assert_close(model(image), expected, rtol=1e-4, atol=1e-4)
 
 
 NECKS = {

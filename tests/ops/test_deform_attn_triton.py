@@ -4,6 +4,7 @@ On a machine with a GPU the comparisons run there; besides, and on one without, 
 Triton's interpreter, which must be asked for before triton is imported.
 """
 
+import inspect
 import os
 import runpy
 import shutil
@@ -225,6 +226,8 @@ def test_compiles_without_a_gpu(name, d, P, heads, value, monkeypatch, tmp_path)
     """The interpreter takes what the compiler refuses, and the compiler needs no GPU."""
     from triton.backends.compiler import GPUTarget
 
+    if "constexprs" not in inspect.signature(triton.compiler.ASTSource).parameters:
+        pytest.skip("this version of triton is told its constants otherwise")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(triton_kernel, name)
     constants = {"L": 4, "P": P, "D": d, "BLOCK": 4, "BLOCK_D": triton.next_power_of_2(d)}

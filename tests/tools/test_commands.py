@@ -184,3 +184,14 @@ def test_image_demo_draws(call, folder, image, weights):
 def test_make_shapes_dataset(call, folder):
     assert call("make_shapes_dataset", "here", "--train", 2, "--val", 1, "--size", 64)[0] == 0
     assert len(list((folder / "here" / "train2017").iterdir())) == 2
+
+
+def test_a_loss_that_is_no_number(call, data):
+    """Every training looks at its loss, also by a config whose own hooks lack that."""
+    options = [
+        "optim_wrapper.optimizer.lr=1e25",
+        "param_scheduler=[]",
+        "custom_hooks=[]",
+        "default_hooks.checkpoint.interval=9",
+    ]
+    refused(call("train", CONFIG, "--cfg-options", *options), "step 2: loss nan, ", "train2017/", "lower the learning rate")

@@ -17,6 +17,9 @@ def call(monkeypatch, *arguments):
     runpy.run_path(str(ROOT / "tools" / "export.py"), run_name="__main__")
 
 
+exporting = pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="export needs PyTorch 2.7")
+
+
 @pytest.fixture
 def files(tmp_path):
     model = BEiT3Vision(ARCH).eval()
@@ -36,6 +39,7 @@ def check_output(printed, model):
     assert lines[-1].endswith(" s")
 
 
+@exporting
 def test_torch(files, tmp_path, monkeypatch, capsys):
     model, config, weights = files
     call(monkeypatch, config, weights, "--to", "torch", "--out", tmp_path / "new" / "b.pt2", "--size", 64, 96)
@@ -61,6 +65,7 @@ def test_onnx(files, tmp_path, monkeypatch, capsys):
         torch.testing.assert_close(torch.from_numpy(found), model(pixels)[0], atol=1e-5, rtol=0)
 
 
+@exporting
 def test_bad_input_ends_in_one_line(files, tmp_path, monkeypatch, capsys):
     _, config, _ = files
     with pytest.raises(SystemExit) as end:

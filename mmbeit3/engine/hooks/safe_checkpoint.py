@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch.distributed.tensor import DTensor
 
+from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 from mmbeit3.registry import HOOKS
 
@@ -33,7 +36,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine deletes an old checkpoint before the new one is written, writes in place, and rewrites ``last_checkpoint`` in
     place. Here the new file is complete under its name first, then ``last_checkpoint`` names it, then old ones go. Before it
-    saves, on all ranks, it calls ``before_checkpoint(runner)`` of the hooks that have one.
+    saves, on all ranks, it calls ``before_checkpoint(runner)`` of the hooks that have one. Weights that are no numbers are not
+    saved, since a good checkpoint would go for them.
 
     Args:
         max_keep_ckpts: how many to keep; -1 for all, else at least 2, so that one is left if the newest is damaged.
@@ -60,6 +64,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         runner.call_hook("before_checkpoint")
+        _check_weights(runner, step)
         outdated: list[int] = []
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             # MMEngine's queue is of this length and drops the oldest silently.
@@ -91,3 +96,14 @@ class SafeCheckpointHook(CheckpointHook):
             elif self.file_backend.isdir(path):
                 # DeepSpeed's checkpoints are folders.
                 self.file_backend.rmtree(path)
+
+
+def _check_weights(runner: Runner, step: int) -> None:
+    for name, weight in runner.model.named_parameters():
+        # Of weights that are spread over processes, each looks at its own.
+        part = weight.to_local() if isinstance(weight, DTensor) else weight
+        if not torch.isfinite(part).all():
+            raise UserError(
+                f"checkpoint {step} was not saved: '{name}' is no longer finite, and earlier checkpoints in "
+                f"'{runner.work_dir}' are kept; go on from the last of them with a lower learning rate"
+            )
