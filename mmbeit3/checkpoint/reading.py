@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mmbeit3.checkpoint.finding import file_in_folder, is_index, read_index, what_it_is
 from mmbeit3.checkpoint.integrity import check_safetensors, check_zip
 from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.naming import list_names
@@ -29,6 +30,9 @@ __all__ = ["read_classes", "read_lazily", "read_notes", "read_state_dict", "read
 
 _WRAPPERS = ("model", "module", "state_dict", "teacher")
 """Where weights sit in official files, DeepSpeed files, MMEngine or Lightning files, and those of DINO's training."""
+
+_WRAPPED = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""Parts of names that ``torch.compile``, FSDP and activation checkpointing add."""
 
 _MOST_MAPPED = 128 << 20
 """Bytes read through one memory map before it is given back and made anew: what is mapped counts as used memory."""
@@ -60,7 +64,7 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
 
     Args:
         source: a path, or an ``https://`` address, which is downloaded into the cache first (:mod:`mmbeit3.downloads`). Of
-            folders, those of DeepSpeed and of Hugging Face (``model.safetensors``) are known.
+            folders, those of DeepSpeed and of Hugging Face (one file, or several and an index) are known.
 
     Returns:
         Names to tensors, as stored (half precision stays half precision). PyTorch's versions of the modules that wrote them
@@ -143,7 +147,7 @@ class _MappedFile:
     def __init__(self, path: Path) -> None:
         self.tensors = _weights(_load(path), path)
         self._path = path
-        self._mappable = _is_safetensors(path) or zipfile.is_zipfile(path)
+        self._mappable = is_index(path) or _is_safetensors(path) or zipfile.is_zipfile(path)
         self._read = 0
 
     def read(self, name: str) -> Tensor:
@@ -164,13 +168,13 @@ def _weights(content: object, path: Path) -> dict[str, Tensor]:
             break
     tensors: OrderedDict[str, Tensor] = OrderedDict()
     if isinstance(content, Mapping):
-        tensors |= {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        tensors |= _plain_names({str(name): value for name, value in content.items() if isinstance(value, Tensor)}, path)
     if not tensors:
         raise UserError(
             f"checkpoint '{path}' holds no weights: expected names to tensors, "
             f"or a dict with them under one of {', '.join(_WRAPPERS)}"
         )
-    size = path.stat().st_size
+    size = sum(file.stat().st_size for file in (read_index(path) if is_index(path) else [path]))
     if odd := [name for name, tensor in tensors.items() if not _is_plain(tensor, size)]:
         raise UserError(
             f"checkpoint '{path}' is damaged: {list_names(odd)} is no plain tensor of a size that the file can hold"
@@ -190,8 +194,16 @@ def _versions(content: object) -> dict[str, dict[str, int]]:
     versions = {}
     for name, one in said.items() if isinstance(said, dict) else ():
         if isinstance(name, str) and isinstance(one, dict) and type(one.get("version")) is int:
-            versions[name] = {"version": one["version"]}
+            versions[_WRAPPED.sub("", name)] = {"version": one["version"]}
     return versions
+
+
+def _plain_names(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Names without what compiling, sharding and checkpointing of activations put into them."""
+    named = {_WRAPPED.sub("", name): tensor for name, tensor in tensors.items()}
+    if len(named) < len(tensors):
+        raise UserError(f"checkpoint '{path}' has the same tensor twice, in a wrapper and outside: give one with each once")
+    return named
 
 
 def _is_plain(tensor: Tensor, file_size: int) -> bool:
@@ -205,28 +217,17 @@ def _local(source: str) -> Path:
         return download([source], check=read_state_dict)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _file_in_folder(path)
+        return file_in_folder(path)
     if not path.is_file():
         raise UserError(f"checkpoint '{path}' does not exist: give the path of a .pth or .safetensors file")
     return path
 
 
-def _file_in_folder(folder: Path) -> Path:
-    latest = folder / "latest"
-    # DeepSpeed's: a folder for each step, the newest named in a file.
-    step = latest.read_text(encoding="utf-8", errors="replace").strip() if latest.is_file() else ""
-    if step and (step in (".", "..") or Path(step).name != step or not step.isprintable()):
-        raise UserError(f"checkpoint folder '{folder}': its file 'latest' names no folder in it ({one_line(step)})")
-    for path in (folder / step / "mp_rank_00_model_states.pt", folder / "model.safetensors"):
-        if path.is_file():
-            return path
-    raise UserError(
-        f"checkpoint folder '{folder}' is none of DeepSpeed or Hugging Face (it has neither mp_rank_00_model_states.pt nor "
-        "model.safetensors): give the path of a file"
-    )
-
-
 def _load(path: Path, check: bool = True, names: list[Any] | None = None, mapped: bool = True) -> object:
+    if is_index(path):
+        return _load_shards(path, check)
+    if (other := what_it_is(path)) is not None:
+        raise UserError(f"checkpoint '{path}' {other}")
     try:
         if _is_safetensors(path):
             if check:
@@ -248,15 +249,34 @@ def _load(path: Path, check: bool = True, names: list[Any] | None = None, mapped
                 f"checkpoint '{path}' was refused: it holds Python objects ({one_line(match[1])}), which could run code, and "
                 "not only tensors. Ask its author for safetensors or plain tensors"
             ) from error
+        # PyTorch's own text goes on to advise how to have everything run.
         reason = re.search("WeightsUnpickler error: (.+)", str(error))
         raise UserError(
-            f"checkpoint '{path}' is damaged or no checkpoint ({one_line(reason[1] if reason else error)})"
+            f"checkpoint '{path}' is damaged or no checkpoint ({one_line(reason[1] if reason else 'its pickle is not plain')})"
         ) from error
     except _DAMAGE as error:
         raise UserError(
             f"checkpoint '{path}' is damaged, truncated or no checkpoint ({one_line(error) or type(error).__name__}): "
             "download or copy it again"
         ) from error
+
+
+def _load_shards(index: Path, check: bool) -> dict[str, object]:
+    """Read the files that an index names: each has what the index says, and nothing is in two."""
+    merged: dict[str, object] = {}
+    for path, names in read_index(index).items():
+        content = _load(path, check)
+        if not isinstance(content, Mapping):
+            raise UserError(f"checkpoint '{path}' holds a {type(content).__name__}, not names to tensors: copy it again")
+        found = set(content)
+        if found != names:
+            odd = sorted(map(str, found ^ names))
+            raise UserError(
+                f"checkpoint '{path}' is not what '{index.name}' says: {list_names(odd)} stands in one of them alone; download "
+                "or copy all files again"
+            )
+        merged.update(content)
+    return merged
 
 
 def _is_safetensors(path: Path) -> bool:
