@@ -126,7 +126,7 @@ def _join(rule: Rule, parts: Mapping[str, Value]) -> Value:
 
 def _pattern(name: str) -> tuple[str, str]:
     """Replace a layer's index by ``{i}``: ``layers.7.x`` to (``layers.{i}.x``, ``7``)."""
-    match = re.search(r"(?:layers|blocks)\.(\d+)\.", name)
+    match = re.search(r"(?:layers?|blocks)\.(\d+)\.", name)
     if match is None:
         return name, ""
     return f"{name[: match.start(1)]}{{i}}{name[match.end(1) :]}", match[1]

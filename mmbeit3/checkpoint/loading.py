@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from mmbeit3.checkpoint.integrity import check_finite
 from mmbeit3.checkpoint.layouts import detect_layout
 from mmbeit3.checkpoint.naming import count_names, list_names, shape_text
+from mmbeit3.checkpoint.positions import POSITION_GRID, without_grids
 from mmbeit3.checkpoint.reading import read_state_dict
-from mmbeit3.checkpoint.resizing import resize_patch_kernel, resize_position_table
+from mmbeit3.checkpoint.resizing import resize_channels, resize_patch_kernel, resize_position_table
+from mmbeit3.checkpoint.translating import part_that_translates, translate_part
 from mmbeit3.errors import UserError
 
 __all__ = ["LoadReport", "check_same_model", "load_checkpoint", "load_weights"]
@@ -68,12 +71,15 @@ def load_checkpoint(
     source: str | Path | Mapping[str, Tensor],
     allow_nonfinite: bool = False,
     new_head: bool = False,
+    grid: Sequence[int] | None = None,
 ) -> LoadReport:
     """Fill a model from a checkpoint of any known layout, in place.
 
     Official BEiT-3 files, timm's, our own, and official keys beside a reference ViT-Adapter's are understood; a backbone takes
-    the vision part of a full model, and the ``backbone.`` part of a detector or segmentor. Position tables and patch kernels
-    of other sizes are resized. Nothing is written into the model unless everything fits.
+    the vision part of a full model, and the ``backbone.`` part of a detector or segmentor. ``TimmViT``, alone or in an adapter,
+    takes files of its model under the names of timm, of its authors or of Hugging Face's transformers. Position tables and
+    patch kernels of other sizes are resized, and patch kernels for RGB fitted to other channels. Nothing is written into the
+    model unless everything fits.
 
     Args:
         model: :class:`~mmbeit3.models.beit3.BEiT3`, a backbone, or any module whose names the checkpoint has.
@@ -81,6 +87,8 @@ def load_checkpoint(
         allow_nonfinite: take weights that are NaN or infinite.
         new_head: leave out the weights of the checkpoint's head, whether they fit or not: for other classes or answers, of
             which there may be as many by chance.
+        grid: rows and columns of patches in the checkpoint's position table. Our files say it where they are not equal; of
+            others it is taken for square, or, of timm's models, for that of timm's weights.
 
     Returns:
         What was loaded, resized, missing and unused.
@@ -92,16 +100,22 @@ def load_checkpoint(
     name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
     state, dropped = _unwrap(state)
+    state, grids = without_grids(state)
+    told = grid if grid is not None else next(iter(grids.values()), None)
     layout = detect_layout(state)
-    if layout is not None:
+    foreign = part_that_translates(model)
+    # The mark of timm's BEiT-3 is also some other ViTs', which know what they are.
+    if layout is not None and (foreign is None or layout.name != "timm"):
         state = layout.to_ours(state)
     state = _rename_root(state)
     report = LoadReport(source=name, layout=layout.name if layout else "own")
+    if foreign is not None and (read := translate_part(model, *foreign, state, name, told)) is not None:
+        state, report.layout, report.resized, report.unused = read.tensors, read.layout, read.resized, read.unused
     if new_head:
         report.left_out = [key for key in state if _HEAD.match(key)]
         state = {key: value for key, value in state.items() if not _HEAD.match(key)}
 
-    target = model.state_dict(keep_vars=True)
+    target, _ = without_grids(model.state_dict(keep_vars=True))
     canonical = _rename_root(target)
     own_names = dict(zip(canonical, target, strict=True))
     _check_depth(canonical, state, name)
@@ -114,7 +128,7 @@ def load_checkpoint(
                 report.missing.append(own)
             continue
         _check_type(name, own, state[key], tensor)
-        value = _fit(model, own, state[key], tensor)
+        value = _fit(model, own, state[key], tensor, told)
         if value.shape != tensor.shape:
             if _HEAD.match(key) and state[key].ndim == tensor.ndim > 0 and state[key].shape[1:] == tensor.shape[1:]:
                 raise UserError(
@@ -127,7 +141,8 @@ def load_checkpoint(
                 f"{shape_text(tensor.shape)} in the model; choose the arch that it was made with"
             )
         if value is not state[key]:
-            report.resized[own] = f"{shape_text(state[key].shape)} to {shape_text(tensor.shape)}"
+            same = value.shape == state[key].shape
+            report.resized[own] = "another grid" if same else f"{shape_text(state[key].shape)} to {shape_text(tensor.shape)}"
         fitted[own] = value
     if not fitted:
         raise UserError(
@@ -140,7 +155,7 @@ def load_checkpoint(
         for own, value in fitted.items():
             target[own].copy_(value)
     report.loaded = list(fitted)
-    report.unused = [*(key for key in state if key not in canonical), *dropped]
+    report.unused += [*(key for key in state if key not in canonical), *dropped]
     return report
 
 
@@ -165,7 +180,8 @@ def load_weights(model: nn.Module, source: str | Path, allow_nonfinite: bool = F
     check_same_model(model, state, source)
     wanted = model.state_dict()
     for key, tensor in wanted.items():
-        _check_type(f"'{source}'", key, state[key], tensor)
+        if key in state:
+            _check_type(f"'{source}'", key, state[key], tensor)
     if not allow_nonfinite:
         check_finite(f"'{source}'", state.items())
     model.load_state_dict(state)
@@ -190,7 +206,9 @@ def check_same_model(model: nn.Module, state: Mapping[str, Tensor], source: str 
             f"{shape_text(wanted[name].shape)} in the config's model ({len(differing)} tensors differ); use the config "
             "it was trained with"
         )
-    missing, unknown = [n for n in wanted if n not in state], [n for n in state if n not in wanted]
+    # Older files do not say the grid of a position table, which is then seen when they are loaded.
+    missing = [name for name in wanted if name not in state and name.rpartition(".")[2] != POSITION_GRID]
+    unknown = [name for name in state if name not in wanted]
     if missing or unknown:
         raise UserError(
             f"checkpoint '{source}' is of another model: it lacks {count_names(missing) or 'nothing'} and has besides "
@@ -218,16 +236,18 @@ def _rename_root(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def _fit(model: nn.Module, name: str, value: Tensor, target: Tensor) -> Tensor:
-    """Resize what depends on the image or patch size to the target's size; anything else is returned as it is."""
-    if value.shape == target.shape:
-        return value
+def _fit(model: nn.Module, name: str, value: Tensor, target: Tensor, told: Any) -> Tensor:
+    """Fit what depends on image size, patch size or channels to the target's size; anything else is returned as it is."""
     if name.endswith("embed.positions") and value.ndim == 2 and value.shape[1] == target.shape[1]:
         grid = getattr(model.get_submodule(name.rpartition(".")[0]), "grid", None)
         if grid is not None:
-            return resize_position_table(value, grid, num_prefix=target.shape[0] - math.prod(grid))
-    if name.endswith("embed.proj.weight") and value.ndim == 4 and value.shape[:2] == target.shape[:2]:
-        return resize_patch_kernel(value, target.shape[2:])
+            return resize_position_table(value, grid, target.shape[0] - math.prod(grid), told)
+    if value.shape == target.shape or value.ndim != 4 or value.shape[0] != target.shape[0]:
+        return value
+    if re.search(r"(?:^|\.)(?:embed\.proj|spm\.stem\.0)\.weight$", name):
+        value = resize_channels(name, value, target.shape[1])
+    if re.search(r"(?:^|\.)embed\.proj\.weight$", name):
+        value = resize_patch_kernel(value, target.shape[2:])
     return value
 
 

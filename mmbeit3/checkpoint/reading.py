@@ -7,6 +7,7 @@ import re
 import struct
 import tarfile
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from mmbeit3.errors import UserError, one_line
 
 __all__ = ["read_classes", "read_lazily", "read_notes", "read_state_dict", "read_training"]
 
-_WRAPPERS = ("model", "module", "state_dict")
-"""Where weights sit in official files, DeepSpeed files and MMEngine or Lightning files."""
+_WRAPPERS = ("model", "module", "state_dict", "teacher")
+"""Where weights sit in official files, DeepSpeed files, MMEngine or Lightning files, and those of DINO's training."""
 
 _WRAPPED = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Parts of names that ``torch.compile``, FSDP and activation checkpointing add."""
@@ -66,7 +67,8 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
             folders, those of DeepSpeed and of Hugging Face (one file, or several and an index) are known.
 
     Returns:
-        Names to tensors, as stored (half precision stays half precision).
+        Names to tensors, as stored (half precision stays half precision). PyTorch's versions of the modules that wrote them
+        (``_metadata``) are kept where the file has them, for ``load_state_dict``.
 
     Raises:
         UserError: if the file is missing, damaged, holds anything but plain data, or holds no tensors.
@@ -164,9 +166,9 @@ def _weights(content: object, path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break
-    tensors = {}
+    tensors: OrderedDict[str, Tensor] = OrderedDict()
     if isinstance(content, Mapping):
-        tensors = _plain_names({str(name): value for name, value in content.items() if isinstance(value, Tensor)}, path)
+        tensors |= _plain_names({str(name): value for name, value in content.items() if isinstance(value, Tensor)}, path)
     if not tensors:
         raise UserError(
             f"checkpoint '{path}' holds no weights: expected names to tensors, "
@@ -182,7 +184,18 @@ def _weights(content: object, path: Path) -> dict[str, Tensor]:
             f"checkpoint '{path}' has its weights spread over processes (ZeRO stage 3): "
             "gather them by DeepSpeed's zero_to_fp32.py, which lies in the folder, and give the file it writes"
         )
+    tensors._metadata = _versions(content)  # type: ignore[attr-defined]
     return tensors
+
+
+def _versions(content: object) -> dict[str, dict[str, int]]:
+    """The version of each module that a state dict says, as PyTorch keeps it."""
+    said = getattr(content, "_metadata", None)
+    versions = {}
+    for name, one in said.items() if isinstance(said, dict) else ():
+        if isinstance(name, str) and isinstance(one, dict) and type(one.get("version")) is int:
+            versions[_WRAPPED.sub("", name)] = {"version": one["version"]}
+    return versions
 
 
 def _plain_names(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:

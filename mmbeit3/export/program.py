@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
@@ -34,8 +36,8 @@ def trace(backbone: nn.Module, size: tuple[int, int] = (224, 224)) -> ExportedPr
         size: height and width in pixels of the image to trace with.
 
     Returns:
-        A program of one input ``image`` (B, 3, H, W), normalised, giving the backbone's maps. Height and width must be at
-        least :func:`least_side`.
+        A program of one input ``image`` (B, in_channels, H, W), normalised, giving the backbone's maps. Height and width must
+        be at least :func:`least_side`.
 
     Raises:
         UserError: if the size is too small, or this PyTorch is too old.
@@ -45,7 +47,7 @@ def trace(backbone: nn.Module, size: tuple[int, int] = (224, 224)) -> ExportedPr
     least = least_side(backbone)
     if min(size) < least:
         raise UserError(f"an image of {size[0]}x{size[1]} is too small to export with: both sides must have {least} pixels")
-    image = torch.zeros(2, 3, *size)
+    image = torch.zeros(2, cast(int, backbone.in_channels), *size)
     sides = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
     with torch.no_grad():
         program = torch.export.export(backbone.eval(), (image,), dynamic_shapes=(sides,), strict=False)

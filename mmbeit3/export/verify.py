@@ -14,7 +14,7 @@ TOLERANCE = 1e-4
 """What an output may differ by, as a fraction of its largest value where that is above 1: float32 has no more digits."""
 
 Run = Callable[[Tensor], tuple[Tensor, ...]]
-"""An exported backbone: (B, 3, H, W) to its maps."""
+"""An exported backbone: (B, in_channels, H, W) to its maps."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def compare(backbone: nn.Module, run: Run, sizes: Sequence[tuple[int, int, int]]
         ValueError: if the export gives another number of outputs, or of other shapes.
     """
     generator = torch.Generator().manual_seed(0)
-    return [_compare(backbone, run, torch.randn(size[0], 3, *size[1:], generator=generator)) for size in sizes]
+    channels = getattr(backbone, "in_channels", 3)
+    return [_compare(backbone, run, torch.randn(size[0], channels, *size[1:], generator=generator)) for size in sizes]
 
 
 def _compare(backbone: nn.Module, run: Run, image: Tensor) -> Difference:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.ops.compiled import CompileError, load_library
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import portable
 from mmbeit3.ops.log import log_once
 
 __all__ = ["attend"]
@@ -53,7 +53,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 def _is_ours(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    if exporting() or q.device.type != "cpu" or q.dtype not in _DTYPES or not q.dtype == k.dtype == v.dtype:
+    if portable() or q.device.type != "cpu" or q.dtype not in _DTYPES or not q.dtype == k.dtype == v.dtype:
         return False
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         return False

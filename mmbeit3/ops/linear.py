@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import portable
 
 __all__ = ["Linear", "linear", "replace_linears"]
 
@@ -67,7 +67,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (..., out).
     """
     if (
-        not exporting()
+        not portable()
         and input.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
         and input.numel() >= _LEAST_ROWS * input.shape[-1]

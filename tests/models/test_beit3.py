@@ -71,7 +71,7 @@ def test_equals_timm(size):
     peer = timm.create_model("beit3_base_patch16_224", num_classes=0, global_pool="", img_size=size, depth=4).eval()
     torch.nn.init.normal_(peer.pos_embed)
     ours = BEiT3Vision({"base": "base", "num_layers": 4}, image_size=size).eval()
-    report = load_checkpoint(ours, peer.state_dict())
+    report = load_checkpoint(ours, peer.state_dict(), grid=(size[0] // 16, size[1] // 16))
     assert report.missing == []
     assert report.resized == {}
     image = torch.randn(1, 3, *size)

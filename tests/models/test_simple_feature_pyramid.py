@@ -12,6 +12,17 @@ def test_levels():
     assert all(p.grad is not None for p in neck.parameters())
 
 
+def test_halves_of_odd_sides_are_rounded_up():
+    neck = SimpleFeaturePyramid(in_channels=8, out_channels=16, num_outs=4, norm_cfg={"type": "BN"}).eval()
+    features = torch.randn(2, 8, 5, 7)
+    # A last row or column that is there twice changes no maximum.
+    doubled = torch.cat([features, features[:, :, -1:]], dim=2)
+    doubled = torch.cat([doubled, doubled[..., -1:]], dim=3)
+    with torch.no_grad():
+        torch.testing.assert_close(neck([features])[3], neck([doubled])[3])
+    assert neck([torch.randn(1, 8, 1, 1)])[3].shape == (1, 16, 1, 1)
+
+
 def test_normalised_over_channels():
     # Every level ends in a layer norm over channels: with its initial weights each position has mean 0 and variance 1.
     for level in SimpleFeaturePyramid(in_channels=32, out_channels=64, num_outs=4)([torch.randn(1, 32, 8, 8)]):

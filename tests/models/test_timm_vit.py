@@ -90,11 +90,3 @@ def test_inside_an_adapter():
         )
     maps = adapter(torch.randn(1, 3, 70, 90))
     assert [tuple(m.shape[2:]) for m in maps] == [(18, 23), (9, 12), (5, 6), (3, 3)]
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"), [("no_such_vit", "has no model"), ("swin_tiny_patch4_window7_224", "cannot be run")]
-)
-def test_unknown_and_unsupported_models(name, reason):
-    with pytest.raises(ValueError, match=reason):
-        TimmViT(name)

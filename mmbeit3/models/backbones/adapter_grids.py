@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import exporting, tracing
 
 __all__ = ["Grid", "crop", "reference_points", "resample"]
 
@@ -59,7 +59,7 @@ def reference_points(
     Returns:
         (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Not to be written to.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or tracing():
         return _reference_points(tuple(queries), tuple(levels), device, dtype)
     # Not an inference tensor even in inference mode, so that it can be used outside, too.
     with torch.inference_mode(False):

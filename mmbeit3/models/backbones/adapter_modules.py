@@ -27,9 +27,10 @@ class SpatialPriorModule(nn.Module):
         inplanes: channels of its first stage.
         embed_dims: channels C of what it returns.
         norm_cfg: norm after each convolution.
+        in_channels: of images.
     """
 
-    def __init__(self, inplanes: int, embed_dims: int, norm_cfg: dict[str, Any]) -> None:
+    def __init__(self, inplanes: int, embed_dims: int, norm_cfg: dict[str, Any], in_channels: int = 3) -> None:
         super().__init__()
 
         def block(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
@@ -40,7 +41,7 @@ class SpatialPriorModule(nn.Module):
             ]
 
         self.stem = nn.Sequential(
-            *block(3, inplanes, 2),
+            *block(in_channels, inplanes, 2),
             *block(inplanes, inplanes, 1),
             *block(inplanes, inplanes, 1),
             _MaxPool(3, stride=2, padding=1),
@@ -55,7 +56,7 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(4 * inplanes, embed_dims, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn (B, 3, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
+        """Turn (B, in_channels, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
         # Convolutions and batch norm are faster on channels-last memory.
         memory_format = torch.contiguous_format if reads_raw_memory(self) else torch.channels_last
         c1 = self.stem(image.contiguous(memory_format=memory_format))

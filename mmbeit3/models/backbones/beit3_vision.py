@@ -35,6 +35,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
         final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter work without.
+        in_channels: of images. Checkpoints for RGB are fitted: kernels are summed for 1 channel and repeated for others.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
@@ -53,12 +54,13 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         with_cp: bool = False,
         frozen_stages: int = -1,
         final_norm: bool = False,
+        in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         sizes = get_arch(arch, patch_size=patch_size)
         super().__init__(
             sizes,
-            VisionEmbedding(sizes, mask_token=False, grid=_grid(image_size, sizes.patch_size)),
+            VisionEmbedding(sizes, mask_token=False, grid=_grid(image_size, sizes.patch_size), in_channels=in_channels),
             drop_path_rate=drop_path_rate,
             with_cp=with_cp,
             final_norm=final_norm,
@@ -67,6 +69,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
             init_cfg=init_cfg,
         )
         self.embed_dims = sizes.embed_dims
+        self.in_channels = in_channels
         self.num_layers = sizes.num_layers
         self.patch_size = sizes.patch_size
         self.num_prefix_tokens = 1

@@ -24,9 +24,10 @@ class PlainViT(BaseModule):
     Subclasses give:
 
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
-    * ``embed(image) -> (tokens, grid)``: (B, 3, H, W) of any size to (B, P + h * w, C), prefix tokens (class, registers)
-      first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are padded right
-      and below;
+    * ``in_channels``, where images have not three;
+    * ``embed(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
+      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
+      padded right and below;
     * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
     * ``normalize(tokens) -> tokens``: the final norm, or nothing where it was not built;
     * ``stages()``: what ``frozen_stages`` counts.
@@ -44,6 +45,7 @@ class PlainViT(BaseModule):
     num_layers: int
     patch_size: int
     num_prefix_tokens: int
+    in_channels: int = 3
     # An attribute and not a method here: a subclass may use a submodule.
     embed: Callable[..., tuple[Tensor, tuple[int, int]]]
 
@@ -70,7 +72,7 @@ class PlainViT(BaseModule):
         raise NotImplementedError(f"{type(self).__name__} must name its stages")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute feature maps (B, C, h, w), contiguous, of an image (B, 3, H, W) at ``out_indices``."""
+        """Compute feature maps (B, C, h, w), contiguous, of an image (B, in_channels, H, W) at ``out_indices``."""
         tokens, grid = self.embed(image)
         maps, first = [], 0
         for index in self._resolved_out_indices():

@@ -17,7 +17,8 @@ def init_pretrained(module: BaseModule) -> None:
     knows neither the official key layout nor how to resize.
 
     Args:
-        module: module with an ``init_cfg``; other types than ``'Pretrained'`` are left to MMEngine.
+        module: module with an ``init_cfg``; other types than ``'Pretrained'`` are left to MMEngine. Besides ``checkpoint`` it
+            may have ``grid=(h, w)``, of the checkpoint's position table.
 
     Raises:
         mmbeit3.errors.UserError: if the checkpoint cannot be used for this module.
@@ -25,7 +26,7 @@ def init_pretrained(module: BaseModule) -> None:
     cfg = module.init_cfg
     if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
         if not module.is_init:
-            report = load_checkpoint(module, cfg["checkpoint"])
+            report = load_checkpoint(module, cfg["checkpoint"], grid=cfg.get("grid"))
             print_log(str(report), logger="current")
         module.is_init = True
     else:

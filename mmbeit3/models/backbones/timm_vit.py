@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import timm
 import torch
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmbeit3.checkpoint import Translated
+from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.models.backbones.plain_vit import PlainViT
+from mmbeit3.models.backbones.timm_models import create_vit
+from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
+from mmbeit3.ops.exporting import fixed
 from mmbeit3.registry import MODELS
 
 __all__ = ["TimmViT"]
 
 
 @MODELS.register_module()
-class TimmViT(PlainViT):
+class TimmViT(PlainViT, PositionTable):
     """A plain ViT of timm, run block by block on images of any size.
 
-    Works for timm's ``VisionTransformer`` (DINOv2, AugReg, DeiT, MAE, SigLIP, BEiT-3 …) and ``Eva`` (EVA-02, DINOv3, …): class
-    and register tokens, absolute positions (resized by timm to the image at hand) and rotary ones. Heads, poolings and, with
-    ``final_norm=False``, the final norm are not built, so that no parameter stays without a gradient.
+    Works for every model of timm's that is a ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
+    DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also behind a convolutional stem, as hybrids and ViTamin have it)
+    or an ``Eva`` (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …): class, distillation and register tokens, absolute
+    positions (resized by timm to the image at hand) and rotary ones. All other classes are refused: BEiT, SAM's and others with
+    relative positions, NaFlexViT, CaiT, and networks of several resolutions.
+
+    Heads, poolings and, with ``final_norm=False``, the final norm are not built, so that no parameter stays without a gradient.
 
     Args:
         model_name: timm's, with or without a weight tag, e.g. ``'vit_base_patch14_dinov2'``.
-        pretrained: load timm's weights (may download). ``init_cfg`` is for files of one's own.
+        pretrained: load timm's weights (may download). ``init_cfg`` is for files.
         image_size: side in pixels, or (height, width), whose grid the position table has; default the model's.
         out_indices: blocks whose outputs are returned; default the last.
         drop_path_rate: stochastic depth at the last block.
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
-        final_norm: apply the final norm to the returned maps.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
+        final_norm: apply the final norm to the returned maps. Where timm has it behind the average of all patches
+            (``fc_norm``), the same norm is applied to each. A few models have none (RADIO, Perception Encoder's).
+        patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's. Weights of
+            another patch size are resized.
+        in_channels: of images. Weights for RGB are fitted as timm does it.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of this model under timm's names, its authors' (DINOv2,
+            DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or transformers' (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP),
+            made for any image or patch size. Position tables are resized as timm does it. A file that lacks a weight, or has
+            one that the model does not know, is refused; heads and decoders may be there. ``grid=(h, w)`` beside ``checkpoint``
+            says how the patches of its position table lie, where that is not a square and the file is not ours.
 
     Raises:
-        ValueError: if timm has no such model, or it is no plain ViT that can be run so.
+        ValueError: if timm has no such model, or it is none of these classes.
+        mmbeit3.errors.UserError: if timm's weights cannot be had.
     """
 
     def __init__(
@@ -52,42 +67,77 @@ class TimmViT(PlainViT):
         with_cp: bool = False,
         frozen_stages: int = -1,
         final_norm: bool = False,
+        patch_size: int | None = None,
+        in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, init_cfg)
-        self.model = _create(model_name, pretrained, image_size, drop_path_rate)
-        if not final_norm:
-            self.model.norm = nn.Identity()
+        self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm, in_channels)
         self.with_cp = with_cp
+        self.in_channels = in_channels
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
-        self.patch_size = self.model.patch_embed.patch_size[0]
+        # Of a convolutional stem and the patches that are made of its map together.
+        self.patch_size = cast(int, self.model.patch_embed.feat_ratio())
         self.num_prefix_tokens = self.model.num_prefix_tokens
+        self.model_name = model_name
+        self._rope: Tensor | None = None
+        if (grid := table_grid(self.model)) is not None:
+            self.keep_grid("model.pos_embed", grid)
         self.freeze()
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed (B, 3, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
+        """Embed (B, in_channels, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
         patches = self.model.patch_embed(image)
-        grid = (patches.shape[1], patches.shape[2])
+        h, w = fixed(patches.shape[1], patches.shape[2])
         embedded = self.model._pos_embed(patches)
-        # Eva returns rotary embeddings besides; run() makes them from the grid.
-        tokens = embedded[0] if isinstance(embedded, tuple) else embedded
-        return self.model.norm_pre(tokens), grid
+        # Eva returns rotary embeddings besides. Where they are drawn at random in training, all blocks get the same.
+        tokens, drawn = embedded if isinstance(embedded, tuple) else (embedded, None)
+        rope = getattr(self.model, "rope", None)
+        self._rope = drawn if rope is not None and rope.training and getattr(rope, "aug_active", False) else None
+        return self.model.norm_pre(tokens), (h, w)
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
-        rope = getattr(self.model, "rope", None)
-        options = {} if rope is None else {"rope": rope.get_embed(shape=grid)}
-        for block in self._blocks()[first:last]:
+        rope = self._rotary(grid)
+        for index, block in enumerate(self._blocks()[first:last], start=first):
+            options: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self.model.rope_mixed else rope}
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False, **options)
             else:
                 tokens = block(tokens, **options)
         return tokens
+
+    def _rotary(self, grid: tuple[int, int]) -> Tensor | None:
+        """Rotary embeddings of a grid, for each block others where they are mixed."""
+        rope = getattr(self.model, "rope", None)
+        if rope is None or self._rope is not None:
+            return self._rope
+        return rope.get_embed(shape=grid)
+
+    def translate(self, state: Mapping[str, Tensor], source: str, grid: Sequence[int] | Tensor | None = None) -> Translated:
+        """Translate a file of this model: under timm's names, its authors' or transformers', for any image and patch size.
+
+        See :func:`mmbeit3.checkpoint.load_checkpoint`, which calls it.
+
+        Raises:
+            mmbeit3.errors.UserError: if the file is of another model.
+        """
+        read = read_weights(self.model, self.model_name, state, source, grid)
+        tensors = {f"model.{name}": tensor for name, tensor in read.tensors.items()}
+        resized = {f"model.{name}": words for name, words in read.resized.items()}
+        return Translated(tensors, read.layout, resized, read.unused)
+
+    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
+        """Resize a position table of another grid as timm does; one of another width is left for the error that follows."""
+        own = cast(nn.Parameter, self.model.pos_embed)
+        if table.ndim != 3 or len(table) != 1 or table.shape[2] != own.shape[2]:
+            return table
+        return fit_positions(self.model, self.model_name, table, told)[0]
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm, if it was built."""
@@ -95,7 +145,7 @@ class TimmViT(PlainViT):
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
         """Everything before the first block, then each block."""
-        outside = {"blocks", "norm", "fc_norm", "head", "head_drop", "attn_pool"}
+        outside = {"blocks", "norm", "fc_norm", "head", "head_drop", "attn_pool", "head_dist"}
         embedding: list[nn.Module | nn.Parameter] = [
             module for name, module in self.model.named_children() if name not in outside
         ]
@@ -106,33 +156,3 @@ class TimmViT(PlainViT):
 
     def _blocks(self) -> list[nn.Module]:
         return list(cast(nn.ModuleList, self.model.blocks))
-
-
-def _create(
-    name: str, pretrained: bool, image_size: int | Sequence[int] | None, drop_path_rate: float
-) -> VisionTransformer | Eva:
-    if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        raise ValueError(f"timm has no model '{name}'" + (f"; near it are {', '.join(close)}" if close else ""))
-    entry = timm.model_entrypoint(name)
-    if entry.__module__.rpartition(".")[2] not in ("vision_transformer", "eva"):
-        raise ValueError(_unsupported(name, f"it is made by {entry.__module__}"))
-    options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
-    model = timm.create_model(
-        name,
-        pretrained=pretrained,
-        num_classes=0,
-        global_pool="",
-        dynamic_img_size=True,
-        drop_path_rate=drop_path_rate,
-        **options,
-    )
-    if not isinstance(model, VisionTransformer | Eva):
-        raise ValueError(_unsupported(name, f"it is a {type(model).__name__}"))
-    if getattr(model, "rope_mixed", False):
-        raise ValueError(_unsupported(name, "its rotary positions differ from block to block"))
-    return model
-
-
-def _unsupported(name: str, reason: str) -> str:
-    return f"timm's '{name}' cannot be run block by block ({reason}); TimmViT takes timm's VisionTransformer and Eva models"

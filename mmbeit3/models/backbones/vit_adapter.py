@@ -18,6 +18,7 @@ from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.backbones.pretrained import init_pretrained
 from mmbeit3.models.layers import LN2d
 from mmbeit3.ops import wide_dtype
+from mmbeit3.ops.exporting import fixed, tracing
 from mmbeit3.registry import MODELS
 
 __all__ = ["ViTAdapter"]
@@ -34,7 +35,8 @@ class ViTAdapter(BaseModule):
     maps are the reference's.
 
     Args:
-        vit: config of a :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`, such as ``mmbeit3.BEiT3Vision``.
+        vit: config of a :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`, such as ``mmbeit3.BEiT3Vision``. Its
+            ``in_channels`` is the adapter's.
         interaction_indexes: first and last block (inclusive) of each interaction. Blocks must be covered in order.
         conv_inplane: channels of the spatial prior's first stage.
         n_points: sampled points of deformable attention on each level.
@@ -85,6 +87,7 @@ class ViTAdapter(BaseModule):
         super().__init__(init_cfg)
         self.vit = cast(PlainViT, MODELS.build(vit))
         C = self.embed_dims = self.vit.embed_dims
+        self.in_channels = self.vit.in_channels
         self.groups = _check_interactions(interaction_indexes, self.vit.num_layers)
         if vit_feature not in ("stages", "last"):
             raise ValueError(f"vit_feature must be 'stages' or 'last', got {vit_feature!r}")
@@ -97,7 +100,7 @@ class ViTAdapter(BaseModule):
 
         norm_cfg = {"type": "SyncBN"} if norm_cfg is None else norm_cfg
         self.level_embed = nn.Parameter(torch.zeros(3, C))
-        self.spm = SpatialPriorModule(conv_inplane, C, norm_cfg)
+        self.spm = SpatialPriorModule(conv_inplane, C, norm_cfg, self.in_channels)
 
         def extractor() -> Extractor:
             return Extractor(C, deform_num_heads, n_points, deform_ratio, with_cffn, cffn_ratio, drop_path_rate)
@@ -147,9 +150,11 @@ class ViTAdapter(BaseModule):
         return self
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Compute four contiguous maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of an image (B, 3, H, W)."""
+        """Compute four contiguous maps (B, C, ceil(H / s), ceil(W / s)), s = 4, 8, 16, 32, of (B, in_channels, H, W)."""
         c1, *prior = self.spm(image)
-        first, *levels = (Grid(m.shape[2], m.shape[3], stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True))
+        first, *levels = (
+            Grid(*fixed(m.shape[2], m.shape[3]), stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True)
+        )
         c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
         x, shape = self.vit.embed(image)
         tokens = Grid(*shape, self.vit.patch_size)
@@ -158,7 +163,7 @@ class ViTAdapter(BaseModule):
         cells = c.split([grid.h * grid.w for grid in levels], dim=1)
         maps = [part.unflatten(1, grid.shape).permute(0, 3, 1, 2) for part, grid in zip(cells, levels, strict=True)]
         # On CPUs a transposed convolution's backward is faster in NCHW, its forward alone in channels-last.
-        coarser = maps[0].contiguous() if torch.is_grad_enabled() else maps[0]
+        coarser = maps[0].contiguous() if torch.is_grad_enabled() or tracing() else maps[0]
         maps.insert(0, crop(self.up(coarser), first) + c1)
         if self.add_vit_feature:
             sources = stages if self.vit_feature == "stages" else stages[-1:] * len(maps)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmbeit3.checkpoint.positions import PositionTable
 from mmbeit3.checkpoint.resizing import resample_positions, resize_position_table
 from mmbeit3.models.beit3.arch import Arch
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import exporting, fixed, tracing
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
 
@@ -22,38 +21,39 @@ UNUSED_POSITIONS = 2
 """Rows at the start of both position tables that are never read: positions count from 2 in the released models."""
 
 
-class VisionEmbedding(nn.Module):
+class VisionEmbedding(PositionTable):
     """Patches, class token, mask token and positions of an image.
 
     ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
     class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
-    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another square grid is resized as it
-    is loaded, whoever loads it: MMEngine's ``load_from`` would leave it out and train on with random positions.
+    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another grid is resized as it is
+    loaded. Grids that are not square are kept in the state dict, as ``position_grid``.
 
     Args:
         arch: sizes.
         mask_token: whether patches can be masked out; a dense-prediction backbone has no use for it.
         grid: rows and columns of the position table's patch grid; the architecture's own by default.
+        in_channels: of images.
     """
 
-    def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None) -> None:
+    def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None, in_channels: int = 3) -> None:
         super().__init__()
         self.patch_size = arch.patch_size
         self.grid = arch.position_grid() if grid is None else grid
         C = arch.embed_dims
-        self.proj = nn.Conv2d(3, C, arch.patch_size, arch.patch_size)
+        self.proj = nn.Conv2d(in_channels, C, arch.patch_size, arch.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, C))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, C)) if mask_token else None
         self.positions = nn.Parameter(torch.empty(UNUSED_POSITIONS + 1 + self.grid[0] * self.grid[1], C))
         self._resized: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self._resized_from: tuple[int, int, torch.dtype] | None = None
-        self.register_load_state_dict_pre_hook(_resize_positions)
+        self.keep_grid("positions", self.grid)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
 
         Args:
-            image: (B, 3, H, W), normalised.
+            image: (B, in_channels, H, W), normalised.
             masked: boolean (B, h * w) or (B, h, w); True patches are replaced by the mask token.
 
         Returns:
@@ -68,7 +68,8 @@ class VisionEmbedding(nn.Module):
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
         patches = self.proj(image)
-        B, _, h, w = patches.shape
+        B = patches.shape[0]
+        h, w = fixed(patches.shape[2], patches.shape[3])
         tokens = patches.flatten(2).transpose(1, 2)
         if masked is not None:
             tokens = self._mask(tokens, masked)
@@ -84,7 +85,7 @@ class VisionEmbedding(nn.Module):
         if grid == self.grid:
             return table
         differentiable = torch.is_grad_enabled() and table.requires_grad
-        if differentiable or torch.compiler.is_compiling():
+        if differentiable or torch.compiler.is_compiling() or tracing():
             return self._resize(grid)
         # The table is kept for the last few sizes, as long as the parameter is the same.
         source = (self.positions.data_ptr(), self.positions._version, self.positions.dtype)
@@ -104,6 +105,12 @@ class VisionEmbedding(nn.Module):
         table = self.positions[None, UNUSED_POSITIONS:]
         return resample_positions(table, self.grid, grid, num_prefix=1)
 
+    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
+        """Resize a table of another grid, as it is loaded; one of another width is left for the error that follows."""
+        if table.shape[1:] != self.positions.shape[1:]:
+            return table
+        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, told)
+
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:
             raise ValueError("this vision embedding was built without a mask token: masked_positions cannot be used")
@@ -114,16 +121,6 @@ class VisionEmbedding(nn.Module):
                 f"{tokens.shape[0]} images, got {masked.dtype} of shape {tuple(masked.shape)}"
             )
         return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
-
-
-def _resize_positions(embedding: VisionEmbedding, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Hook before loading a state dict."""
-    name = f"{prefix}positions"
-    table = state.get(name)
-    wanted = embedding.positions.shape
-    if table is not None and table.shape != wanted and table.shape[1:] == wanted[1:]:
-        state[name] = resize_position_table(table, embedding.grid, num_prefix=UNUSED_POSITIONS + 1)
-        warnings.warn(f"{name} resized from {len(table)} rows to {wanted[0]} on loading", stacklevel=2)
 
 
 class TextEmbedding(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmbeit3.ops import Linear, ms_deform_attn, wide_dtype, widened
+from mmbeit3.ops.exporting import tracing
 
 __all__ = ["DeformableAttention"]
 
@@ -92,7 +93,7 @@ class DeformableAttention(nn.Module):
 
 def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Width and height of each level's cells as fractions of its map, (levels, 1, 2)."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or tracing():
         return _new_steps(shapes, device, dtype)
     with torch.inference_mode(False):
         return _kept_steps(shapes, device, dtype)

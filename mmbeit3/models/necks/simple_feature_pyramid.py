@@ -20,7 +20,8 @@ class SimpleFeaturePyramid(BaseModule):
     """Maps at several scales from the last map of a plain backbone.
 
     Scale 4 is two transposed convolutions with norm and GELU between, 2 is one, 1 nothing, 0.5 max pooling; each is followed by
-    a 1x1 and a 3x3 convolution with norm. Further levels are the smallest map subsampled by 2.
+    a 1x1 and a 3x3 convolution with norm. Further levels are the smallest map subsampled by 2. Of odd sides the half is rounded
+    up, so a map of one cell is a pyramid, too.
 
     Args:
         in_channels: channels of the backbone's map.
@@ -84,5 +85,5 @@ def _resize(channels: int, scale: float, norm_cfg: dict[str, Any]) -> tuple[list
     if scale == 1:
         return [], channels
     if scale == 0.5:
-        return [nn.MaxPool2d(2, 2)], channels
+        return [nn.MaxPool2d(2, 2, ceil_mode=True)], channels
     raise ValueError(f"scale_factors must be of 4, 2, 1 and 0.5, got {scale}")

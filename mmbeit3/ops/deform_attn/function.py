@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmbeit3.ops.deform_attn import reference
-from mmbeit3.ops.exporting import exporting
+from mmbeit3.ops.exporting import portable
 from mmbeit3.ops.log import log_once
 
 __all__ = ["KERNELS", "ms_deform_attn", "usable_kernels"]
@@ -74,7 +74,7 @@ def ms_deform_attn(
     exact = torch.float64 if value.dtype == torch.float64 else torch.float32
     locations, weights = sampling_locations.to(exact), attention_weights.to(exact)
     # Of the kernels only the reference is made of operators that an exported graph may have.
-    chosen = "reference" if exporting() else _choose(kernel or "", value.device.type, value.dtype)
+    chosen = "reference" if portable() else _choose(kernel or "", value.device.type, value.dtype)
     if chosen == "reference":
         return reference.forward(value, shapes, locations, weights)
     return _forward_op(value, [side for shape in shapes for side in shape], locations, weights, chosen)
