@@ -1,4 +1,4 @@
-"""MMEngine's runners with our loading of images and labels, which differs from OpenMMLab's only in what it refuses.
+"""MMEngine's runners with our loading of images, labels and starting weights, which refuses what OpenMMLab's would let pass.
 
 The config stays as it is: MMEngine writes it into the work directory and into checkpoints, and users pass it on to tools that
 look for OpenMMLab's transforms by name.
@@ -12,23 +12,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import urlparse
 
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmbeit3.checkpoint import start_from
 from mmbeit3.datasets.checks.labels import ignore_index
 from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.engine.strategies import FullyShardedStrategy
 
 __all__ = ["CarefulFlexibleRunner", "CarefulRunner", "load_carefully", "quiet_console"]
 
 _QUIET = ContextVar("quiet", default=False)
+
+_READ = ("", "http", "https")
+"""Kinds of addresses that our reader reads; MMEngine's model zoos have others."""
 
 _SEG_LABELS = "mmseg.datasets.transforms.loading"
 _DET_LABELS = "mmdet.datasets.transforms.loading"
@@ -68,6 +75,17 @@ class _Loading:
 class CarefulRunner(_Loading, Runner):
     """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
 
+    def load_or_resume(self) -> None:
+        """Start from ``load_from``, see :func:`mmbeit3.checkpoint.start_from`, or resume as MMEngine does."""
+        if self._has_loaded or self._resume or self._load_from is None or urlparse(self._load_from).scheme not in _READ:
+            super().load_or_resume()
+            return
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        self.logger.info(f"load_from: {start_from(model, self._load_from)}")
+        # MMEngine's hooks, such as that of averaged weights, take what was loaded from here.
+        self.call_hook("after_load_checkpoint", checkpoint={"state_dict": model.state_dict()})
+        self._has_loaded: bool = True
+
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; MMEngine alone would name a GPU for each, also where there is none."""
         if model_wrapper_cfg is None and self.distributed and get_device() == "cpu":
@@ -82,6 +100,17 @@ class CarefulRunner(_Loading, Runner):
 
 class CarefulFlexibleRunner(_Loading, FlexibleRunner):
     """MMEngine's runner of strategies, which loads data by our transforms."""
+
+    def load_or_resume(self) -> None:
+        """As MMEngine does, unless the strategy has started from ``load_from`` itself, before it took the weights apart."""
+        if self._resume or not isinstance(self.strategy, FullyShardedStrategy):
+            super().load_or_resume()
+
+    def train(self) -> nn.Module:
+        """Train."""
+        if isinstance(self.strategy, FullyShardedStrategy) and not self._resume:
+            self.strategy.start = self._load_from
+        return super().train()
 
 
 def load_carefully(dataloader: DataLoader | dict[str, Any], cfg: Mapping[str, Any]) -> Any:

@@ -17,7 +17,6 @@ from torch import nn
 
 from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner, quiet_console
 from mmbeit3.checkpoint import check_same_model, load_checkpoint, load_weights, read_state_dict
-from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
 from mmbeit3.engine.hooks import FiniteLossHook
@@ -85,8 +84,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
         UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or model, data or metrics cannot be
             built.
     """
-    readable = cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https")
-    if readable:
+    if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # A file that is damaged, or could run code, is named before anything is built.
         read_state_dict(cfg.load_from)
     _check_library(cfg.get("default_scope"), f"the config's default_scope '{cfg.get('default_scope')}'")
@@ -108,11 +106,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
         for split in splits:
             # MMEngine would build data and metrics only when it comes to them, which may be an epoch later.
             getattr(runner, f"{split}_loop")
-        if "train" in splits and isinstance(runner.model, nn.Module):
-            if cfg.get("resume"):
-                _check_resumed(runner.model, cfg.get("load_from") or find_latest_checkpoint(runner.work_dir))
-            elif readable:
-                _check_started(runner.model, cfg.load_from)
+        if "train" in splits and cfg.get("resume") and isinstance(runner.model, nn.Module):
+            _check_resumed(runner.model, cfg.get("load_from") or find_latest_checkpoint(runner.work_dir))
         return runner
     except UserError:
         raise
@@ -142,16 +137,6 @@ def _check_resumed(model: nn.Module, checkpoint: str | None) -> None:
     """MMEngine would leave weights that do not fit as they are, and go on."""
     if checkpoint is not None:
         check_same_model(_unwrapped(model), read_state_dict(checkpoint), checkpoint)
-
-
-def _check_started(model: nn.Module, checkpoint: str) -> None:
-    """MMEngine would load nothing of a file whose names are others, and train from random weights."""
-    names = {name.removeprefix("module.") for name in read_state_dict(checkpoint)}
-    if not names & _unwrapped(model).state_dict().keys():
-        raise UserError(
-            f"load_from '{checkpoint}' has nothing for this model: its names start like {list_names(sorted(names))}; load_from "
-            "is for files that training of a whole model wrote; give a backbone's or network's weights by its init_cfg"
-        )
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.loading import LoadReport, check_same_model, load_checkpoint, load_weights
 from mmbeit3.checkpoint.reading import read_classes, read_lazily, read_notes, read_state_dict, read_training
 from mmbeit3.checkpoint.rules import Rule
+from mmbeit3.checkpoint.starting import start_from
 from mmbeit3.checkpoint.translating import Translated, Translates
 from mmbeit3.checkpoint.writing import write_checkpoint, write_safetensors
 
@@ -30,6 +31,7 @@ __all__ = [
     "read_notes",
     "read_state_dict",
     "read_training",
+    "start_from",
     "write_checkpoint",
     "write_folder",
     "write_safetensors",

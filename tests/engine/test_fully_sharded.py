@@ -66,8 +66,9 @@ def unmasked(batch):
     return {"inputs": {"pairs": {"image": pairs["image"], "tokens": pairs["words"], "padding_mask": pairs["padding_mask"]}}}
 
 
-def prepare(strategy, folder, network=None, model=None):
+def prepare(strategy, folder, network=None, model=None, start=None):
     built = STRATEGIES.build({"work_dir": str(folder), "log_kwargs": {"log_level": "ERROR"}, **strategy})
+    built.start = start
     torch.manual_seed(0)
     model = ConfigDict(model or MODEL)
     model.network.update(network or {})
@@ -122,6 +123,8 @@ def resume(rank, folder):
     whole = prepare(SHARDED, folder)
     take_steps(whole, rank, 2, 3)
     whole.save_checkpoint(f"{folder}/iter_3.pth", extra_ckpt={"meta": {"iter": 3}})
+    started = prepare(SHARDED, folder, start=f"{folder}/iter_3.pth").model_state_dict()
+    torch.testing.assert_close(started, whole.model_state_dict(), atol=0, rtol=0)
     later = batches()[3:]
     resumed = prepare(SHARDED, folder)
     resumed.resume(f"{folder}/iter_3.pth")

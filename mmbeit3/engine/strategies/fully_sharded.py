@@ -25,6 +25,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.torch_version import TorchVersion
 
+from mmbeit3.checkpoint import start_from
 from mmbeit3.errors import UserError
 from mmbeit3.files import atomic_file
 from mmbeit3.models.beit3 import sharding_units
@@ -42,6 +43,9 @@ class FullyShardedStrategy(DDPStrategy):
 
     Frozen weights, such as an image tokenizer's, stay whole on each rank. A checkpoint is one file of whole weights, written by
     the first rank, that loads wherever an unsharded one does; its optimizer's state can be resumed by this strategy alone.
+
+    Attributes:
+        start: file that a model is filled from before it is sharded.
 
     Args:
         reshard_after_forward: free the gathered weights of a unit after its forward pass, and gather them again for the
@@ -69,6 +73,7 @@ class FullyShardedStrategy(DDPStrategy):
                 "shard on CPUs, or do not average gradients right there; upgrade it, or train without strategy"
             )
         super().__init__(**kwargs)
+        self.start: str | None = None
         self.reshard_after_forward = reshard_after_forward
         self.precision = MixedPrecisionPolicy(param_dtype=_dtype(param_dtype), reduce_dtype=_dtype(reduce_dtype))
 
@@ -79,6 +84,8 @@ class FullyShardedStrategy(DDPStrategy):
                 "FullyShardedStrategy shares weights among processes: start it as "
                 "torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch"
             )
+        if self.start is not None:
+            self.logger.info(f"load_from: {start_from(model, self.start)}")
         device = get_device()
         frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
         for parameter in frozen:
