@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import BaseModel
@@ -15,12 +14,12 @@ from torch import no_grad
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.datasets.checks.trained import check_trained_classes
-from mmbeit3.datasets.images import ImageError, decode_image
 from mmbeit3.errors import UserError, one_line
+from mmbeit3.images import read_image
 from mmbeit3.ops import replace_linears
 from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
 
-__all__ = ["build_visualizer", "draw_prediction", "load_model", "read_image"]
+__all__ = ["build_visualizer", "draw_prediction", "load_model"]
 
 
 def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
@@ -42,24 +41,6 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     load_weights(model, checkpoint)
     replace_linears(model)
     return model.to(device).eval(), cfg
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file: uint8 (H, W, 3), BGR.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    if Path(path).is_dir():
-        raise UserError(f"'{path}' is a folder: give the path of one image")
-    try:
-        return decode_image(Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"image '{path}' does not exist: give a JPEG or PNG file") from error
-    except ImageError as error:
-        raise UserError(f"image '{path}' {error}: give a JPEG or PNG file") from error
-    except OSError as error:
-        raise UserError(f"image '{path}' cannot be read: {error.strerror or error}") from error
 
 
 def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:

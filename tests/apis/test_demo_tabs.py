@@ -11,8 +11,9 @@ import torch
 from mmbeit3 import apis
 from mmbeit3.apis import demo_tabs
 from mmbeit3.apis.demo_tabs import TABS, Field, Tab
-from mmbeit3.apis.inference import draw_prediction, load_model, read_image
+from mmbeit3.apis.inference import draw_prediction, load_model
 from mmbeit3.errors import UserError
+from mmbeit3.images import read_image
 from tests.apis.demo import ANSWERS, make_arguments
 
 pytest.importorskip("mmpretrain")

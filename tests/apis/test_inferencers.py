@@ -75,7 +75,7 @@ def batch(inferencer, task, images):
         queries = [Query((image,), text) for image, text in zip(images, QUESTIONS, strict=True)]
     else:
         queries = [Query((image,)) for image in images]
-    return load_batch(inferencer.pipeline, queries)[2]["inputs"]
+    return load_batch(inferencer.pipeline, queries).inputs["inputs"]
 
 
 @pytest.mark.parametrize("task", CLASSES)

@@ -77,6 +77,6 @@ def test_panoptic_annotations_that_do_not_fit(panoptic, tmp_path):
         LoadPanopticAnnotations()({**item, "ori_shape": (96, 95)})
     with pytest.raises(UserError, match="no pixel of segment 5"):
         LoadPanopticAnnotations()({**item, "segments_info": [{"id": 5, "category": 0, "is_thing": True}]})
-    with pytest.raises(UserError, match="missing or no image"):
+    with pytest.raises(UserError, match="does not exist"):
         LoadPanopticAnnotations()({**item, "seg_map_path": str(tmp_path / "none.png")})
     assert "gt_masks" not in LoadPanopticAnnotations()({**item, "seg_map_path": None})

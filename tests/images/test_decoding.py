@@ -8,9 +8,9 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmbeit3.datasets.images import ImageError, decode_image, image_size
 from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageError, decode_image, image_size
 
 RAMP = (np.indices((40, 60)).sum(0) * 2).astype(np.uint8)
 COLOURS = np.dstack([RAMP, RAMP[::-1], 255 - RAMP])
