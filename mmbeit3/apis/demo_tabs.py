@@ -82,8 +82,13 @@ class Tab:
         for field, value in zip(self.inputs, values, strict=True):
             if field.kind == "image" and value is None and not field.optional:
                 raise UserError(f"there is no image in the field '{field.label}': choose one, or drop it there")
+        # A Path is a file and never an address, which a visitor must not make this machine ask for.
+        given = (
+            Path(value) if field.kind == "image" and value is not None else value
+            for field, value in zip(self.inputs, values, strict=True)
+        )
         with _LOCK:
-            return self.predict(*values)
+            return self.predict(*given)
 
 
 _IMAGE = Field("image", "Image")

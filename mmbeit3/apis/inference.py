@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -15,11 +16,11 @@ from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.errors import UserError, one_line
-from mmbeit3.images import read_image
+from mmbeit3.images import ImageInput, find_images, read_image, read_pixels
 from mmbeit3.ops import replace_linears
 from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
 
-__all__ = ["build_visualizer", "draw_prediction", "load_model"]
+__all__ = ["build_visualizer", "draw_prediction", "draw_predictions", "load_model"]
 
 
 def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
@@ -60,27 +61,59 @@ def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:
     return visualizer
 
 
-def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
-    """Predict on an image file and write a picture of the result.
+def draw_predictions(
+    model: BaseModel, cfg: Config, folder: str | Path, out: str | Path, score: float = 0.5
+) -> Iterator[tuple[Path, UserError | None]]:
+    """Predict on the images of a folder, see :func:`~mmbeit3.images.find_images`, and write a picture of each.
 
     Args:
         model: from :func:`load_model`.
         cfg: its config.
-        image: image file.
+        folder: where the images are.
+        out: folder for the pictures. Their names are those of the images, with ``.png`` behind.
+        score: least score of boxes and masks that are drawn.
+
+    Yields:
+        Each image, when it is done, and what is wrong with it if it cannot be read.
+
+    Raises:
+        UserError: if there are no images, or the pictures would lie among them.
+    """
+    folder, out = Path(folder), Path(out)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"pictures in '{out}' would lie among the images of '{folder}': give another folder")
+    for path in find_images(folder):
+        try:
+            pixels = read_image(path)
+        except UserError as error:
+            yield path, error
+            continue
+        target = out / path.relative_to(folder)
+        draw_prediction(model, cfg, pixels, target.with_name(f"{target.name}.png"), score)
+        yield path, None
+
+
+def draw_prediction(model: BaseModel, cfg: Config, image: ImageInput, out: str | Path, score: float = 0.5) -> None:
+    """Predict on an image and write a picture of the result.
+
+    Args:
+        model: from :func:`load_model`.
+        cfg: its config.
+        image: as :func:`~mmbeit3.images.read_pixels` takes it.
         out: picture to write.
         score: least score of boxes and masks that are drawn.
 
     Raises:
         UserError: if the image cannot be read.
     """
-    pixels = read_image(image)
+    pixels = read_pixels(image)
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset.dataset
     steps = [step for step in dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
     data = {
         "img": pixels,
-        "img_path": str(image),
+        "img_path": str(image) if isinstance(image, str | Path) else "",
         "img_id": 0,
         "img_shape": pixels.shape[:2],
         "ori_shape": pixels.shape[:2],

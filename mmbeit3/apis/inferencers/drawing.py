@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmbeit3.errors import UserError, printable
+from mmbeit3.errors import UserError
 from mmbeit3.images import write_image
 from mmbeit3.visualization.fonts import find_font, has_letters
 
@@ -41,7 +41,8 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
     """
     row = [_fitted(image, height) for image in images]
     width = max(_LEAST_WIDTH, sum(image.shape[1] + _GAP for image in row) - _GAP)
-    lines = [printable(line, len(line)) for line in lines]
+    # Of names that are not UTF-8.
+    lines = [line.encode("utf-8", "replace").decode() for line in lines]
     font = _font("".join(lines))
     per_line = int((width - 2 * _MARGIN) / font.getlength("m"))
     wrapped = [part for line in lines for part in textwrap.wrap(line, per_line) or [""]]
