@@ -174,3 +174,10 @@ def test_one_at_a_time():
     for thread in threads:
         thread.join()
     assert most == [1] * 6
+
+
+def test_a_visitor_cannot_have_this_machine_ask_others(tabs):
+    for task in ("caption", "detection"):
+        more = (0.5,) if task == "detection" else ()
+        with pytest.raises(UserError, match=r"image 'http:/127\.0\.0\.1.*' does not exist"):
+            tabs[task]("http://127.0.0.1:9/a.png", *more)

@@ -14,7 +14,7 @@ FORMATS = {
     "BMP": ("1", "L", "P", "RGB", "RGBA"),
     "GIF": ("1", "L", "P"),
     "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"),
-    "PPM": ("1", "L", "RGB", "I;16", "I"),
+    "PPM": ("1", "L", "RGB", "I"),
     "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16"),
 }
 SUFFIXES = dict(zip(FORMATS, ("jpg", "png", "webp", "bmp", "gif", "tif", "pnm", "jp2"), strict=True))
