@@ -6,8 +6,12 @@ __all__ = ["UserError", "one_line", "printable"]
 class UserError(Exception):
     """An error of the user's input; the message says in one line what is wrong, where, and what to do.
 
-    The command-line tools print it without a traceback and exit with 2.
+    The command-line tools print it without a traceback and exit with 2. Bytes of file names that are no letters become ``?``,
+    so that the message can be printed, logged and sent everywhere.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(str(message).encode("utf-8", "replace").decode())
 
 
 def one_line(text: object, limit: int = 300) -> str:

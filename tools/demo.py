@@ -9,6 +9,7 @@ import numpy as np
 from mmbeit3.apis.cli import run
 from mmbeit3.apis.demo import last_checkpoint, read_scores, show_training, train_config
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.images import write_image
 from mmbeit3.visualization import Section, write_report
 
 OUT = Path("work_dirs/demo")
@@ -42,7 +43,7 @@ def main() -> None:
     # One picture of both: image, true and found objects, true and found regions.
     both = [[*drawn["detection"][index], *drawn["segmentation"][index][1:]] for index in (1, 2, 6)]
     picture = cv2.resize(np.vstack([np.hstack(row) for row in both]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(OUT / "pictures.jpg"), picture[..., ::-1])
+    write_image(OUT / "pictures.jpg", picture[..., ::-1])
     print(f"report in {OUT / 'report.html'}")
 
 

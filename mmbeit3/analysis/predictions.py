@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
 from mmbeit3.apis.comparison import compare_with_truth
+from mmbeit3.apis.loading import load_carefully
 from mmbeit3.apis.runner import build_runner
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.errors import UserError
@@ -109,7 +110,7 @@ def draw(model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[
         captions: of each.
         score: least score of what is drawn.
     """
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset = DATASETS.build(load_carefully(cfg.test_dataloader, cfg)["dataset"])
     places = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -19,6 +20,10 @@ def run(main: Callable[[], None]) -> None:
     An error of the user's input ends it in one line on stderr and exit code 2; with ``MMBEIT3_TRACEBACK=1`` in the environment
     the traceback comes before. Ctrl-C ends it in one line and exit code 130.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may have bytes that are no letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:

@@ -14,7 +14,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, no_grad
 
-from mmbeit3.apis.inference import build_visualizer, read_image
+from mmbeit3.apis.inference import build_visualizer
+from mmbeit3.apis.loading import load_carefully
+from mmbeit3.images import read_image
 
 __all__ = ["compare_with_truth"]
 
@@ -35,7 +37,7 @@ def compare_with_truth(
         Image, ground truth and prediction: uint8 (factor * H, factor * W, 3) each, RGB.
     """
     init_default_scope(cfg.default_scope)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset = DATASETS.build(load_carefully(cfg.test_dataloader, cfg)["dataset"])
     visualizer = build_visualizer(cfg, cfg.test_dataloader.dataset)
     options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
     for index in range(min(count, len(dataset))):

@@ -18,8 +18,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
 from mmbeit3 import apis
-from mmbeit3.apis.inference import draw_prediction, load_model, read_image
-from mmbeit3.errors import UserError
+from mmbeit3.apis.inference import draw_prediction, load_model
+from mmbeit3.errors import UserError, printable
+from mmbeit3.images import read_image, read_pixels
 
 __all__ = ["TABS", "Field", "Tab"]
 
@@ -81,8 +82,13 @@ class Tab:
         for field, value in zip(self.inputs, values, strict=True):
             if field.kind == "image" and value is None and not field.optional:
                 raise UserError(f"there is no image in the field '{field.label}': choose one, or drop it there")
+        # A Path is a file and never an address, which a visitor must not make this machine ask for.
+        given = (
+            Path(value) if field.kind == "image" and value is not None else value
+            for field, value in zip(self.inputs, values, strict=True)
+        )
         with _LOCK:
-            return self.predict(*values)
+            return self.predict(*given)
 
 
 _IMAGE = Field("image", "Image")
@@ -147,7 +153,9 @@ def retrieval_tab(config: str, checkpoint: str, folder: str, device: str = "cpu"
         if (text is None) == (image is None):
             raise UserError("there must be a text or an image to search by, and not both: write one, or choose the other")
         found = model().query(text, image, int(count))
-        return [(_thumbnail(each["image"]), f"{each['score']:.3f} {Path(each['image']).name}") for each in found]
+        return [
+            (_thumbnail(each["image"]), f"{each['score']:.3f} {printable(Path(each['image']).name, 255)}") for each in found
+        ]
 
     inputs = (
         Field("text", "Text", hint="a dog on a beach"),
@@ -224,6 +232,6 @@ def _top(results: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _thumbnail(path: str) -> np.ndarray:
-    pixels = read_image(path)
+    pixels = read_pixels(path)
     scale = min(1.0, _THUMBNAIL / max(pixels.shape[:2]))
     return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[..., ::-1]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import BaseModel
@@ -15,12 +15,12 @@ from torch import no_grad
 from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.datasets.checks.trained import check_trained_classes
-from mmbeit3.datasets.images import ImageError, decode_image
 from mmbeit3.errors import UserError, one_line
+from mmbeit3.images import ImageInput, find_images, read_image, read_pixels
 from mmbeit3.ops import replace_linears
 from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
 
-__all__ = ["build_visualizer", "draw_prediction", "load_model", "read_image"]
+__all__ = ["build_visualizer", "draw_prediction", "draw_predictions", "load_model"]
 
 
 def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
@@ -44,24 +44,6 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     return model.to(device).eval(), cfg
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file: uint8 (H, W, 3), BGR.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
-    if Path(path).is_dir():
-        raise UserError(f"'{path}' is a folder: give the path of one image")
-    try:
-        return decode_image(Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"image '{path}' does not exist: give a JPEG or PNG file") from error
-    except ImageError as error:
-        raise UserError(f"image '{path}' {error}: give a JPEG or PNG file") from error
-    except OSError as error:
-        raise UserError(f"image '{path}' cannot be read: {error.strerror or error}") from error
-
-
 def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:
     """Build the visualizer of a config, with names that it can draw, and colours also where the config names none.
 
@@ -79,27 +61,59 @@ def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:
     return visualizer
 
 
-def draw_prediction(model: BaseModel, cfg: Config, image: str | Path, out: str | Path, score: float = 0.5) -> None:
-    """Predict on an image file and write a picture of the result.
+def draw_predictions(
+    model: BaseModel, cfg: Config, folder: str | Path, out: str | Path, score: float = 0.5
+) -> Iterator[tuple[Path, UserError | None]]:
+    """Predict on the images of a folder, see :func:`~mmbeit3.images.find_images`, and write a picture of each.
 
     Args:
         model: from :func:`load_model`.
         cfg: its config.
-        image: image file.
+        folder: where the images are.
+        out: folder for the pictures. Their names are those of the images, with ``.png`` behind.
+        score: least score of boxes and masks that are drawn.
+
+    Yields:
+        Each image, when it is done, and what is wrong with it if it cannot be read.
+
+    Raises:
+        UserError: if there are no images, or the pictures would lie among them.
+    """
+    folder, out = Path(folder), Path(out)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"pictures in '{out}' would lie among the images of '{folder}': give another folder")
+    for path in find_images(folder):
+        try:
+            pixels = read_image(path)
+        except UserError as error:
+            yield path, error
+            continue
+        target = out / path.relative_to(folder)
+        draw_prediction(model, cfg, pixels, target.with_name(f"{target.name}.png"), score)
+        yield path, None
+
+
+def draw_prediction(model: BaseModel, cfg: Config, image: ImageInput, out: str | Path, score: float = 0.5) -> None:
+    """Predict on an image and write a picture of the result.
+
+    Args:
+        model: from :func:`load_model`.
+        cfg: its config.
+        image: as :func:`~mmbeit3.images.read_pixels` takes it.
         out: picture to write.
         score: least score of boxes and masks that are drawn.
 
     Raises:
         UserError: if the image cannot be read.
     """
-    pixels = read_image(image)
+    pixels = read_pixels(image)
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset.dataset
     steps = [step for step in dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
     data = {
         "img": pixels,
-        "img_path": str(image),
+        "img_path": str(image) if isinstance(image, str | Path) else "",
         "img_id": 0,
         "img_shape": pixels.shape[:2],
         "ori_shape": pixels.shape[:2],

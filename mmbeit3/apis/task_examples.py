@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, no_grad, stack
 
+from mmbeit3.apis.loading import load_carefully
 from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.visualization import Figure
 
@@ -106,7 +107,7 @@ def _predict(model: BaseModel, cfg: Config, count: int) -> list[tuple[dict[str, 
 
 def _dataset(cfg: Config) -> Any:
     init_default_scope(cfg.default_scope)
-    return DATASETS.build(cfg.val_dataloader.dataset)
+    return DATASETS.build(load_carefully(cfg.val_dataloader, cfg)["dataset"])
 
 
 def _run(model: BaseModel, samples: Sequence[Any]) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ class Corrupt(BaseTransform):
         if min(image.shape[:2]) < _LEAST:
             raise UserError(f"image '{path}' is {image.shape[1]} x {image.shape[0]}: corruptions want {_LEAST} pixels at least")
         words = f"{self.seed} {self.corruption} {self.severity} {Path(str(path)).name}"
-        seed = zlib.crc32(words.encode()) >> 1
+        seed = zlib.crc32(words.encode("utf-8", "surrogateescape")) >> 1
         options: dict[str, Any] = {"seed": seed} if self.corruption in _SEEDED else {}
         with _numpy_seed(seed):
             rgb = self._corrupt(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmbeit3.datasets.images import DAMAGE, ImageError, open_image
+from mmbeit3.images.decoding import DAMAGE, open_image
+from mmbeit3.images.errors import ImageError
 
 __all__ = ["IGNORED", "LabelCoding", "decode_labels"]
 

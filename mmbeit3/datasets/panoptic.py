@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmbeit3.errors import UserError
+from mmbeit3.images.decoding import decode_image, open_image, orientation_of
+from mmbeit3.images.errors import ImageError
 
 __all__ = ["read_segment_ids"]
 
@@ -16,16 +18,33 @@ def read_segment_ids(path: str | Path) -> np.ndarray:
     """Segment ids of a panoptic PNG.
 
     Args:
-        path: an image file whose colours hold ids, R + 256 G + 65536 B.
+        path: a file whose colours hold ids, R + 256 G + 65536 B.
 
     Returns:
         int64 (H, W).
 
     Raises:
-        UserError: if the file is missing or no image.
+        UserError: if the file is missing, damaged, no PNG, or has no colours or an EXIF orientation.
     """
-    colours = cv2.imread(str(path))
-    if colours is None:
-        raise UserError(f"panoptic ground truth '{path}' is missing or no image")
-    blue, green, red = np.moveaxis(colours.astype(np.int64), -1, 0)
+    try:
+        data = Path(path).read_bytes()
+        _check_holds_ids(data)
+        blue, green, red = np.moveaxis(decode_image(data).astype(np.int64), -1, 0)
+    except FileNotFoundError as error:
+        raise UserError(f"panoptic ground truth '{path}' does not exist") from error
+    except ImageError as error:
+        raise UserError(f"panoptic ground truth '{path}' {error}") from error
+    except OSError as error:
+        raise UserError(f"panoptic ground truth '{path}' cannot be read ({error.strerror or error})") from error
     return red + 256 * green + 65536 * blue
+
+
+def _check_holds_ids(data: bytes) -> None:
+    file = io.BytesIO(data)
+    with open_image(file) as image:
+        if image.format != "PNG":
+            raise ImageError(f"is a {image.format}: write PNG, which keeps ids as they are")
+        if image.mode not in ("RGB", "RGBA", "P"):
+            raise ImageError(f"has no colours ({image.mode}), which ids are: write a PNG in RGB")
+        if orientation_of(image, file) != 1:
+            raise ImageError("has an EXIF orientation, which is not applied to ids: write it anew without")

@@ -6,15 +6,16 @@ import contextlib
 from typing import Any
 
 import cv2
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 
-from mmbeit3.datasets.images import ImageError, decode_image, image_size
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageError, decode_image, image_size
 from mmbeit3.registry import TRANSFORMS
 
 __all__ = ["LoadImageOrFail", "LoadLabelImage", "LoadPanopticAnnotations", "label_size_conflict", "size_conflict"]
@@ -25,7 +26,8 @@ class LoadImageOrFail(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile``, with one clear error for a file that is missing, empty, cut off or no image.
 
     An image of another size than its annotations say is an error as well: boxes would be elsewhere. Files are decoded by
-    :func:`~mmbeit3.datasets.images.decode_image`, unless the pipeline asks for another backend or colour type.
+    :func:`~mmbeit3.images.decode_image`; where the pipeline asks for another backend or colour type, this looks whether they
+    are whole, and mmcv decodes.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +58,12 @@ class LoadImageOrFail(LoadImageFromFile):
         return "ignore_orientation" not in self.color_type
 
     def _load(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        data = fileio.get(results["img_path"], backend_args=self.backend_args)
+        pixels = decode_image(data, self._orients)
         if self.imdecode_backend != "cv2" or self.color_type not in ("color", "color_ignore_orientation"):
-            return super().transform(results)
-        pixels = decode_image(fileio.get(results["img_path"], backend_args=self.backend_args), self._orients)
+            pixels = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+            if pixels is None:
+                return None
         shape = pixels.shape[:2]
         return {
             **results,

@@ -95,7 +95,7 @@ def check_address(url: str) -> None:
 
 
 @contextmanager
-def open_source(url: str, start: int, etag: str | None, timeout: float) -> Iterator[Answer]:
+def open_source(url: str, start: int, etag: str | None, timeout: float, leads_anywhere: bool = False) -> Iterator[Answer]:
     """Ask for a file from a byte on, provided that it still has a version; otherwise, for all of it.
 
     Proxies are those of the environment (``https_proxy``, ``no_proxy`` …).
@@ -105,6 +105,7 @@ def open_source(url: str, start: int, etag: str | None, timeout: float) -> Itera
         start: bytes that are there already.
         etag: their version; needed if ``start`` is not 0.
         timeout: seconds without a sign of life after which the connection is given up.
+        leads_anywhere: whether the source may lead on to any host; else to its own, see :data:`REDIRECTS`.
 
     Raises:
         RefusedError: by the source, or because it leads to a host that is not its own.
@@ -113,7 +114,7 @@ def open_source(url: str, start: int, etag: str | None, timeout: float) -> Itera
     headers = {"User-Agent": "mmbeit3", "Accept-Encoding": "identity"}
     if start and etag:
         headers |= {"Range": f"bytes={start}-", "If-Range": etag}
-    redirects = _Redirects(url)
+    redirects = _Redirects(None if leads_anywhere else url)
     try:
         response = build_opener(redirects).open(Request(url, headers=headers), timeout=timeout)
     except HTTPError as error:
@@ -132,15 +133,21 @@ def open_source(url: str, start: int, etag: str | None, timeout: float) -> Itera
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows a source to its own hosts only, and keeps what it states about the file on the way."""
+    """Follows a source to its own hosts only, or to any, and keeps what it states about the file on the way.
 
-    def __init__(self, source: str) -> None:
+    Args:
+        source: the address that was asked for; None to follow to any host.
+    """
+
+    def __init__(self, source: str | None) -> None:
         self._source = source
         self.stated: dict[str, str] = {}
 
     def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """Refuse a host that the source may not lead to."""
-        if not _may_lead(self._source, newurl):
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise RefusedError("it leads on to what is no address of the web")
+        if self._source is not None and not _may_lead(self._source, newurl):
             raise RefusedError(f"it leads on to {_origin(newurl)}, which is none of its hosts")
         self.stated |= _linked(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -171,7 +178,9 @@ def _judge(error: HTTPError) -> Exception:
         seconds = error.headers.get("Retry-After", "")
         return BrokenError(f"status {error.code}", wait=float(seconds) if re.fullmatch(r"\d{1,4}", seconds) else 0.0)
     if error.code < 400:
-        return RefusedError("it leads on and on")
+        # The one thing besides a circle that urllib stops at: an address of another scheme.
+        elsewhere = "is not allowed" in str(error.reason)
+        return RefusedError("it leads on to what is no address of the web" if elsewhere else "it leads on and on")
     return RefusedError(f"status {error.code} ({' '.join(str(error.reason).split())[:60]})")
 
 

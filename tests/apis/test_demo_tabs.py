@@ -11,8 +11,9 @@ import torch
 from mmbeit3 import apis
 from mmbeit3.apis import demo_tabs
 from mmbeit3.apis.demo_tabs import TABS, Field, Tab
-from mmbeit3.apis.inference import draw_prediction, load_model, read_image
+from mmbeit3.apis.inference import draw_prediction, load_model
 from mmbeit3.errors import UserError
+from mmbeit3.images import read_image
 from tests.apis.demo import ANSWERS, make_arguments
 
 pytest.importorskip("mmpretrain")
@@ -173,3 +174,10 @@ def test_one_at_a_time():
     for thread in threads:
         thread.join()
     assert most == [1] * 6
+
+
+def test_a_visitor_cannot_have_this_machine_ask_others(tabs):
+    for task in ("caption", "detection"):
+        more = (0.5,) if task == "detection" else ()
+        with pytest.raises(UserError, match=r"image 'http:/127\.0\.0\.1.*' does not exist"):
+            tabs[task]("http://127.0.0.1:9/a.png", *more)

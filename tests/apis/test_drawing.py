@@ -1,5 +1,7 @@
 """Sizes of pictures, and where images and text are in them."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,14 @@ def test_extreme_shapes(size):
     picture = draw_with_text([np.zeros((*size, 3), np.uint8)], ["a"], height=100)
     assert picture.shape[0] == 136
     assert 320 <= picture.shape[1] <= 1024
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    picture = draw_with_text([RED], [name, f"0.5 {name}"], height=100)
+    assert np.array_equal(picture, draw_with_text([RED], ["caf?", "0.5 caf?"], height=100))
+    write_picture(make_folder(tmp_path / name), 0, f"{name}.png", picture)
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["00000_caf_.jpg"]
 
 
 def test_pictures_are_written(tmp_path):

@@ -75,7 +75,7 @@ def batch(inferencer, task, images):
         queries = [Query((image,), text) for image, text in zip(images, QUESTIONS, strict=True)]
     else:
         queries = [Query((image,)) for image in images]
-    return load_batch(inferencer.pipeline, queries)[2]["inputs"]
+    return load_batch(inferencer.pipeline, queries).inputs["inputs"]
 
 
 @pytest.mark.parametrize("task", CLASSES)
@@ -283,3 +283,28 @@ def test_importing_the_room_is_cheap():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "module 'mmbeit3.apis' has no attribute 'Absent'" in done.stdout
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_a_broken_file_of_a_folder(build, task, images, tmp_path):
+    """It is named, and the others' predictions are those that they would have without it."""
+    inferencer = build(task)
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, image in zip(paths, images, strict=False):
+        path.write_bytes(image.read_bytes())
+    more = {"nlvr2": (paths[0], QUESTIONS[0]), "vqa": (QUESTIONS[0],)}.get(task, ())
+    wanted = inferencer(paths, *more)
+    assert wanted["unreadable"] == {}
+    broken = tmp_path / "ab.png"
+    broken.write_text("no image")
+    (tmp_path / "._a.png").touch()
+    for size in (1, 2):
+        found = inferencer(tmp_path, *more, batch_size=size)
+        assert found["predictions"] == wanted["predictions"]
+        assert found["unreadable"] == {str(broken): f"image '{broken}' is no image or is damaged: give a JPEG or PNG file"}
+    with pytest.raises(UserError, match=r"ab\.png' is no image"):
+        inferencer([*paths, broken], *more)
+    for path in paths:
+        path.unlink()
+    with pytest.raises(UserError, match=r"none of 1 can be answered: image '.*ab\.png' is no image"):
+        inferencer(tmp_path, *more)

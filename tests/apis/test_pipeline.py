@@ -39,7 +39,8 @@ def test_shipped_configs(pattern, tokenizer, images):
         source = [str(path) for path in images[:2]] if pair else str(images[0])
         wanted.update(Compose([TRANSFORMS.build(step) for step in steps])({"img_path": source, **keys})["inputs"])
     query = Query(tuple(images[: 1 + pair]), CAPTIONS[0] if reads_text else None)
-    _, pixels, batch = load_batch(TaskPipeline(cfg), [query])
+    loaded = load_batch(TaskPipeline(cfg), [query])
+    pixels, batch = loaded.pixels, loaded.inputs
     assert [image.shape for image in pixels[0]] == [(24, 40, 3)] * (1 + pair)
     assert batch["inputs"].keys() - {"padding_mask"} == wanted.keys()
     for name, value in wanted.items():
@@ -50,7 +51,8 @@ def test_shipped_configs(pattern, tokenizer, images):
 def test_batches_pad_texts(tokenizer, images):
     pipeline = TaskPipeline(config({}, tokenizer))
     queries = [Query((images[0],), CAPTIONS[2]), Query((images[1],), "red")]
-    given, pixels, batch = load_batch(pipeline, queries)
+    loaded = load_batch(pipeline, queries)
+    given, pixels, batch = loaded.queries, loaded.pixels, loaded.inputs
     assert given == queries
     assert [len(each) for each in pixels] == [1, 1]
     alone = [pipeline(each, query.text) for each, query in zip(pixels, queries, strict=True)]

@@ -1,5 +1,7 @@
 """Images of a folder found by text and by image, as comparing all of them would find them."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -104,6 +106,21 @@ def test_index_in_a_file(trained, inferencer, folder, tmp_path):
     other = RetrievalInferencer(trained[0], trained[2], "cpu", show_progress=False)
     with pytest.raises(UserError, match=r"index\.safetensors' was made by other weights"):
         other.load(tmp_path / "index.safetensors")
+
+
+def test_names_that_are_not_utf8(trained, inferencer, folder, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    (folder / "0.png").rename(folder / f"{name}.png")
+    (folder / f"{name} broken.png").touch()
+    assert str(folder / f"{name} broken.png") in inferencer.index(folder)
+    assert str(folder / f"{name}.png") in inferencer.images.names
+    inferencer.save(tmp_path / "index")
+    again = RetrievalInferencer(trained[0], trained[1], "cpu", show_progress=False)
+    again.load(tmp_path / "index")
+    assert again.images.names == inferencer.images.names
+    found = again(CAPTIONS[:1], top_k=5, out_dir=tmp_path / f"{name}.d")
+    assert len(list((tmp_path / f"{name}.d").iterdir())) == 1
+    assert str(folder / f"{name}.png") in {match["image"] for match in found["predictions"][0]["matches"]}
 
 
 def test_left_out_images_are_logged(inferencer, folder, monkeypatch):

@@ -1,5 +1,7 @@
 """Corruptions are the same whenever an image is loaded, grow with their severity, and leave the world as it was."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -49,6 +51,10 @@ def test_images_and_seeds_differ(image):
     first = corrupted(image, **options)
     assert not np.array_equal(corrupted(image, "folder/other.jpg", **options), first)
     assert not np.array_equal(corrupted(image, seed=1, **options), first)
+
+
+def test_a_name_that_is_not_utf8(image):
+    assert corrupted(image, os.fsdecode(b"caf\xe9.jpg"), corruption="shot_noise").shape == image.shape
 
 
 def test_the_library_sees_rgb(image):

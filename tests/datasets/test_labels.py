@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from mmengine.registry import TRANSFORMS, init_default_scope
 from PIL import Image
 
-from mmbeit3.datasets.images import ImageError
 from mmbeit3.datasets.labels import LabelCoding, decode_labels
 from mmbeit3.datasets.transforms import LoadLabelImage
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageError
 
 
 def encoded(image, kind="PNG", **options):

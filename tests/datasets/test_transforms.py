@@ -1,7 +1,11 @@
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from mmdet.datasets import CocoPanopticDataset
+from PIL import Image
 from pycocotools.coco import COCO
 
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
@@ -77,6 +81,20 @@ def test_panoptic_annotations_that_do_not_fit(panoptic, tmp_path):
         LoadPanopticAnnotations()({**item, "ori_shape": (96, 95)})
     with pytest.raises(UserError, match="no pixel of segment 5"):
         LoadPanopticAnnotations()({**item, "segments_info": [{"id": 5, "category": 0, "is_thing": True}]})
-    with pytest.raises(UserError, match="missing or no image"):
+    with pytest.raises(UserError, match="does not exist"):
         LoadPanopticAnnotations()({**item, "seg_map_path": str(tmp_path / "none.png")})
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    colours = Image.open(item["seg_map_path"])
+    cases = {"a.jpg": "is a JPEG: write PNG", "b.png": r"has no colours \(L\)", "c.png": "has an EXIF orientation"}
+    for name, message in cases.items():
+        (colours.convert("L") if name == "b.png" else colours).save(
+            tmp_path / name, **({"exif": exif} if name == "c.png" else {})
+        )
+        with pytest.raises(UserError, match=message):
+            LoadPanopticAnnotations()({**item, "seg_map_path": str(tmp_path / name)})
+    cut = tmp_path / os.fsdecode(b"caf\xe9.png")
+    cut.write_bytes(Path(item["seg_map_path"]).read_bytes()[:-300])
+    with pytest.raises(UserError, match=r"caf\?.png' is damaged"):
+        LoadPanopticAnnotations()({**item, "seg_map_path": str(cut)})
     assert "gt_masks" not in LoadPanopticAnnotations()({**item, "seg_map_path": None})

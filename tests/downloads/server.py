@@ -160,6 +160,19 @@ class Handler(BaseHTTPRequestHandler):
     def _redirect_within(self, served):
         self._redirect("/elsewhere")
 
+    def _redirect_to_a_file(self, served):
+        self._redirect("file:///etc/hosts")
+
+    def _redirect_to_ftp(self, served):
+        self._redirect("ftp://127.0.0.1/a")
+
+    def _endless(self, served):
+        """Does not say how much there is."""
+        self.send_response(200)
+        self.end_headers()
+        while not self.server.closing.is_set():
+            self.wfile.write(bytes(1 << 14))
+
     def _redirect(self, to):
         self.send_response(302)
         self.send_header("Location", to)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import pickle
 import tarfile
 
@@ -152,12 +153,40 @@ def test_positions_of_others_are_refused(tmp_path):
         Place(2, 2)
 
 
+def test_names_that_are_not_utf8(tmp_path, caplog):
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / f"{name}.png").write_bytes(encoded(3))
+    (tmp_path / f"{name} broken.png").touch()
+    with caplog.at_level(logging.WARNING):
+        records = list(RecordSource(open_records("images", tmp_path)))
+    assert [record["key"] for record in records] == [f"{name}.png"]
+    assert "skipped 'caf? broken.png' of" in caplog.text
+
+
+def test_images_in_shards(tmp_path):
+    """Of all formats, in small letters or capitals; macOS's own files beside them are no records."""
+    pytest.importorskip("webdataset")
+    members = [
+        ("a.PNG", encoded(3)),
+        ("./._a.png", b"macOS's"),
+        ("b.tif", encoded(3, ".tif")),
+        ("deep/c.bmp", encoded(3, ".bmp")),
+    ]
+    write_tar(tmp_path / "a.tar", members)
+    records = list(RecordSource(TarShards(tmp_path / "a.tar", "images"), shuffle=False))
+    assert [record["key"] for record in records] == ["a", "b", "deep/c"]
+    for record in records:
+        np.testing.assert_array_equal(record["image"], picture(3))
+
+
 def test_images(tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name, suffix in (("a.PNG", ".png"), ("deep/b.webp", ".webp"), ("deep/er/c.jpeg", ".jpg")):
         (tmp_path / name).write_bytes(encoded(3, suffix))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "png").write_text("no image either")
+    (tmp_path / "deep" / "._b.webp").write_text("macOS's")
+    (tmp_path / "deep" / "round").symlink_to(tmp_path)
     records = {record["key"]: record for record in RecordSource(open_records("images", tmp_path))}
     assert sorted(records) == ["a.PNG", "deep/b.webp", "deep/er/c.jpeg"]
     for record in records.values():

@@ -1,6 +1,7 @@
 """The commands, as they are called: bad input ends in one line that names what and where, and a non-zero exit."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -179,6 +180,29 @@ def test_test_evaluates(call, data, weights):
 def test_image_demo_draws(call, folder, image, weights):
     assert call("image_demo", image, CONFIG, weights, "--out", "drawn.png")[0] == 0
     assert cv2.imread("drawn.png").shape == (64, 80, 3)
+
+
+def test_image_demo_on_a_folder(call, folder, image, weights):
+    """One broken file loses nobody else's picture, and is named."""
+    for name in ("deep/a.JPG", os.fsdecode(b"caf\xe9.png")):
+        (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name).write_bytes((folder / image).read_bytes())
+    (folder / "photos" / "._hidden.png").touch()
+    assert call("image_demo", "photos", CONFIG, weights) == (0, "")
+    out = folder / "work_dirs" / "image_demo" / "photos"
+    drawn = [out / os.fsdecode(b"caf\xe9.png.png"), out / "deep" / "a.JPG.png"]
+    assert sorted(out.rglob("*.png")) == drawn
+    (folder / "photos" / "broken.png").write_text("no image")
+    for path in drawn:
+        path.unlink()
+    code, stderr = call("image_demo", "photos", CONFIG, weights)
+    assert code == 2
+    assert stderr.splitlines() == [
+        "left out: image 'photos/broken.png' is no image or is damaged: give a JPEG or PNG file",
+        "error: 1 of 3 images cannot be read; pictures of the others are in 'work_dirs/image_demo/photos'",
+    ]
+    assert sorted(out.rglob("*.png")) == drawn
+    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "would lie among the images of 'photos'")
 
 
 def test_make_shapes_dataset(call, folder):

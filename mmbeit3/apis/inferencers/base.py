@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import Tensor
@@ -71,6 +73,7 @@ class TaskInferencer(BaseInferencer):
         return_vis: bool = False,
         out_dir: str | Path | None = None,
         show_progress: bool | None = None,
+        leave_out: bool = False,
     ) -> dict[str, Any]:
         """Predict, and draw if wanted.
 
@@ -81,19 +84,26 @@ class TaskInferencer(BaseInferencer):
             return_vis: whether to return pictures.
             out_dir: folder to write pictures to.
             show_progress: whether to show a progress bar; default as the inferencer was made.
+            leave_out: whether images that cannot be read are left out and logged, as those of folders are.
 
         Returns:
-            ``predictions``, a plain dict for each query, and ``visualization``, pictures, uint8 (H, W, 3), RGB, or none.
+            ``predictions``, a plain dict for each query; ``visualization``, pictures, uint8 (H, W, 3), RGB, or none; and
+            ``unreadable``, names of the images that were left out, with what is wrong with each.
 
         Raises:
-            UserError: if an image cannot be read, or a picture cannot be written.
+            UserError: if an image, or none of those that may be left out, can be read, or a picture cannot be written.
         """
         folder = None if out_dir is None else make_folder(out_dir)
         predictions: list[dict[str, Any]] = []
         pictures: list[np.ndarray] = []
-        batches = self.batches(queries, partial(load_batch, self.pipeline), batch_size, show_progress)
-        for given, pixels, batch in batches:
-            for query, images, result in zip(given, pixels, self.forward(batch), strict=True):
+        unreadable: dict[str, str] = {}
+        load = partial(load_batch, self.pipeline, leave_out=leave_out)
+        for batch in self.batches(queries, load, batch_size, show_progress):
+            for name, refusal in batch.refusals.items():
+                unreadable[name] = refusal
+                print_log(f"left out: {refusal}", "current", logging.WARNING)
+            results = [] if batch.inputs is None else self.forward(batch.inputs)
+            for query, images, result in zip(batch.queries, batch.pixels, results, strict=True):
                 prediction = postprocess(query, result)
                 if return_vis or folder is not None:
                     picture = self.visualize(images, prediction)
@@ -103,7 +113,9 @@ class TaskInferencer(BaseInferencer):
                     if return_vis:
                         pictures.append(picture)
                 predictions.append(prediction)
-        return {"predictions": predictions, "visualization": pictures}
+        if unreadable and not predictions:
+            raise UserError(f"none of {len(queries)} can be answered: {next(iter(unreadable.values()))}")
+        return {"predictions": predictions, "visualization": pictures, "unreadable": unreadable}
 
     def batches(
         self,

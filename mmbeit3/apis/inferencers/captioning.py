@@ -9,9 +9,10 @@ from typing import Any
 from mmengine.config import Config
 
 from mmbeit3.apis.inferencers.base import TaskInferencer
-from mmbeit3.apis.inferencers.images import ImageInput, list_images, name_image
+from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.pipeline import Query
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageInput
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.captioning import BEiT3Captioning
 
@@ -38,7 +39,7 @@ class CaptionInferencer(TaskInferencer):
         """Describe images.
 
         Args:
-            images: one or several, or a folder; see :func:`~mmbeit3.apis.inferencers.images.read_pixels`.
+            images: one or several, or a folder; see :func:`~mmbeit3.images.read_pixels`.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
 
         Returns:
@@ -48,7 +49,8 @@ class CaptionInferencer(TaskInferencer):
             UserError: if an image cannot be read.
         """
         queries = [Query((image,)) for image in list_images(images)]
-        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress)
+        leave_out = is_folder(images)
+        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress, leave_out)
 
     def postprocess(self, query: Query, result: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`__call__`."""

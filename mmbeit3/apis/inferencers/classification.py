@@ -10,10 +10,11 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmbeit3.apis.inferencers.base import TaskInferencer, open_config, top_labels
-from mmbeit3.apis.inferencers.images import ImageInput, list_images, name_image
+from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.pipeline import Query, find_tokenizer
 from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageInput
 from mmbeit3.tasks.classification import BEiT3Classification
 from mmbeit3.tasks.names import read_names
 from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
@@ -73,7 +74,7 @@ class ClassificationInferencer(TaskInferencer):
         """Classify images.
 
         Args:
-            images: one or several, or a folder; see :func:`~mmbeit3.apis.inferencers.images.read_pixels`.
+            images: one or several, or a folder; see :func:`~mmbeit3.images.read_pixels`.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
             top_k: how many classes to list.
 
@@ -85,7 +86,10 @@ class ClassificationInferencer(TaskInferencer):
             UserError: if an image cannot be read.
         """
         queries = [Query((image,)) for image in list_images(images)]
-        return self.infer(queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress)
+        leave_out = is_folder(images)
+        return self.infer(
+            queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress, leave_out
+        )
 
     def postprocess(self, query: Query, result: Mapping[str, Any], top_k: int = 5) -> dict[str, Any]:
         """See :meth:`__call__`."""

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmbeit3.errors import UserError
+from mmbeit3.images import write_image
 from mmbeit3.visualization.fonts import find_font, has_letters
 
 __all__ = ["draw_with_text", "make_folder", "write_picture"]
@@ -40,6 +41,8 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
     """
     row = [_fitted(image, height) for image in images]
     width = max(_LEAST_WIDTH, sum(image.shape[1] + _GAP for image in row) - _GAP)
+    # Of names that are not UTF-8.
+    lines = [line.encode("utf-8", "replace").decode() for line in lines]
     font = _font("".join(lines))
     per_line = int((width - 2 * _MARGIN) / font.getlength("m"))
     wrapped = [part for line in lines for part in textwrap.wrap(line, per_line) or [""]]
@@ -82,8 +85,7 @@ def write_picture(folder: Path, number: int, name: str | None, picture: np.ndarr
     """
     called = re.sub(r"[^\w-]+", "_", Path(name).stem if name else "image")[:40]
     path = folder / f"{number:05d}_{called}.jpg"
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
-        raise UserError(f"picture '{path}' cannot be written: give a folder that can be written to")
+    write_image(path, picture[..., ::-1])
 
 
 def _fitted(image: np.ndarray, height: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbeit3.apis.inferencers.base import TaskInferencer, align, check_texts
-from mmbeit3.apis.inferencers.images import ImageInput, list_images, name_image
+from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.pipeline import Query
+from mmbeit3.images import ImageInput
 from mmbeit3.tasks.nlvr2 import BEiT3NLVR2
 
 __all__ = ["NLVRInferencer"]
@@ -36,7 +37,7 @@ class NLVRInferencer(TaskInferencer):
 
         Args:
             left, right: images of the pairs, one or several each; see
-                :func:`~mmbeit3.apis.inferencers.images.read_pixels`.
+                :func:`~mmbeit3.images.read_pixels`.
             sentences: as many, or one of anything that goes with all.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
 
@@ -50,7 +51,8 @@ class NLVRInferencer(TaskInferencer):
         texts = check_texts(sentences, "sentence")
         rows = align(left=list_images(left), right=list_images(right), sentences=texts)
         queries = [Query((first, second), sentence) for first, second, sentence in rows]
-        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress)
+        leave_out = is_folder(left) or is_folder(right)
+        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress, leave_out)
 
     def postprocess(self, query: Query, result: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`__call__`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
 
-from mmbeit3.apis.inferencers.images import ImageInput, read_pixels
 from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.datasets.task_transforms import PackTask
 from mmbeit3.errors import UserError, one_line
+from mmbeit3.images import ImageInput, read_pixels
 
-__all__ = ["Query", "TaskPipeline", "find_tokenizer", "load_batch"]
+__all__ = ["Batch", "Query", "TaskPipeline", "find_tokenizer", "load_batch"]
 
 _NOT_FOR_IMAGES = ("EncodeText", "PackTask", "VQALabels")
 
@@ -84,20 +85,51 @@ class TaskPipeline:
         return self.transform_image({"img": pixels, "img_shape": size, "ori_shape": size})["img"]
 
 
-def load_batch(
-    pipeline: TaskPipeline, queries: Sequence[Query]
-) -> tuple[Sequence[Query], list[list[np.ndarray]], dict[str, Any]]:
+@dataclass(frozen=True)
+class Batch:
+    """Queries that are read and prepared.
+
+    Attributes:
+        queries: those whose images could be read.
+        pixels: of each one's images, uint8 (H, W, 3), BGR.
+        inputs: a batch for the model; None if there are no queries.
+        refusals: what is wrong with each image that could not be read, by its name.
+    """
+
+    queries: list[Query]
+    pixels: list[list[np.ndarray]]
+    inputs: dict[str, Any] | None
+    refusals: dict[str, str]
+
+
+def load_batch(pipeline: TaskPipeline, queries: Sequence[Query], leave_out: bool = False) -> Batch:
     """Read and prepare queries.
 
-    Returns:
-        The queries; the pixels of each one's images, uint8 (H, W, 3), BGR; and a batch for the model.
+    Args:
+        pipeline: prepares them.
+        queries: what to read.
+        leave_out: whether queries with an image that cannot be read are left out.
 
     Raises:
-        UserError: if an image cannot be read.
+        UserError: if an image cannot be read, unless it is left out.
     """
-    pixels = [[read_pixels(image) for image in query.images] for query in queries]
-    samples = [pipeline(images, query.text) for images, query in zip(pixels, queries, strict=True)]
-    return queries, pixels, collate_samples(samples)
+    kept: list[Query] = []
+    pixels: list[list[np.ndarray]] = []
+    refusals: dict[str, str] = {}
+    for query in queries:
+        read: list[np.ndarray] = []
+        for image in query.images:
+            try:
+                read.append(read_pixels(image))
+            except UserError as error:
+                if not leave_out or not isinstance(image, str | Path):
+                    raise
+                refusals[str(image)] = str(error)
+        if len(read) == len(query.images):
+            kept.append(query)
+            pixels.append(read)
+    samples = [pipeline(images, query.text) for images, query in zip(pixels, kept, strict=True)]
+    return Batch(kept, pixels, collate_samples(samples) if samples else None, refusals)
 
 
 def find_tokenizer(cfg: Config) -> str | None:

@@ -13,11 +13,12 @@ from mmengine.logging import print_log
 
 from mmbeit3.apis.inferencers.base import TaskInferencer, check_texts
 from mmbeit3.apis.inferencers.drawing import draw_with_text
-from mmbeit3.apis.inferencers.images import ImageInput, list_folder, list_images, name_image, read_pixels
+from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.index import ImageIndex, fingerprint
 from mmbeit3.apis.inferencers.pipeline import Query, TaskPipeline
 from mmbeit3.datasets.collate import collate_samples
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, printable
+from mmbeit3.images import ImageInput, find_images, read_pixels
 from mmbeit3.tasks.retrieval import BEiT3Retrieval
 
 __all__ = ["RetrievalInferencer"]
@@ -61,7 +62,7 @@ class RetrievalInferencer(TaskInferencer):
         Raises:
             UserError: if there is no such folder, or no image that can be read.
         """
-        paths = list_folder(images) if isinstance(images, str | Path) else list_images(list(images))
+        paths = find_images(images) if isinstance(images, str | Path) else list_images(list(images))
         features = torch.empty(len(paths), self.model.network.arch.embed_dims)
         names: list[str] = []
         left_out: list[str] = []
@@ -73,7 +74,7 @@ class RetrievalInferencer(TaskInferencer):
                 features[len(names) : len(names) + len(found)] = found
                 names += readable
         if left_out:
-            some = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+            some = ", ".join(printable(name, 4096) for name in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
             print_log(f"{len(left_out)} of {len(paths)} images cannot be read and are left out: {some}", logger="current")
         if not names:
             raise UserError(f"none of {len(paths)} images can be read: give a folder, or paths, of JPEG or PNG files")
@@ -125,7 +126,7 @@ class RetrievalInferencer(TaskInferencer):
         """Find the images closest to each of several texts or images.
 
         Args:
-            texts, images: one of them; images as :func:`~mmbeit3.apis.inferencers.images.read_pixels` takes them.
+            texts, images: one of them; images as :func:`~mmbeit3.images.read_pixels` takes them.
             top_k: how many images to find.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
 
@@ -143,7 +144,10 @@ class RetrievalInferencer(TaskInferencer):
             queries = [Query(text=text) for text in check_texts(texts, "text")]
         else:
             queries = [Query((image,)) for image in list_images(images)]  # type: ignore[arg-type]
-        return self.infer(queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress)
+        leave_out = is_folder(images)
+        return self.infer(
+            queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress, leave_out
+        )
 
     def postprocess(self, query: Query, result: Mapping[str, Any], top_k: int = 10) -> dict[str, Any]:
         """See :meth:`__call__`."""

@@ -10,9 +10,10 @@ from typing import Any
 from mmengine.config import Config
 
 from mmbeit3.apis.inferencers.base import TaskInferencer, align, check_texts, top_labels
-from mmbeit3.apis.inferencers.images import ImageInput, list_images, name_image
+from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.pipeline import Query
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageInput
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.vqa import BEiT3VQA
 
@@ -40,7 +41,7 @@ class VQAInferencer(TaskInferencer):
         """Answer questions.
 
         Args:
-            images: one or several, or a folder; see :func:`~mmbeit3.apis.inferencers.images.read_pixels`.
+            images: one or several, or a folder; see :func:`~mmbeit3.images.read_pixels`.
             questions: as many, or one of either that goes with all of the other.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
             top_k: how many answers to list.
@@ -54,7 +55,10 @@ class VQAInferencer(TaskInferencer):
         """
         rows = align(images=list_images(images), questions=check_texts(questions, "question"))
         queries = [Query((image,), question) for image, question in rows]
-        return self.infer(queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress)
+        leave_out = is_folder(images)
+        return self.infer(
+            queries, partial(self.postprocess, top_k=top_k), batch_size, return_vis, out_dir, show_progress, leave_out
+        )
 
     def postprocess(self, query: Query, result: Mapping[str, Any], top_k: int = 5) -> dict[str, Any]:
         """See :meth:`__call__`."""

@@ -212,9 +212,15 @@ def _check_folders(cfg: Mapping[str, Any], classes: list[str], where: str) -> No
     # With mmpretrain's list of files the folders don't matter.
     if cfg.get("data_prefix") or (root.parent / "meta" / f"{cfg['split']}.txt").is_file():
         return
-    found = sum(path.is_dir() for path in root.iterdir())
-    if found != len(classes):
+    # mmpretrain takes hidden ones for classes as well, and labels behind them would shift.
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    if len(folders) != len(classes):
+        hidden = [name for name in folders if name.startswith(".")]
         raise UserError(
-            f"{where}: '{root}' has {found} folders, one for each class, but there are {len(classes)} classes: complete the "
-            "data, or set metainfo=dict(classes=...)"
+            f"{where}: '{root}' has {len(folders)} folders, one for each class, but there are {len(classes)} classes: "
+            + (
+                f"remove '{hidden[0]}', which counts as one"
+                if hidden
+                else "complete the data, or set metainfo=dict(classes=...)"
+            )
         )

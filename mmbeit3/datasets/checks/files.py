@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmbeit3.datasets.images import ImageError, image_size, is_whole_jpeg
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageError, image_size, walk_files
+from mmbeit3.images.decoding import is_whole_jpeg
 
 __all__ = [
     "SAMPLE",
@@ -112,8 +113,8 @@ def find_missing(paths: Iterable[str]) -> list[str]:
 
 
 def count_suffixes(folder: str | Path) -> str:
-    """What a folder holds, by the endings of its files' names."""
-    suffixes = Counter(path.suffix or "without ending" for path in Path(folder).rglob("*") if path.is_file())
+    """What a folder holds, by the endings of its files' names; hidden files are left out."""
+    suffixes = Counter(Path(name).suffix or "without ending" for name in (walk_files(folder) if Path(folder).is_dir() else ()))
     return ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(3)) or "nothing"
 
 

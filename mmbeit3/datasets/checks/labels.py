@@ -13,12 +13,11 @@ from mmengine.logging import print_log
 from mmbeit3.datasets.checks.allowed import switch
 from mmbeit3.datasets.checks.files import budget, check_whole, count_suffixes, find_missing, is_remote, naming, sample
 from mmbeit3.datasets.checks.pipelines import find_steps
-from mmbeit3.datasets.images import ImageError
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.transforms import label_size_conflict
 from mmbeit3.errors import UserError, one_line
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from mmbeit3.images import ImageError, walk_files
+from mmbeit3.images.folders import is_image_name
 
 __all__ = ["check_label_images", "check_reducing", "ignore_index"]
 
@@ -126,13 +125,12 @@ def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], wher
         if not used or not folder or dataset.ann_file:
             continue
         known = {Path(path).name for path in used}
-        unused = [
-            path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in _SUFFIXES and path.name not in known
-        ]
+        names = sorted(name.rpartition("/")[2] for name in walk_files(folder))
+        unused = [name for name in names if is_image_name(name) and name not in known]
         if unused:
             what = "images" if kind == "img_path" else "label images"
             print_log(
-                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0].name}': {what} end in "
+                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0]}': {what} end in "
                 f"'{dataset.img_suffix if kind == 'img_path' else dataset.seg_map_suffix}', and each needs the other",
                 "current",
                 logging.WARNING,

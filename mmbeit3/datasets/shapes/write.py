@@ -18,6 +18,7 @@ from mmbeit3.datasets.shapes.files import link, write_json, write_lines
 from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
 from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
+from mmbeit3.images import write_image
 
 __all__ = ["make_shapes_dataset"]
 
@@ -128,14 +129,14 @@ def _write_split(
         entry = {"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width}
         instances["images"].append(entry)
         panoptic["images"].append(entry)
-        cv2.imwrite(str(images / f"{name}.jpg"), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_image(images / f"{name}.jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
         link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
-        cv2.imwrite(str(ade_labels / f"{name}.png"), _semantic(scene))
+        write_image(ade_labels / f"{name}.png", _semantic(scene))
         for item in scene.objects:
             number = len(instances["annotations"]) + 1
             instances["annotations"].append({"id": number, "image_id": image_id, **_instance(item)})
         segments, ids = _panoptic(scene)
-        cv2.imwrite(str(pngs / f"{name}.png"), ids[..., ::-1])
+        write_image(pngs / f"{name}.png", ids[..., ::-1])
         panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
         pairs.append(json.dumps({"image": f"{split}2017/{name}.jpg", "text": describe(scene, rng)}))
         tasks.add(image_id, scene)

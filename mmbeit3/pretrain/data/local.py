@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data.decode import IMAGE_SUFFIXES, decode_image, decode_json, decode_text, text_of
+from mmbeit3.errors import UserError, printable
+from mmbeit3.images import IMAGE_SUFFIXES, walk_files
+from mmbeit3.images.folders import is_image_name
+from mmbeit3.pretrain.data.decode import decode_image, decode_json, decode_text, text_of
 from mmbeit3.pretrain.data.types import BadRecordError, Entry, Place, Record, refuse_address
 
 __all__ = ["ImageFolder", "PairFiles", "TextFiles"]
@@ -56,9 +58,9 @@ class _Numbered:
 
 
 class ImageFolder(_Numbered):
-    """All jpg, jpeg, png and webp files of a folder and those below it; the key is the path from the folder.
+    """All images of a folder and those below it, by their names' endings; the key is the path from the folder.
 
-    Links to folders are not followed.
+    Hidden files are left out and links are followed, see :func:`~mmbeit3.images.walk_files`.
 
     Args:
         folder: where they are.
@@ -72,12 +74,7 @@ class ImageFolder(_Numbered):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise UserError(f"no folder of images '{folder}'")
-        names = sorted(
-            (Path(root) / name).relative_to(self.folder).as_posix()
-            for root, _, names in os.walk(self.folder)
-            for name in names
-            if name.lower().rpartition(".")[2] in IMAGE_SUFFIXES and "." in name
-        )
+        names = sorted(name for name in walk_files(self.folder) if is_image_name(name.rpartition("/")[2]))
         if not names:
             raise UserError(f"no image ({', '.join(IMAGE_SUFFIXES)}) in '{folder}' or below it")
         self.fingerprint = f"{len(names)}-{_checksum(names):08x}"
@@ -183,7 +180,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int]]:
 def _read_image(path: Path) -> np.ndarray:
     try:
         if not path.is_file():
-            raise BadRecordError(f"no image file '{path}'")
+            raise BadRecordError(f"no image file '{printable(str(path), 4096)}'")
         data = path.read_bytes()
     except OSError as error:
         raise BadRecordError(f"image cannot be read ({error})") from error

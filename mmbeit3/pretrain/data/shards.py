@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data.decode import IMAGE_SUFFIXES, decode_image, decode_json, decode_text, text_of
+from mmbeit3.images import IMAGE_SUFFIXES
+from mmbeit3.pretrain.data.decode import decode_image, decode_json, decode_text, text_of
 from mmbeit3.pretrain.data.types import KINDS, BadRecordError, Entry, Place, Record, refuse_address
 
 __all__ = ["TarShards"]
 
 
 class TarShards:
-    """Tar shards as WebDataset has them: members ``key.jpg`` (jpeg, png, webp) and ``key.txt`` or ``key.json``.
+    """Tar shards as WebDataset has them: members ``key.jpg`` (or another image's ending) and ``key.txt`` or ``key.json``.
 
     A JSON member is an object with ``text`` or ``caption``; other members, pickles among them, are never looked into.
     Shards are permuted each epoch and dealt to the readers; where there are fewer shards than readers, several share one
@@ -116,7 +117,7 @@ def _record(sample: dict[str, Any], kind: str) -> Record:
     has_image, has_text = KINDS[kind]
     record: Record = {"key": str(sample["__key__"])}
     if has_image:
-        data = next((sample[suffix] for suffix in IMAGE_SUFFIXES if suffix in sample), None)
+        data = next((sample[suffix[1:]] for suffix in IMAGE_SUFFIXES if suffix[1:] in sample), None)
         if data is None:
             raise BadRecordError(f"no image among its members ({_members(sample)})")
         record["image"] = decode_image(data)

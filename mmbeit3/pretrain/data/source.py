@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, printable
 from mmbeit3.pretrain.data.records import Records
 from mmbeit3.pretrain.data.types import BadRecordError, Place, Record
 
@@ -76,6 +76,7 @@ class RecordSource:
                 return
 
     def _skip(self, file: str, key: str, error: BadRecordError) -> None:
+        file, key = printable(file, 4096), printable(key, 4096)
         self.errors += 1
         if self.errors > self.max_errors:
             raise UserError(

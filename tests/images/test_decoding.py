@@ -1,6 +1,7 @@
 """The one decoder of image files."""
 
 import io
+import os
 
 import cv2
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
-from mmbeit3.datasets.images import ImageError, decode_image, image_size
 from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
+from mmbeit3.images import ImageError, decode_image, image_size, read_pixels
 
 RAMP = (np.indices((40, 60)).sum(0) * 2).astype(np.uint8)
 COLOURS = np.dstack([RAMP, RAMP[::-1], 255 - RAMP])
@@ -109,3 +110,56 @@ def test_a_size_that_the_annotations_do_not_state(tmp_path):
         LoadImageOrFail()({**sample, "height": 40, "width": 60})
     with pytest.raises(UserError, match=r"for 20 x 30: boxes and masks would be elsewhere"):
         LoadImageOrFail()({**sample, "height": 30, "width": 20})
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"color_type": "grayscale"}, {"color_type": "unchanged"}, {"imdecode_backend": "pillow"}]
+)
+def test_truncated_files_are_refused_whatever_the_pipeline_asks_for(options, tmp_path):
+    data = encoded(np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8), "JPEG")
+    path = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    path.write_bytes(data)
+    assert LoadImageOrFail(**options)({"img_path": str(path)})["img"].shape[:2] == (60, 60)
+    path.write_bytes(data[:-200])
+    with pytest.raises(UserError, match=r"image '.*caf\?.jpg' is truncated"):
+        LoadImageOrFail(**options)({"img_path": str(path)})
+
+
+def test_exif_data_behind_the_pixels():
+    """Where a PNG may have them, and ExifTool writes them; Pillow puts them before."""
+    data = encoded(COLOURS, "PNG", exif=exif(6))
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    moved = data[:start] + data[end:-12] + data[start:end] + data[-12:]
+    for one in (data, moved):
+        assert decode_image(one).shape == (60, 40, 3)
+        assert image_size(io.BytesIO(one)) == (40, 60)
+        assert image_size(io.BytesIO(one), orient=False) == (60, 40)
+    np.testing.assert_array_equal(decode_image(moved), decode_image(data))
+
+
+def test_damaged_exif_data_turns_nothing():
+    data = encoded(COLOURS, "JPEG", exif=exif(6))
+    damaged = data.replace(b"Exif\0\0MM", b"Exif\0\0XX")
+    assert damaged != data
+    assert decode_image(damaged).shape == (40, 60, 3)
+    assert image_size(io.BytesIO(damaged)) == (60, 40)
+
+
+def test_orientation_stands_in_exif_data_alone():
+    """Pillow would look into XMP as well, which neither OpenCV nor browsers do."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    data = encoded(COLOURS, "JPEG", xmp=xmp)
+    assert decode_image(data).shape == (40, 60, 3)
+    assert image_size(io.BytesIO(data)) == (60, 40)
+    loaded = Image.open(io.BytesIO(data))
+    loaded.load()
+    assert read_pixels(loaded).shape == (40, 60, 3)
+
+
+def test_dark_images_of_sixteen_bits_stay_dark():
+    """Their depth is the file's, not what the brightest pixel says."""
+    dark = np.full((3, 4), 200, np.uint16)
+    ppm = b"P5\n4 3\n65535\n" + dark.astype(">u2").tobytes()
+    for data in (encoded(dark, "PNG"), encoded(dark, "TIFF"), ppm):
+        assert decode_image(data).max() == 0

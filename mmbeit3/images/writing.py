@@ -1,0 +1,39 @@
+"""Image files, written under any name that the system allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmbeit3.errors import UserError, printable
+
+__all__ = ["write_image"]
+
+
+def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write an image file, of the format that its name ends in. OpenCV's own function crashes over names that are not UTF-8.
+
+    Args:
+        path: the file; its folder must exist.
+        pixels: uint8 or uint16, (H, W, 3), BGR, or (H, W), grey.
+        options: OpenCV's ``IMWRITE_*`` settings.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    name = printable(str(path), 4096)
+    try:
+        encoded, data = cv2.imencode(Path(path).suffix, pixels, list(options))
+    except cv2.error as error:
+        raise UserError(f"picture '{name}' cannot be written: give a name that ends in .png or .jpg") from error
+    if not encoded:
+        raise UserError(f"picture '{name}' cannot be encoded")
+    try:
+        Path(path).write_bytes(data.tobytes())
+    except OSError as error:
+        raise UserError(
+            f"picture '{name}' cannot be written ({error.strerror or error}): give a folder that can be written to"
+        ) from error
