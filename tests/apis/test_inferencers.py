@@ -164,13 +164,15 @@ def test_class_names_of_fixed_classes(build, trained, images, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     named = build("classification", class_names=tmp_path / "names.txt")(images[0])["predictions"][0]
     assert named["pred_class"] == NAMES[unnamed["pred_label"]]
+    cfg, path = trained("classification")
+    cfg = deepcopy(cfg)
+    cfg.test_dataloader.dataset.metainfo = {"classes": NAMES}
+    with pytest.raises(UserError, match=r"in another order: name 0 is '.*', and its class 0 '"):
+        ClassificationInferencer(cfg, path, "cpu", NAMES[::-1], show_progress=False)
     with pytest.raises(UserError, match="there are 2 class names, but the model has 3 classes: give a name for each"):
         build("classification", class_names=NAMES[:2])
     with pytest.raises(UserError, match="templates are for models that read class names, and BEiT3Classification has"):
         build("classification", templates=["{}"])
-    cfg, path = trained("classification")
-    cfg = deepcopy(cfg)
-    cfg.test_dataloader.dataset.metainfo = {"classes": NAMES}
     assert ClassificationInferencer(cfg, path, "cpu", show_progress=False)(images[0])["predictions"][0] == named
 
 
