@@ -22,7 +22,8 @@ def read_names(source: str | Path | Sequence[str], what: str) -> tuple[str, ...]
         what: what is read, for messages.
 
     Raises:
-        UserError: if there are none, the file cannot be read, a name is blank or there twice, a line cannot be understood, or
+        UserError: if there are none, the file cannot be read, a name is there twice or, but
+            for the reference's form, blank, a line cannot be understood, or
             labels don't count from 0 up.
     """
     if not isinstance(source, (str, Path)):
@@ -47,7 +48,8 @@ def read_names(source: str | Path | Sequence[str], what: str) -> tuple[str, ...]
     if sorted(by_label) != list(range(len(lines))):
         raise UserError(f"{where}: labels must be 0 to {len(lines) - 1}, each once, for its {len(lines)} lines")
     names = tuple(by_label[label] for label in range(len(lines)))
-    _check(names, where, "label", first=0)
+    # An answer that is an article alone is empty in VQA's normal form, and one of the released models' 3129.
+    _check(names, where, "label", first=0, blank=True)
     return names
 
 
@@ -110,13 +112,13 @@ def _parse_list(text: str, where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check(names: Sequence[str], where: str, what: str, first: int = 1) -> None:
+def _check(names: Sequence[str], where: str, what: str, first: int = 1, blank: bool = False) -> None:
     """Refuse lists without names, with blank ones and with the same twice: labels would shift, or one never be given."""
     if not names:
         raise UserError(f"{where}: the list is empty, give at least one name or a file of names")
     places: dict[str, int] = {}
     for place, name in enumerate(names, start=first):
-        if not name.strip():
+        if not name.strip() and not blank:
             raise UserError(f"{where}: {what} {place} is blank: remove it, or give the name")
         if name in places:
             raise UserError(f"{where}: '{name}' is there twice ({what} {places[name]} and {place}): give each name once")

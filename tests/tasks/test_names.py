@@ -33,7 +33,6 @@ def test_lists_plain_files_and_files_of_the_reference(tmp_path):
         ('["yes"', "begins as a JSON list and is none"),
         ("[]", "the list is empty"),
         ('{"answer": "yes", "label": 1}\n{"answer": "yes", "label": 0}', "'yes' is there twice (label 0 and 1)"),
-        ('{"answer": "", "label": 0}', "label 0 is blank"),
         ("n1\tyes\nno", "line 2 is no folder, tab and name"),
         ("n1\tyes\nn1\tno", "folder 'n1' is there twice"),
         ('{"answer": "yes", "label": 0}\nno', 'line 2 must be like {"answer": "yes", "label": 0}'),
