@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["ImageIndex", "fingerprint"]
 
@@ -93,8 +93,9 @@ class ImageIndex:
                 complete = Path(folder) / "index"
                 save_file({"features": self.features}, complete, metadata)
                 complete.replace(path)
-        except OSError as error:
-            raise UserError(f"index '{path}' cannot be written: {error.strerror or error}") from error
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise UserError(f"index '{path}' cannot be written: {reason}: give another path, or make room there") from error
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> ImageIndex:

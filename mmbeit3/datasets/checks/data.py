@@ -25,6 +25,7 @@ from mmbeit3.datasets.checks.pipelines import find_datasets, find_steps, type_na
 from mmbeit3.datasets.coco_file import CocoFile, read_coco
 from mmbeit3.datasets.metainfo import dataset_class, read_metainfo
 from mmbeit3.errors import UserError
+from mmbeit3.files import check_writable
 
 __all__ = ["check_data"]
 
@@ -162,6 +163,11 @@ class _Checks:
             path = cfg.get(key)
             if path and "://" not in str(path) and not str(path).startswith("s3:") and not Path(path).exists():
                 raise UserError(f"{where}: '{path}' ({key}) does not exist: set {key} in the config")
+        # What other metrics write after the evaluation; ours see to it themselves.
+        if prefix := cfg.get("outfile_prefix"):
+            check_writable(f"{prefix}.bbox.json")
+        if folder := cfg.get("output_dir"):
+            check_writable(Path(folder) / "0.png")
         ignored = ignore_index(self.model)
         if type_name(cfg) == "IoUMetric" and cfg.get("ignore_index", 255) != ignored:
             raise UserError(

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["link", "write_json", "write_lines"]
+import cv2
+import numpy as np
+
+__all__ = ["link", "write_image", "write_json", "write_lines"]
 
 
 def link(source: Path, target: Path) -> None:
@@ -18,6 +21,16 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write an image (H, W) or (H, W, 3), BGR; quality (0 to 100) is of JPEG.
+
+    Raises:
+        OSError: if it cannot be written, which OpenCV says by a mere False.
+    """
+    _, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else [])
+    path.write_bytes(data.tobytes())
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mmbeit3.datasets.shapes.captions import describe
 from mmbeit3.datasets.shapes.classes import THING_CLASSES
-from mmbeit3.datasets.shapes.files import link, write_json, write_lines
+from mmbeit3.datasets.shapes.files import link, write_image, write_json, write_lines
 from mmbeit3.datasets.shapes.questions import Chooser, ask, count_things, state
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
 
@@ -70,7 +69,7 @@ class TaskFiles:
         for number, item in enumerate(scene.objects):
             if not item.crowd:
                 path = self.folder / "classes" / self.split / item.name / f"{image_id:012d}_{number}.png"
-                cv2.imwrite(str(path), _crop(scene, item)[..., ::-1])
+                write_image(path, _crop(scene, item)[..., ::-1])
 
     def close(self) -> None:
         """Write the annotations; the images must be there."""

@@ -14,10 +14,11 @@ from rich.progress import track
 
 from mmbeit3.datasets.shapes.captions import describe, imagine
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
-from mmbeit3.datasets.shapes.files import link, write_json, write_lines
+from mmbeit3.datasets.shapes.files import link, write_image, write_json, write_lines
 from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
 from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target
 
 __all__ = ["make_shapes_dataset"]
 
@@ -83,21 +84,23 @@ def make_shapes_dataset(
         # An older version's of the same arguments is brought up to date; the first ones had one style only.
         if not force and not (isinstance(found, dict) and {"style": "busy", **found, "version": _VERSION} == arguments):
             raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-        folder = Path(temporary) / "shapes"
-        for split_index, (split, count) in enumerate((("train", train), ("val", val))):
-            scenes = (
-                render_scene(np.random.default_rng([seed, split_index, index]), size, style)
-                for index in track(range(count), description=f"rendering {split}", transient=True)
-            )
-            seeds = np.random.SeedSequence([seed, split_index])
-            _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
-        (folder / _META).write_text(json.dumps(arguments))
-        if out.exists():
-            # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
-            out.replace(Path(temporary) / "old")
-        folder.replace(out)
+    # Files lie in a temporary folder beside it at first; whatever cannot be written there is the folder's.
+    with naming_target(out, whole_folder=True):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+            folder = Path(temporary) / "shapes"
+            for split_index, (split, count) in enumerate((("train", train), ("val", val))):
+                scenes = (
+                    render_scene(np.random.default_rng([seed, split_index, index]), size, style)
+                    for index in track(range(count), description=f"rendering {split}", transient=True)
+                )
+                seeds = np.random.SeedSequence([seed, split_index])
+                _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
+            (folder / _META).write_text(json.dumps(arguments))
+            if out.exists():
+                # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
+                out.replace(Path(temporary) / "old")
+            folder.replace(out)
     return out
 
 
@@ -128,14 +131,14 @@ def _write_split(
         entry = {"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width}
         instances["images"].append(entry)
         panoptic["images"].append(entry)
-        cv2.imwrite(str(images / f"{name}.jpg"), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_image(images / f"{name}.jpg", scene.image[..., ::-1])
         link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
-        cv2.imwrite(str(ade_labels / f"{name}.png"), _semantic(scene))
+        write_image(ade_labels / f"{name}.png", _semantic(scene))
         for item in scene.objects:
             number = len(instances["annotations"]) + 1
             instances["annotations"].append({"id": number, "image_id": image_id, **_instance(item)})
         segments, ids = _panoptic(scene)
-        cv2.imwrite(str(pngs / f"{name}.png"), ids[..., ::-1])
+        write_image(pngs / f"{name}.png", ids[..., ::-1])
         panoptic["annotations"].append({"image_id": image_id, "file_name": f"{name}.png", "segments_info": segments})
         pairs.append(json.dumps({"image": f"{split}2017/{name}.jpg", "text": describe(scene, rng)}))
         tasks.add(image_id, scene)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbeit3.errors import UserError
-from mmbeit3.files import write_atomically
+from mmbeit3.files import check_writable, write_atomically
 
 __all__ = ["TextTokenizer", "report_unknown", "train_text_tokenizer"]
 
@@ -217,8 +217,8 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
         ``out``.
 
     Raises:
-        UserError: if the texts don't suffice for so many pieces, or have more letters than that, or sentencepiece rejects an
-            option.
+        UserError: if ``out`` cannot be written, which is tried first; the texts don't suffice for so many pieces, or have more
+            letters than that; or sentencepiece rejects an option.
         ValueError: for options that are set here.
         ImportError: if sentencepiece is not installed.
     """
@@ -226,7 +226,7 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
         raise ValueError(f"train_text_tokenizer sets {', '.join(sorted(taken))} itself")
     library = _sentencepiece()
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     source, model = _Texts(texts), io.BytesIO()
     try:
         library.SentencePieceTrainer.train(
