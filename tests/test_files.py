@@ -86,9 +86,7 @@ def test_targets_below_a_file(tmp_path):
         lambda: train_text_tokenizer(iter(()), target / "a.spm"),
         lambda: make_shapes_dataset(target, train=1, val=1, size=64),
     ):
-        with pytest.raises(
-            UserError, match=r"cannot be written: .*: a file stands where its folder"
-        ):
+        with pytest.raises(UserError, match=r"cannot be written: .*: a file stands where its folder"):
             write()
 
 

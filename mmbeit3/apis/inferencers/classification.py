@@ -18,7 +18,7 @@ from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
 from mmbeit3.tasks.classification import BEiT3Classification
 from mmbeit3.tasks.names import read_names
-from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
+from mmbeit3.tasks.zero_shot import BEiT3NamedClassification, check_templates
 
 __all__ = ["ClassificationInferencer"]
 
@@ -134,7 +134,7 @@ def _by_name(cfg: Config, names: Sequence[str] | None, templates: Sequence[str] 
     if names is not None:
         model.class_names = names
     if templates is not None:
-        model.templates = list(templates)
+        model.templates = list(check_templates(templates))
     if "class_names" not in model:
         raise UserError("a retrieval model has no classes of its own: give class_names, a list or a file of them")
     if "tokenizer" not in model:
