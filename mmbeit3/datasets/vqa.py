@@ -71,8 +71,6 @@ class VQAv2(BaseDataset):
         """Read the entries."""
         questions = str(Path(self.data_root or "", self.question_file))
         entries = self._read(questions)
-        if not entries:
-            raise UserError(f"'{questions}' has no questions: is it the right file?")
         if self.part is not None:
             images = sorted({entry["image_id"] for entry in entries})
             if len(images) <= self.held_out_images:
@@ -87,10 +85,13 @@ class VQAv2(BaseDataset):
 
     def _read(self, questions: str) -> list[dict[str, Any]]:
         """Questions with their images and answers."""
+        asked = take(read_json(questions), "questions", list, f"'{questions}'")
+        if not asked:
+            raise UserError(f"'{questions}' has no questions: is it the right file?")
         answers = self._answers() if self.ann_file else {}
         ids = Ids("question_id")
         entries = []
-        for number, question in enumerate(take(read_json(questions), "questions", list, f"'{questions}'")):
+        for number, question in enumerate(asked):
             where = f"'{questions}', question {number}"
             question_id = take(question, "question_id", int, where)
             ids.add(question_id, where)
