@@ -48,11 +48,8 @@ def _plain_name(name: str, path: Path) -> str:
 
 
 def _copy(path: Path, target: Path) -> Path:
-    try:
-        with path.open("rb") as source, atomic_file(target) as file:
-            shutil.copyfileobj(source, file)
-    except OSError as error:
-        raise UserError(f"'{target}' cannot be written ({error})") from error
+    with path.open("rb") as source, atomic_file(target) as file:
+        shutil.copyfileobj(source, file)
     return target
 
 

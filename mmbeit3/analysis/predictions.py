@@ -18,6 +18,7 @@ from mmbeit3.checkpoint import load_weights
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.confusion import ConfusionMatrix
 from mmbeit3.evaluation.detection_matches import read_results, read_truth
+from mmbeit3.files import check_writable
 from mmbeit3.visualization import Figure
 
 __all__ = ["Detections", "Regions", "detect", "draw", "find_metric", "segment"]
@@ -78,7 +79,7 @@ def detect(cfg: Config, checkpoint: str | Path, folder: Path) -> Detections:
         UserError: if config, checkpoint or data cannot be used.
     """
     metric = find_metric(cfg)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "detections.bbox.json")
     prefix = folder / "detections"
     cfg.test_evaluator = {**metric, "format_only": True, "outfile_prefix": str(prefix)}
     model, _, _ = _run(cfg, checkpoint)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mmbeit3.analysis.plan import Plan
 from mmbeit3.benchmark.rows import short
+from mmbeit3.files import write_atomically
 
 __all__ = ["print_plan", "write_plan"]
 
@@ -22,8 +23,7 @@ _MEMORY = ("weights", "gradients", "optimizer", "activations", "exchange", "peak
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan as JSON, in bytes; its folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, (json.dumps(asdict(plan), indent=1) + "\n").encode())
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:

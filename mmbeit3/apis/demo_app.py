@@ -14,6 +14,7 @@ from mmbeit3.errors import UserError
 
 __all__ = ["build_app", "serve_app"]
 
+_LAST_PORT = 65535
 _LARGEST_UPLOAD = "20mb"
 _KEPT = 3600
 """Seconds that uploads and pictures stay on disk."""
@@ -59,8 +60,10 @@ def serve_app(app: Any, host: str = "127.0.0.1", port: int | None = None) -> str
         The page's address.
 
     Raises:
-        UserError: if the port cannot be had.
+        UserError: if the port cannot be had, or there is none of that number.
     """
+    if port is not None and not 1 <= port <= _LAST_PORT:
+        raise UserError(f"there is no port {port}: give one from 1024 to {_LAST_PORT}, or leave --port out")
     theme = _gradio().themes.Default(**_FONTS)
     try:
         _, address, _ = app.launch(

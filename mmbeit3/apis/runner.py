@@ -81,8 +81,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
         quiet: show warnings and errors only; the log file is complete all the same.
 
     Raises:
-        UserError: if data is missing or does not fit, ``load_from`` cannot be read safely, or model, data or metrics cannot be
-            built.
+        UserError: if data is missing or does not fit, mixed precision is wanted of a CPU, ``load_from`` cannot be read
+            safely, or model, data or metrics cannot be built.
     """
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
         # A file that is damaged, or could run code, is named before anything is built.
@@ -92,6 +92,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     check_data(cfg, splits)
     check_task(cfg, splits)
     check_pretraining(cfg)
+    if "train" in splits:
+        _check_precision(cfg)
     if cfg.get("launcher") == "pytorch" and get_device() == "cpu" and not dist.is_initialized():
         # MMEngine would take a GPU for each process.
         dist.init_process_group("gloo")
@@ -114,6 +116,16 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     except Exception as error:
         # Whatever a library raises here, hubs' own errors included, is about the config or what it needs.
         raise UserError(f"the config cannot be built: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _check_precision(cfg: Config) -> None:
+    """MMEngine's mixed precision needs an accelerator, which it would say after everything else is built."""
+    wrapper = str((cfg.get("optim_wrapper") or {}).get("type")).rpartition(".")[2].rstrip("'>")
+    if wrapper == "AmpOptimWrapper" and get_device() in ("cpu", "mps"):
+        raise UserError(
+            f"optim_wrapper is AmpOptimWrapper, mixed precision, which MMEngine has for GPUs and not for '{get_device()}': "
+            "train in float32, without --amp, by optim_wrapper=dict(type='OptimWrapper', ...) without dtype and loss_scale"
+        )
 
 
 def _check_libraries(cfg: Any) -> None:

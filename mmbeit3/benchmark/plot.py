@@ -9,6 +9,7 @@ from typing import Any
 from mmbeit3.benchmark.cases import OURS
 from mmbeit3.benchmark.rows import Row, short
 from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target
 
 __all__ = ["draw"]
 
@@ -48,8 +49,9 @@ def draw(rows: Sequence[Row], title: str, path: Path) -> None:
             for axes, (name, label) in zip(line, quantities, strict=True):
                 _bars(axes, members, name)
                 axes.set_title(f"{case}, {dtype}: {label}", fontsize=8, loc="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with naming_target(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
 
 
 def _bars(axes: Any, rows: Sequence[Row], name: str) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmbeit3.benchmark.rows import Row, short
+from mmbeit3.files import write_atomically
 
 __all__ = ["Report", "markdown_table", "print_table"]
 
@@ -41,10 +42,9 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``table.md`` into a folder, which is made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
         content = {**vars(self), "rows": [row.to_dict() for row in self.rows]}
-        (folder / "results.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "table.md").write_text(self.to_markdown(), encoding="utf-8")
+        write_atomically(folder / "results.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(folder / "table.md", self.to_markdown().encode())
 
     @classmethod
     def read(cls, path: Path) -> Report:

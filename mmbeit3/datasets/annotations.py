@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmbeit3.errors import UserError
 
-__all__ = ["check_images", "read_json", "read_json_lines", "take", "take_if_there", "take_text"]
+__all__ = ["Ids", "check_images", "read_json", "read_json_lines", "take", "take_if_there", "take_text"]
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -56,7 +57,9 @@ def take(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any
     """
     if not isinstance(entry, dict) or key not in entry:
         raise UserError(f"{where} has no '{key}': the file is damaged or of another format")
-    if not isinstance(entry[key], kind):
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    # To Python, true and false are numbers.
+    if not isinstance(entry[key], kind) or (isinstance(entry[key], bool) and bool not in kinds):
         raise UserError(f"{where}: '{key}' is a {type(entry[key]).__name__}: the file is damaged or of another format")
     return entry[key]
 
@@ -78,6 +81,34 @@ def take_text(entry: Any, key: str, where: str) -> str:
     return text
 
 
+class Ids:
+    """What must be there only once: entries of one id would be taken for each other, and counted as one.
+
+    Args:
+        what: how the id is called.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._found: dict[Any, str] = {}
+
+    def add(self, value: Any, where: str) -> None:
+        """Note an id.
+
+        Args:
+            value: the id.
+            where: file and entry, for the error.
+
+        Raises:
+            UserError: if another entry has it.
+        """
+        if value in self._found:
+            raise UserError(
+                f"{where}: {self.what} {value!r} is there twice, first at {self._found[value]}: give each entry its own"
+            )
+        self._found[value] = where
+
+
 def check_images(images: Iterable[tuple[str, str]]) -> None:
     """Check that images exist, before hours of training meet the first that does not. Each folder is listed only once.
 
@@ -95,13 +126,21 @@ def check_images(images: Iterable[tuple[str, str]]) -> None:
             continue
         path = Path(name)
         if path.parent not in listed:
-            listed[path.parent] = {file.name for file in path.parent.iterdir()} if path.parent.is_dir() else set()
+            listed[path.parent] = _files(path.parent)
         if path.name not in listed[path.parent]:
             missing.setdefault(path, where)
     if missing:
         path, where = next(iter(missing.items()))
         others = f" ({len(missing) - 1} other images are missing, too)" if len(missing) > 1 else ""
         raise UserError(f"{where}: image '{path}' does not exist{others}: set data_root and data_prefix, or complete the data")
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of what a folder holds, but for folders: an empty name in an annotation means the folder itself."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as found:
+        return {entry.name for entry in found if not entry.is_dir()}
 
 
 def _read(path: str | Path) -> bytes:
@@ -114,5 +153,5 @@ def _read(path: str | Path) -> bytes:
 def _parse(content: bytes, where: str) -> Any:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is no JSON ({error}): the file is damaged or of another format") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json, take, take_if_there
+from mmbeit3.datasets.annotations import Ids, check_images, read_json, take, take_if_there, take_text
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -27,7 +27,8 @@ class CocoCaptions(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: if the file is missing or of another format, or an image does not exist.
+        UserError: if the file is missing or of another format, an id or image is there twice, a caption is empty, or an image
+            does not exist.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -35,15 +36,20 @@ class CocoCaptions(BaseDataset):
         content = read_json(self.ann_file)
         entries: dict[Any, dict[str, Any]] = {}
         names: list[tuple[str, str]] = []
+        ids, files, captions = Ids("id"), Ids("file_name"), Ids("id")
         for number, image in enumerate(take(content, "images", list, f"'{self.ann_file}'")):
             where = f"'{self.ann_file}', image {number}"
             path = str(Path(self.data_prefix["img_path"], take(image, "file_name", str, where)))
             image_id = take(image, "id", (int, str), where)
+            ids.add(image_id, where)
+            files.add(image["file_name"], where)
             entries[image_id] = {"img_path": path, "image_id": image_id, "gt_captions": []}
             names.append((path, where))
         for number, annotation in enumerate(take_if_there(content, "annotations", list, f"'{self.ann_file}'", [])):
             where = f"'{self.ann_file}', annotation {number}"
-            caption = take(annotation, "caption", str, where)
+            caption = take_text(annotation, "caption", where)
+            if (caption_id := take_if_there(annotation, "id", (int, str), where, None)) is not None:
+                captions.add(caption_id, where)
             image_id = take(annotation, "image_id", (int, str), where)
             if image_id not in entries:
                 raise UserError(f"{where}: image_id {image_id} is not among the file's images: is the file complete?")

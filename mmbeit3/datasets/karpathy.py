@@ -9,7 +9,8 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json, take, take_if_there, take_text
+from mmbeit3.datasets.annotations import Ids, check_images, read_json, take, take_if_there, take_text
+from mmbeit3.datasets.task_entries import report_entries
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -29,21 +30,30 @@ def read_karpathy(ann_file: str, img_path: str, splits: Sequence[str]) -> list[d
         texts of its captions, ``captions``, and their numbers, ``text_ids``.
 
     Raises:
-        UserError: if the file is missing or of another format, a split is not in it, a caption is empty, or an image does not
-            exist.
+        UserError: if the file is missing or of another format, an id or image is there twice, a split is not in it, a
+            caption is empty, or an image does not exist.
     """
     images = take(read_json(ann_file), "images", list, f"'{ann_file}'")
     found: Counter[str] = Counter()
     entries = []
+    ids, cocoids, files, texts = Ids("imgid"), Ids("image id"), Ids("image"), Ids("sentid")
     for number, image in enumerate(images):
         where = f"'{ann_file}', image {number}"
         split = take(image, "split", str, where)
         found[split] += 1
+        sentences = take(image, "sentences", list, where)
+        folder = take_if_there(image, "filepath", str, where, "")
+        path = Path(img_path, folder, take(image, "filename", str, where))
+        index = take(image, "imgid", int, where)
+        # Those of other splits, too: what is trained on must not be tested on.
+        ids.add(index, where)
+        files.add(str(path), where)
+        for sentence in sentences:
+            texts.add(take(sentence, "sentid", int, where), where)
+            if (owner := take_if_there(sentence, "imgid", int, where, index)) != index:
+                raise UserError(f"{where}: imgid is {index}, and {owner} in a sentence of it: the file was renumbered by half")
         if split in splits:
-            sentences = take(image, "sentences", list, where)
-            folder = take_if_there(image, "filepath", str, where, "")
-            path = Path(img_path, folder, take(image, "filename", str, where))
-            index = take(image, "imgid", int, where)
+            cocoids.add(take_if_there(image, "cocoid", int, where, index), where)
             entries.append(
                 {
                     "img_path": str(path),
@@ -94,6 +104,7 @@ class KarpathyCaptions(BaseDataset):
             for image in images
             for caption in image["captions"]
         ]
+        report_entries(self, entries)
         if not entries:
             raise UserError(f"'{self.ann_file}' has no captions of split {', '.join(self.splits)}: is it the right file?")
         return entries
@@ -136,6 +147,7 @@ class KarpathyRetrieval(BaseDataset):
             for image in images
             for text, text_id in zip(image["captions"], image["text_ids"], strict=True)
         ]
+        report_entries(self, pairs)
         if self.entries == "texts":
             for pair in pairs:
                 del pair["img_path"]

@@ -38,7 +38,7 @@ def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
         names any.
 
     Raises:
-        UserError: if ``classes`` is a text and no file.
+        UserError: if ``classes`` is a text and no file that can be read.
     """
     dataset = dataset_class(cfg, scope)
     meta = {**(getattr(dataset, "METAINFO", None) or {}), **(cfg.get("metainfo") or {})}
@@ -47,5 +47,14 @@ def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
         # MMEngine takes a text for the name of a file with a class a line.
         if not Path(classes).is_file():
             raise UserError(f"metainfo.classes is '{classes}', which is no file: for one class, write ('{classes}',)")
-        meta["classes"] = Path(classes).read_text(encoding="utf-8").splitlines()
+        try:
+            text = Path(classes).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"metainfo.classes '{classes}' cannot be read ({error}): give a UTF-8 file, a name a line"
+            ) from error
+        if text.startswith("\ufeff"):
+            # MMEngine would make it the first letter of the first name.
+            raise UserError(f"metainfo.classes '{classes}' begins with a byte-order mark: save the file as UTF-8 without one")
+        meta["classes"] = text.splitlines()
     return meta

@@ -7,7 +7,8 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import check_images, read_json_lines, take, take_text
+from mmbeit3.datasets.annotations import Ids, check_images, read_json_lines, take, take_text
+from mmbeit3.datasets.task_entries import report_entries
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -28,15 +29,18 @@ class NLVR2(BaseDataset):
         **kwargs: those of MMEngine's ``BaseDataset``; ``data_prefix=dict(img_path=...)`` is the folder of the split's images.
 
     Raises:
-        UserError: if the file is missing or of another format, a sentence is empty, or an image does not exist.
+        UserError: if the file is missing or of another format, an identifier is there twice, a sentence is empty, or an
+            image does not exist.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the entries."""
         entries = []
         images = []
+        ids = Ids("identifier")
         for where, line in read_json_lines(self.ann_file):
             identifier = take(line, "identifier", str, where)
+            ids.add(identifier, where)
             # The last part of train-10171-0-1 numbers the sentences of one pair of images.
             pair = identifier.rpartition("-")[0]
             folder = Path(self.data_prefix["img_path"], str(line.get("directory", "")))
@@ -56,4 +60,5 @@ class NLVR2(BaseDataset):
         if not entries:
             raise UserError(f"'{self.ann_file}' has no entries: is it the right file?")
         check_images(images)
+        report_entries(self, entries)
         return entries

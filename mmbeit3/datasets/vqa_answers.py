@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmbeit3.datasets.annotations import read_json, take
 from mmbeit3.errors import UserError
+from mmbeit3.files import write_atomically
 
 __all__ = ["build_answers", "normalize_answer", "write_answers"]
 
@@ -86,7 +87,4 @@ def write_answers(answers: Sequence[str], path: str | Path) -> None:
         UserError: if the file cannot be written.
     """
     lines = [json.dumps({"answer": answer, "label": label}) for label, answer in enumerate(answers)]
-    try:
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"answer list '{path}' cannot be written: {error.strerror or error}") from error
+    write_atomically(path, ("\n".join(lines) + "\n").encode())

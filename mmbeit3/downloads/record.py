@@ -37,8 +37,4 @@ def write_record(path: Path, digest: str) -> None:
     Raises:
         UserError: if it cannot be written.
     """
-    place = place_of_record(path)
-    try:
-        write_atomically(place, f"{digest}  {path.name}\n".encode())
-    except OSError as error:
-        raise UserError(f"'{place}' cannot be written, where the file's SHA-256 is recorded ({error})") from error
+    write_atomically(place_of_record(path), f"{digest}  {path.name}\n".encode())

@@ -34,7 +34,8 @@ def download(
     """Get a file, from the cache if it is there.
 
     The file is hashed at each call. Where its SHA-256 is not known beforehand, the first one is recorded beside the file, and
-    any other is refused from then on, also from the network. Processes that want the same file wait for the first.
+    any other is refused from then on, also from the network; in a cache that cannot be written, the file is used without a
+    record, with a note. Processes that want the same file wait for the first.
 
     Args:
         sources: addresses of the same bytes, tried one after the other; the first decides the place in the cache
@@ -89,7 +90,11 @@ def _confirm(target: Path, known: _Known) -> None:
     if expected is None:
         if known.check is not None:
             known.check(target)
-        write_record(target, digest)
+        try:
+            write_record(target, digest)
+        except UserError as error:
+            # A cache that others filled, and that is not for us to write.
+            print(f"note: '{target.name}' is used without a record of its SHA-256: {error}", file=sys.stderr)
 
 
 def _bring(sources: Sequence[str], target: Path, known: _Known, patience: Patience) -> None:

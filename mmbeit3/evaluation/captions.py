@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.caption_math import bleu, cider_d
 from mmbeit3.evaluation.caption_words import tokenize_captions
+from mmbeit3.evaluation.counts import report_scored
 from mmbeit3.evaluation.output import prepare_output, write_output
 from mmbeit3.evaluation.unreadable import report_unreadable
 from mmbeit3.registry import METRICS
@@ -79,7 +79,7 @@ class CaptionScores(BaseMetric):
             self.results.append((sample["image_id"], caption, list(sample.get("gt_captions") or ()), unreadable))
 
     def compute_metrics(self, results: list[tuple[Any, str, list[str], bool]]) -> dict[str, float]:
-        """Write the file and score; an image that comes twice, to fill up processes, counts once."""
+        """Write the file and score; an image that comes twice counts once."""
         images = {image_id: (caption, people, unreadable) for image_id, caption, people, unreadable in results}
         reported = report_unreadable(sum(unreadable for *_, unreadable in images.values()), len(images))
         if self.submission is not None:
@@ -88,8 +88,9 @@ class CaptionScores(BaseMetric):
         scored = [(caption, people) for caption, people, _ in images.values() if people]
         if not scored:
             return reported
-        if len(scored) < len(images):
-            print_log(f"{len(images) - len(scored)} of {len(images)} images have no captions by people: left out", "current")
+        silent = {"have no captions by people": len(images) - len(scored)}
+        repeated = {"have the image_id of another": len(results) - len(images)}
+        report_scored(len(scored), len(results), "images", silent | repeated)
         return self.score([caption for caption, _ in scored], [people for _, people in scored]) | reported
 
 

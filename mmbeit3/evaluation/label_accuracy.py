@@ -9,6 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from mmbeit3.errors import UserError
+from mmbeit3.evaluation.counts import report_scored
 from mmbeit3.evaluation.unreadable import report_unreadable
 from mmbeit3.registry import METRICS
 
@@ -57,5 +58,6 @@ class LabelAccuracy(BaseMetric):
     def compute_metrics(self, results: list[tuple[int, bool]]) -> dict[str, float]:
         """Average over samples."""
         reported = report_unreadable(sum(unreadable for _, unreadable in results), len(results))
+        report_scored(len(results), len(results), "samples", {})
         places = torch.tensor([place for place, _ in results])
         return {f"top{k}": 100 * (places < k).double().mean().item() for k in self.topk} | reported

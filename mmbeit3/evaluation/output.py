@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmbeit3.errors import UserError
-from mmbeit3.files import write_atomically
+from mmbeit3.files import check_writable, write_atomically
 
 __all__ = ["prepare_output", "write_output"]
 
@@ -19,21 +19,21 @@ def prepare_output(path: str | None) -> Path | None:
     """Check at the start that a file can be written at the end; make its folder.
 
     Raises:
-        UserError: if the folder cannot be made, or the path is a folder.
+        UserError: if it cannot be written, or the path is a folder.
     """
     if path is None:
         return None
-    out = Path(path)
-    if out.is_dir():
+    if Path(path).is_dir():
         raise UserError(f"'{path}' is a folder: give the name of a file to write predictions to")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"folder '{out.parent}' for predictions cannot be made: {error.strerror or error}") from error
-    return out
+    check_writable(path)
+    return Path(path)
 
 
 def write_output(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
-    """Write predictions as JSON and log where they are."""
+    """Write predictions as JSON and log where they are.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
     write_atomically(path, json.dumps(list(predictions)).encode())
     print_log(f"{len(predictions)} predictions in '{path}'", "current")

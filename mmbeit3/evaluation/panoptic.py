@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.errors import UserError
+from mmbeit3.evaluation.counts import report_scored
 from mmbeit3.evaluation.panoptic_quality import VOID, PanopticStatistics, Segment, average, compare
 from mmbeit3.registry import METRICS
 
@@ -53,8 +54,11 @@ class CocoPanopticQualityMetric(BaseMetric):
             content = json.loads(path.read_bytes())
             self.annotations = {entry["image_id"]: entry for entry in content["annotations"]}
             self.categories = {c["id"]: (c["name"], bool(c["isthing"])) for c in content["categories"]}
+            counts = len(content["annotations"]), len(content["categories"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"'{ann_file}' holds no COCO panoptic annotations ({type(error).__name__}: {error})") from error
+        if counts != (len(self.annotations), len(self.categories)):
+            raise UserError(f"'{ann_file}' has an image_id or a category twice: give each annotation its own")
         self.ann_file = ann_file
         self.seg_prefix = Path(seg_prefix)
         self.classwise = classwise
@@ -97,6 +101,8 @@ class CocoPanopticQualityMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict[int, PanopticStatistics]]) -> dict[str, float]:
         """Sum over images and average over categories."""
+        missing = {"were not predicted": max(len(self.annotations) - len(results), 0)}
+        report_scored(len(results), max(len(self.annotations), len(results)), "annotated images", missing)
         totals = {category: PanopticStatistics() for category in self.categories}
         for image in results:
             for category, statistics in image.items():

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmbeit3.errors import UserError
+from mmbeit3.evaluation.counts import report_scored
 from mmbeit3.evaluation.unreadable import report_unreadable
 from mmbeit3.ops import wide_dtype
 from mmbeit3.registry import METRICS
@@ -74,7 +75,7 @@ class ImageTextRecall(BaseMetric):
             self.results.append({k: v.cpu().clone() if isinstance(v, Tensor) else v for k, v in result.items()})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Compare all images with all texts; what comes twice, to fill up processes, counts once.
+        """Compare all images with all texts; what comes twice counts once.
 
         Raises:
             UserError: if there are no images, or no texts.
@@ -86,6 +87,7 @@ class ImageTextRecall(BaseMetric):
                 f"retrieval was evaluated on {len(images)} images and {len(texts)} texts: test a ConcatDataset of both, see "
                 "KarpathyRetrieval"
             )
+        self._report(results, images, texts)
         unreadable = {image_id for image_id, one in images.items() if one.get("unreadable")}
         reported = report_unreadable(len(unreadable), len(images))
         image_features = torch.stack([one["image_feature"] for one in images.values()])
@@ -111,3 +113,19 @@ class ImageTextRecall(BaseMetric):
             for k in self.topk
         }
         return {**recalls, "mean": sum(recalls.values()) / len(recalls), **reported}
+
+    def _report(self, results: list[dict[str, Any]], images: Mapping[Any, Any], texts: Mapping[Any, Any]) -> None:
+        """Log how many images and texts are compared, and what cannot be found because its counterpart is not there."""
+        owners = {one["image_id"] for one in texts.values()}
+        for feature, what, key, found, reasons in (
+            ("image_feature", "images", "image_id", images, {"have no text and find nothing": len(images.keys() - owners)}),
+            (
+                "text_feature",
+                "texts",
+                "text_id",
+                texts,
+                {"are of no image here and find nothing": sum(one["image_id"] not in images for one in texts.values())},
+            ),
+        ):
+            given = sum(feature in one for one in results)
+            report_scored(len(found), given, what, {f"have the {key} of another": given - len(found), **reasons})

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import print_log
 
 from mmbeit3.datasets.vqa_answers import normalize_answer
 from mmbeit3.errors import UserError
+from mmbeit3.evaluation.counts import report_scored
 from mmbeit3.evaluation.output import prepare_output, write_output
 from mmbeit3.evaluation.unreadable import report_unreadable
 from mmbeit3.registry import METRICS
@@ -67,14 +67,15 @@ class VQAScore(BaseMetric):
             self.results.append((int(sample["question_id"]), sample["pred_answer"], score, unreadable))
 
     def compute_metrics(self, results: list[tuple[int, str, float | None, bool]]) -> dict[str, float]:
-        """Average over questions and write the file."""
-        reported = report_unreadable(sum(unreadable for *_, unreadable in results), len(results))
+        """Average over questions and write the file; a question that comes twice counts once."""
+        questions = {question: (answer, score, unreadable) for question, answer, score, unreadable in results}
+        reported = report_unreadable(sum(unreadable for *_, unreadable in questions.values()), len(questions))
         if self.submission is not None:
-            answers = {question: answer for question, answer, *_ in results}
-            write_output(self.submission, [{"question_id": q, "answer": a} for q, a in answers.items()])
-        scores = [score for _, _, score, _ in results if score is not None]
-        if 0 < len(scores) < len(results):
-            print_log(
-                f"{len(results) - len(scores)} of {len(results)} questions have no answers by people: left out", "current"
-            )
-        return ({"score": 100 * sum(scores) / len(scores)} if scores else {}) | reported
+            write_output(self.submission, [{"question_id": q, "answer": answer} for q, (answer, *_) in questions.items()])
+        scores = [score for _, score, _ in questions.values() if score is not None]
+        if not scores:
+            return reported
+        silent = {"have no answers by people": len(questions) - len(scores)}
+        repeated = {"have the question_id of another": len(results) - len(questions)}
+        report_scored(len(scores), len(results), "questions", silent | repeated)
+        return {"score": 100 * sum(scores) / len(scores)} | reported

@@ -14,7 +14,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.export import onnx_file, torch_file
 from mmbeit3.export.program import least_side, trace
 from mmbeit3.export.verify import TOLERANCE, Difference, Run, compare
-from mmbeit3.files import write_atomically
+from mmbeit3.files import check_writable, write_atomically
 
 __all__ = ["FORMATS", "Exported", "export_backbone"]
 
@@ -66,14 +66,12 @@ def export_backbone(
     if to == "onnx":
         # Before the work.
         onnx_file.check(backbone, opset)
+    check_writable(path)
     content = form.serialize(trace(backbone, size), opset)
     differences = compare(backbone, form.load(content), _sizes(size, least_side(backbone)))
     if wrong := [difference for difference in differences if not difference.within]:
         raise UserError(f"the export differs from the backbone by more than {TOLERANCE:g}, nothing was written: {wrong[0]}")
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written ({error.strerror}): choose another file with --out") from error
+    write_atomically(path, content)
     return Exported(Path(path), len(content), differences)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmbeit3.errors import UserError, printable
+from mmbeit3.files import naming_target
 
 __all__ = ["write_image"]
 
@@ -31,9 +32,5 @@ def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = (
         raise UserError(f"picture '{name}' cannot be written: give a name that ends in .png or .jpg") from error
     if not encoded:
         raise UserError(f"picture '{name}' cannot be encoded")
-    try:
+    with naming_target(path):
         Path(path).write_bytes(data.tobytes())
-    except OSError as error:
-        raise UserError(
-            f"picture '{name}' cannot be written ({error.strerror or error}): give a folder that can be written to"
-        ) from error

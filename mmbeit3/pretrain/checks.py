@@ -7,6 +7,7 @@ from typing import Any
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import get_arch
+from mmbeit3.pretrain.steps import check_streams
 from mmbeit3.pretrain.tokenizers import TextTokenizer
 from mmbeit3.pretrain.views import MAX_TEXT_LENGTH
 
@@ -17,12 +18,16 @@ def check_pretraining(cfg: Mapping[str, Any]) -> None:
     """Check a config whose training data are :class:`~mmbeit3.pretrain.steps.PretrainSteps`; others are left alone.
 
     Raises:
-        UserError: if images are no grid of the model's patches, texts may be longer than its table of positions, or the
-            vocabulary has more ids than its table of words has rows.
+        UserError: if streams are not as they should be, images are no grid of the model's patches, texts may be longer than its
+            table of positions, or the vocabulary has more ids than its table of words has rows.
     """
     data = (cfg.get("train_dataloader") or {}).get("dataset") or {}
     if data.get("type") not in ("PretrainSteps", "mmbeit3.PretrainSteps"):
         return
+    check_streams(data.get("streams"))
+    for key in ("image_size", "patch_size"):
+        if type(data.get(key)) is not int or data[key] < 1:
+            raise UserError(f"train_dataloader: {key} must be a whole number of pixels from 1, got {data.get(key)!r}")
     side, patch = data["image_size"], data["patch_size"]
     if side % patch:
         raise UserError(

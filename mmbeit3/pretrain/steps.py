@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,39 @@ from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.pretrain.views import Masking, RandomView
 from mmbeit3.registry import DATASETS, FUNCTIONS
 
-__all__ = ["PretrainSteps", "only_item"]
+__all__ = ["PretrainSteps", "check_streams", "only_item"]
 
 _ENDLESS = 2**31
 _KINDS = ("images", "texts", "pairs")
+
+
+def check_streams(streams: Any) -> None:
+    """Check that streams are what :class:`PretrainSteps` takes, as far as their config tells.
+
+    Raises:
+        UserError: naming the first stream that is not.
+    """
+    if not isinstance(streams, Mapping) or not streams:
+        raise UserError("streams must be a dict of at least one, such as images=dict(kind='images', paths=..., batch=32)")
+    for name, stream in streams.items():
+        if not isinstance(stream, Mapping):
+            raise UserError(
+                f"stream '{name}' is {stream!r} and should be a dict of kind, paths and batch: to leave it out, give the "
+                "others in streams=dict(_delete_=True, ...)"
+            )
+        kind, batch = stream.get("kind"), stream.get("batch")
+        if kind not in _KINDS:
+            raise UserError(f"stream '{name}': kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+        if type(batch) is not int or batch < 1:
+            raise UserError(f"stream '{name}': batch must be a whole number of records from 1, got {batch!r}")
+        paths = stream.get("paths")
+        if not isinstance(paths, str | Path) and not (
+            isinstance(paths, list | tuple) and paths and all(isinstance(path, str | Path) for path in paths)
+        ):
+            raise UserError(f"stream '{name}': paths must be a path or a list of them, got {paths!r}")
+        for part in ("view", "masking"):
+            if not isinstance(stream.get(part) or {}, Mapping):
+                raise UserError(f"stream '{name}': {part} must be a dict of arguments, got {stream[part]!r}")
 
 
 @FUNCTIONS.register_module()
@@ -49,7 +79,7 @@ class PretrainSteps(ResumableDataset):
         max_errors: unusable records that each worker skips in an epoch.
 
     Raises:
-        UserError: for unknown kinds, or a missing tokenizer or data.
+        UserError: for unknown kinds, batches that are no whole numbers from 1, or a missing tokenizer or data.
     """
 
     def __init__(
@@ -65,18 +95,18 @@ class PretrainSteps(ResumableDataset):
         self.seed = seed
         self.max_errors = max_errors
         self.tokenizer = ids = None if tokenizer is None else TextTokenizer(tokenizer)
+        check_streams(streams)
         side = image_size // patch_size
         self.records, self.batches, self.views, self.maskings = {}, {}, {}, {}
         for name, stream in streams.items():
-            kind = stream.get("kind")
-            if kind not in _KINDS:
-                raise UserError(f"stream '{name}': kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+            kind = stream["kind"]
             if kind != "images" and ids is None:
                 raise UserError(f"stream '{name}' has texts: give tokenizer=, a SentencePiece model")
             self.records[name] = open_records(kind, stream["paths"])
-            self.batches[name] = int(stream["batch"])
-            self.views[name] = RandomView(image_size, **stream.get("view", {}))
-            self.maskings[name] = Masking(grid=(side, side), tokenizer=ids, **stream.get("masking", {}))
+            self.batches[name] = stream["batch"]
+            self.views[name] = RandomView(image_size, **(stream.get("view") or {}))
+            masking = stream.get("masking") or {}
+            self.maskings[name] = Masking(grid=(side, side), tokenizer=ids, name=name, **masking)
 
     def __len__(self) -> int:
         """MMEngine wants to know; it is more than anybody trains for."""

@@ -11,11 +11,16 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
+from mmbeit3.pretrain.tokenizers.text import TextTokenizer, report_unknown
 
 __all__ = ["MAX_TEXT_LENGTH", "Masking", "RandomView", "TextIds"]
 
 MAX_TEXT_LENGTH = 64
 """Tokens of a text with its special ones, where nothing else is said."""
+
+
+_LOOKED_AT = 200
+"""Texts of a stream, in each worker, of which it is said how many are all unknown."""
 
 
 class TextIds(Protocol):
@@ -76,6 +81,7 @@ class Masking:
         tokenizer: for texts.
         max_length: of a text with its special tokens.
         least_block: patches in the smallest block, see :func:`~mmbeit3.pretrain.mask_blocks`.
+        name: of the stream, for the log.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class Masking:
         tokenizer: TextIds | None = None,
         max_length: int = MAX_TEXT_LENGTH,
         least_block: int = 16,
+        name: str = "",
     ) -> None:
         self.grid = grid
         self.count = None if image_ratio is None else round(image_ratio * grid[0] * grid[1])
@@ -93,6 +100,8 @@ class Masking:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.least_block = least_block
+        self.name = name
+        self._looked_at: list[str] | None = []
 
     def __call__(self, samples: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> dict[str, Tensor]:
         """Collate samples with ``view`` (3, S, S), ``text`` (str), or both.
@@ -112,7 +121,9 @@ class Masking:
         if "text" in samples[0]:
             if self.tokenizer is None:
                 raise ValueError("a stream with texts needs a tokenizer")
-            words, padding = self.tokenizer.batch([sample["text"] for sample in samples], self.max_length)
+            texts = [sample["text"] for sample in samples]
+            words, padding = self.tokenizer.batch(texts, self.max_length)
+            self._look_at(texts)
             if self.text_ratio is None:
                 stream.update(tokens=words, padding_mask=padding)
             else:
@@ -121,3 +132,12 @@ class Masking:
                 tokens, masked = mask_tokens(words, padding, self.text_ratio, mask_id, mask_id, generator=generator)
                 stream.update(tokens=tokens, padding_mask=padding, words=words, masked_words=masked)
         return stream
+
+    def _look_at(self, texts: Sequence[str]) -> None:
+        """Say once, of the first texts, how many are all unknown to the vocabulary."""
+        if self._looked_at is None or not isinstance(self.tokenizer, TextTokenizer):
+            return
+        self._looked_at += texts
+        if len(self._looked_at) >= _LOOKED_AT:
+            report_unknown(self.tokenizer, self._looked_at, f"texts of stream '{self.name}' looked at")
+            self._looked_at = None

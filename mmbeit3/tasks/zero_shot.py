@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import torch
@@ -13,13 +14,38 @@ from torch.nn import functional as F
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, DualEncoder
 from mmbeit3.ops import widened
-from mmbeit3.pretrain.tokenizers import TextTokenizer
+from mmbeit3.pretrain.tokenizers.text import TextTokenizer, report_unknown
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.labels import accuracy, add_predictions, read_labels
 from mmbeit3.tasks.names import read_names
 
-__all__ = ["BEiT3NamedClassification"]
+__all__ = ["BEiT3NamedClassification", "check_templates"]
+
+
+def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """Check that each template has one ``{}``, where the class's name belongs.
+
+    Raises:
+        UserError: naming the first that has not, or if there are none.
+    """
+    if isinstance(templates, str):
+        raise UserError(f"templates are one text, {templates!r}, and should be a list of texts: write [{templates!r}]")
+    if not templates:
+        raise UserError("templates are an empty list: give at least one, such as '{}', the name alone")
+    for template in templates:
+        if not isinstance(template, str):
+            raise UserError(f"template {template!r} is no text: give texts with {{}} where the class's name belongs")
+        try:
+            fields = [part[1:] for part in Formatter().parse(template) if part[1] is not None]
+        except ValueError as error:
+            raise UserError(f"template {template!r} cannot be read ({error}): write {{{{ and }}}} for braces") from error
+        if not fields:
+            raise UserError(f"template {template!r} has no {{}} where the class's name belongs")
+        if fields != [("", "", None)]:
+            raise UserError(f"template {template!r} has other fields than one {{}}, where the class's name belongs")
+    return tuple(templates)
+
 
 _CHUNK = 256
 """Classes that are encoded at once for predictions, to bound memory."""
@@ -48,8 +74,8 @@ class BEiT3NamedClassification(TaskModel):
         **kwargs: those of :class:`~mmbeit3.tasks.base.TaskModel`.
 
     Raises:
-        UserError: if names or tokenizer cannot be read, a template has no ``{}``, or the network's tables are too small for the
-            tokenizer or ``max_length``.
+        UserError: if names or tokenizer cannot be read, a template has not one ``{}``, or the network's tables are too small
+            for the tokenizer or ``max_length``.
         ImportError: if sentencepiece is not installed.
     """
 
@@ -70,11 +96,9 @@ class BEiT3NamedClassification(TaskModel):
     ) -> None:
         super().__init__(DualEncoder(**network), **kwargs)
         self.class_names = read_names(class_names, "class_names")
-        self.templates = tuple(templates)
+        self.templates = check_templates(templates)
         self.candidates = candidates
         self.label_smoothing = label_smoothing
-        if wrong := [template for template in self.templates if "{}" not in template]:
-            raise UserError(f"template {wrong[0]!r} has no {{}} where the class's name belongs")
         arch, encoder = self.network.arch, TextTokenizer(tokenizer)
         if encoder.vocab_size > arch.vocab_size:
             raise UserError(
@@ -85,6 +109,7 @@ class BEiT3NamedClassification(TaskModel):
         if max_length is not None and max_length > usable:
             raise UserError(f"max_length {max_length} is more than the network's {usable} text positions: lower it")
         texts = [template.format(name) for name in self.class_names for template in self.templates]
+        report_unknown(encoder, texts, "texts of class names")
         tokens, padding_mask = encoder.batch(texts, max_length or usable)
         shape = len(self.class_names), len(self.templates), -1
         self.register_buffer("tokens", tokens.view(shape), persistent=False)

@@ -247,6 +247,12 @@ def test_a_file_that_is_no_image(page, tabs, tmp_path):
     refused(page, "text.png' is no image or is damaged: give a JPEG or PNG file")
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 80000])
+def test_a_port_that_does_not_exist(port):
+    with pytest.raises(UserError, match=f"there is no port {port}: give one from 1024 to 65535"):
+        serve_app(None, port=port)
+
+
 def test_a_port_in_use(tabs, app):
     other = build_app([tabs["caption"]])
     port = urlparse(app.address).port

@@ -157,6 +157,27 @@ def test_progress(build, images, capsys):
     assert "100%" in capsys.readouterr().out
 
 
+def test_texts_that_are_none(build, images):
+    ask = build("vqa")
+    for questions, match in (
+        ([], "the list of questions is empty: give at least one"),
+        (None, "questions are NoneType"),
+        (["is it?", " "], "question 1 is empty"),
+        ([3], "question 0 is no text but int"),
+    ):
+        with pytest.raises(UserError, match=match):
+            ask(images[0], questions)
+    for size in (0, -1, 1.5, None):
+        with pytest.raises(UserError, match="batch_size must be a whole number from 1"):
+            ask(images[0], "is it?", batch_size=size)
+
+
+def test_texts_that_the_vocabulary_does_not_know(build, images, caplog):
+    ask = build("vqa")
+    ask(images[0], ["red", "\u4f60\u597d", "\u597d"])
+    assert caplog.text.count("2 of 3 texts (67%) are all unknown to the vocabulary") == 1
+
+
 def test_class_names_of_fixed_classes(build, trained, images, tmp_path):
     unnamed = build("classification")(images[0])["predictions"][0]
     assert unnamed["pred_class"] is None
@@ -164,13 +185,15 @@ def test_class_names_of_fixed_classes(build, trained, images, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     named = build("classification", class_names=tmp_path / "names.txt")(images[0])["predictions"][0]
     assert named["pred_class"] == NAMES[unnamed["pred_label"]]
+    cfg, path = trained("classification")
+    cfg = deepcopy(cfg)
+    cfg.test_dataloader.dataset.metainfo = {"classes": NAMES}
+    with pytest.raises(UserError, match=r"in another order: name 0 is '.*', and its class 0 '"):
+        ClassificationInferencer(cfg, path, "cpu", NAMES[::-1], show_progress=False)
     with pytest.raises(UserError, match="there are 2 class names, but the model has 3 classes: give a name for each"):
         build("classification", class_names=NAMES[:2])
     with pytest.raises(UserError, match="templates are for models that read class names, and BEiT3Classification has"):
         build("classification", templates=["{}"])
-    cfg, path = trained("classification")
-    cfg = deepcopy(cfg)
-    cfg.test_dataloader.dataset.metainfo = {"classes": NAMES}
     assert ClassificationInferencer(cfg, path, "cpu", show_progress=False)(images[0])["predictions"][0] == named
 
 

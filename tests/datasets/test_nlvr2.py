@@ -4,7 +4,7 @@ import pytest
 
 from mmbeit3.datasets.nlvr2 import NLVR2
 from mmbeit3.errors import UserError
-from tests.datasets.made import nlvr2, write
+from tests.datasets.made import nlvr2, tokenizer, write
 
 
 def read(folder, split):
@@ -35,3 +35,19 @@ def test_errors(tmp_path):
     write(tmp_path / "dev.json", "\n")
     with pytest.raises(UserError, match="has no entries"):
         read(tmp_path, "dev")
+
+
+def test_says_which_share_of_texts_is_unknown(tmp_path, caplog):
+    nlvr2(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "train.json").read_text().splitlines()]
+    encode = {"type": "mmbeit3.EncodeText", "tokenizer": tokenizer(tmp_path), "key": "text"}
+
+    def load():
+        return NLVR2("train.json", data_root=str(tmp_path), data_prefix={"img_path": "images/train"}, pipeline=[encode])
+
+    load()
+    assert not caplog.messages
+    lines[1]["sentence"] = "\u4f60\u597d"
+    write(tmp_path / "train.json", "\n".join(map(json.dumps, lines)))
+    load()
+    assert "1 of 3 texts 'text' of NLVR2 (33%) are all unknown to the vocabulary, such as '\u4f60\u597d'" in caplog.text

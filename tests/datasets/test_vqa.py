@@ -52,6 +52,48 @@ def test_held_out_images(tmp_path):
         read(tmp_path, part="test")
 
 
+def test_equals_the_reader_of_mmpretrain(tmp_path):
+    from mmpretrain.datasets.coco_vqa import COCOVQA
+
+    vqa(tmp_path)
+    theirs = COCOVQA(str(tmp_path), "val2014", "questions.json", "annotations.json")
+    for ours, reference in zip(entries(read(tmp_path)), entries(theirs), strict=True):
+        for key in ("question_id", "image_id", "question", "img_path"):
+            assert ours[key] == reference[key]
+        weights = dict(zip(reference["gt_answer"], reference["gt_answer_weight"], strict=True))
+        assert {answer: ours["gt_answers"].count(answer) / 10 for answer in ours["gt_answers"]} == weights
+
+
+def test_order_does_not_matter(tmp_path):
+    vqa(tmp_path)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["annotations"].reverse()
+    write(tmp_path / "other.json", content)
+    assert entries(read(tmp_path, "other.json")) == entries(read(tmp_path))
+
+
+def test_images_are_found_by_their_whole_names(tmp_path):
+    vqa(tmp_path)
+    expected = [entry["img_path"] for entry in entries(read(tmp_path))]
+    folder = tmp_path / "val2014"
+    for name in ("mask_000000000001.png", "000000000001_depth.jpg", "000000000001.json", "COCO_val2014_0000000000019.jpg"):
+        (folder / name).write_bytes(b"no image")
+    assert [entry["img_path"] for entry in entries(read(tmp_path))] == expected
+    (folder / "000000000002.JPG").write_bytes(b"")
+    with pytest.raises(UserError, match=r"image 2 is there twice: '.*' and 'COCO_val2014_000000000002.jpg'"):
+        read(tmp_path)
+
+
+def test_labels_are_checked_at_the_start(tmp_path):
+    vqa(tmp_path)
+    write(tmp_path / "answers.txt", "Red\nyes\n")
+    labels = {"type": "mmbeit3.VQALabels", "answers": str(tmp_path / "answers.txt")}
+    read(tmp_path, pipeline=[labels])
+    write(tmp_path / "answers.txt", "blue\nyes\n")
+    with pytest.raises(UserError, match=r"questions.json': 0 of 8 questions have an answer of the list"):
+        read(tmp_path, pipeline=[labels])
+
+
 def test_errors(tmp_path):
     vqa(tmp_path)
     content = json.loads((tmp_path / "annotations.json").read_text())
@@ -59,7 +101,7 @@ def test_errors(tmp_path):
     write(tmp_path / "nine.json", content)
     with pytest.raises(UserError, match="question 21 has not 10 answers"):
         read(tmp_path, "nine.json")
-    content["annotations"].reverse()
+    del content["annotations"][5]
     write(tmp_path / "other.json", content)
     with pytest.raises(UserError, match="don't have the same questions"):
         read(tmp_path, "other.json")

@@ -13,14 +13,37 @@ def test_soft_scores(count, score):
 def test_targets(tmp_path):
     write_answers(["no", "yes", "red"], tmp_path / "answers.txt")
     label = VQALabels(str(tmp_path / "answers.txt"))
-    # Looked up as they are: "Red" is not in the list.
+    # "Red" is "red" to VQA's evaluation.
     people = ["red", "red", "Red", "yes", "other", "yes", "yes", "yes", "yes", "no"]
     sample = label({"gt_answers": people})
     targets = dict(zip(sample["labels"].tolist(), sample["scores"].tolist(), strict=True))
-    assert targets == pytest.approx({2: 0.6, 1: 1.0, 0: 0.3})
+    assert targets == pytest.approx({2: 0.9, 1: 1.0, 0: 0.3})
     for nobody in ([], ["other"] * 10):
         sample = label({"gt_answers": nobody})
         assert sample["labels"].shape == sample["scores"].shape == (0,)
         assert VQALabels(str(tmp_path / "answers.txt"), drop_unlabelled=True)({"gt_answers": nobody}) is None
     with pytest.raises(UserError, match=r"answers 'none\.txt' cannot be read"):
         VQALabels("none.txt")
+
+
+def test_lists_and_answers_are_compared_alike(tmp_path):
+    (tmp_path / "answers.txt").write_text("Yes\nNo\nThe red one\n", encoding="utf-8-sig")
+    label = VQALabels(str(tmp_path / "answers.txt"))
+    for answer, expected in (("yes", 0), ("YES.", 0), ("no", 1), ("red 1", 2), ("a red one", 2)):
+        assert label({"gt_answers": [answer] * 10})["labels"].tolist() == [expected]
+    (tmp_path / "answers.txt").write_text("yes\nno\nYes\n")
+    with pytest.raises(UserError, match="'yes' and 'Yes' are the same to VQA's evaluation"):
+        VQALabels(str(tmp_path / "answers.txt"))
+
+
+def test_too_few_labels(tmp_path, caplog):
+    write_answers(["no", "yes"], tmp_path / "answers.txt")
+    answered = [["no"] * 10, ["yes"] * 10, ["other"] * 10, ["other"] * 10]
+    path = str(tmp_path / "answers.txt")
+    with pytest.raises(UserError, match=r"data: 2 of 5 questions have an answer of the list .* least_labelled=0.5 of them"):
+        VQALabels(path).check([*answered, ["none of them"] * 10], "data")
+    VQALabels(path, least_labelled=0.4).check([*answered, ["none of them"] * 10], "data")
+    VQALabels(path).check(answered, "data")
+    VQALabels(path).check([[], []], "data")
+    with pytest.raises(UserError, match="data: 0 of 2 questions"):
+        VQALabels(path, drop_unlabelled=True, least_labelled=0).check([[], []], "data")

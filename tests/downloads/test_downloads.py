@@ -1,6 +1,7 @@
 """What is kept, what is asked for, and what is refused, one at a time."""
 
 import base64
+import errno
 import hashlib
 import os
 import re
@@ -53,6 +54,22 @@ def test_a_later_change_is_refused(server, address):
     assert not path.exists()
     (path.parent / ".file.bin.sha256").unlink()
     assert get(address).read_bytes() == CONTENT[::-1]
+
+
+def test_a_cache_that_cannot_be_written(address, monkeypatch, capsys):
+    path = get(address)
+    record = path.parent / ".file.bin.sha256"
+    record.unlink()
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("mmbeit3.files.tempfile.mkstemp", refuse)
+    assert get(address) == path
+    said = capsys.readouterr().err
+    assert said.startswith("note: 'file.bin' is used without a record of its SHA-256: '")
+    assert "Read-only file system" in said
+    assert not record.exists()
 
 
 def test_a_broken_record(address):

@@ -95,3 +95,12 @@ def test_a_text_whose_image_is_absent_is_not_found():
 def test_only_images():
     with pytest.raises(UserError, match="on 2 images and 0 texts"):
         evaluate(split(images=2, texts_each=0))
+
+
+def test_says_how_many_it_scored(said):
+    samples = split(images=4)
+    evaluate([*samples, samples[0], {"image_id": "gone", "text_id": "x", "text_feature": torch.ones(16)}])
+    assert said == [
+        "4 of 5 images are scored: 1 have the image_id of another",
+        "13 of 13 texts are scored: 1 are of no image here and find nothing",
+    ]

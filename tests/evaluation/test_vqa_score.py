@@ -49,6 +49,13 @@ def test_metric_and_submission(tmp_path):
     ]
 
 
+def test_says_how_many_it_scored(said):
+    metric = VQAScore()
+    metric.process(None, [sample(5, "red"), sample(5, "blue"), sample(6, "red"), sample(8, "x", people=())])
+    assert metric.evaluate(4) == {"vqa/score": 50}
+    assert said == ["2 of 4 questions are scored: 1 have no answers by people; 1 have the question_id of another"]
+
+
 def test_split_without_answers(tmp_path):
     metric = VQAScore(submission=str(tmp_path / "answers.json"))
     metric.process(None, [sample(5, "red", people=())])
@@ -62,5 +69,5 @@ def test_errors(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a folder"):
         VQAScore(submission=str(tmp_path))
-    with pytest.raises(UserError, match=r"folder '.*file' for predictions cannot be made"):
+    with pytest.raises(UserError, match=r"answers.json' cannot be written: .*: a file stands where its folder"):
         VQAScore(submission=str(tmp_path / "file" / "answers.json"))

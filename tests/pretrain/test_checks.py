@@ -5,10 +5,14 @@ import subprocess
 import sys
 import tarfile
 
+import numpy as np
 import pytest
 
 from mmbeit3.datasets.shapes import make_shapes_dataset
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.errors import UserError
+from mmbeit3.pretrain.steps import check_streams
+from mmbeit3.pretrain.tokenizers import TextTokenizer, train_text_tokenizer
+from mmbeit3.pretrain.views import Masking
 from tests.paths import ROOT
 
 pytest.importorskip("sentencepiece")
@@ -47,6 +51,8 @@ def place(tmp_path_factory):
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.jsonl"], "JSON has no 'text'"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among its members"),
+        (["train_dataloader.dataset.streams.images=None"], "stream 'images' is None and should be a dict"),
+        (["optim_wrapper.type=AmpOptimWrapper"], "mixed precision, which MMEngine has for GPUs and not for 'cpu'"),
         (["default_hooks.checkpoint.interval=5", "optim_wrapper.accumulative_counts=2"], "multiple of accumulative_counts"),
     ],
 )
@@ -59,3 +65,51 @@ def test_one_line(place, options, reason):
     last = result.stderr.strip().splitlines()[-1]
     assert reason in last
     assert "Traceback" not in result.stderr
+
+
+GOOD = {"kind": "images", "paths": "x", "batch": 2}
+
+
+@pytest.mark.parametrize(
+    ("streams", "reason"),
+    [
+        (None, "streams must be a dict of at least one"),
+        ({}, "streams must be a dict of at least one"),
+        ({"a": None}, "stream 'a' is None and should be a dict"),
+        ({"a": GOOD | {"kind": "videos"}}, "stream 'a': kind must be one of images, texts, pairs, got 'videos'"),
+        *(
+            (
+                {"a": GOOD, "b": GOOD | {"batch": batch}},
+                f"stream 'b': batch must be a whole number of records from 1, got {batch!r}",
+            )
+            for batch in (0, -3, 1.5, 2.0, "2", True, None)
+        ),
+        ({"a": GOOD | {"paths": None}}, "stream 'a': paths must be a path or a list of them, got None"),
+        ({"a": GOOD | {"paths": []}}, "stream 'a': paths must be a path or a list"),
+        ({"a": GOOD | {"masking": 0.4}}, "stream 'a': masking must be a dict of arguments, got 0.4"),
+    ],
+)
+def test_streams(streams, reason):
+    with pytest.raises(UserError) as error:
+        check_streams(streams)
+    assert str(error.value).startswith(reason)
+
+
+def test_streams_that_are_right():
+    check_streams({"a": GOOD, "b": GOOD | {"paths": ["x", "y"], "masking": None, "view": {"flip": 0}}})
+
+
+def test_texts_that_the_vocabulary_does_not_know(place, caplog):
+    folder = place / "data" / "shapes-plain"
+    known = (folder / "texts_train.txt").read_text().splitlines()[0]
+    for texts, expected in (
+        ([known] * 50 + ["\u4f60\u597d"] * 150, "150 of 200 texts of stream 'texts' looked at (75%) are all unknown"),
+        ([known] * 200, ""),
+    ):
+        masking = Masking(tokenizer=TextTokenizer(folder / "texts.spm"), name="texts")
+        caplog.clear()
+        for start in range(0, 200, 20):
+            masking([{"text": text} for text in texts[start : start + 20]], np.random.default_rng(0))
+        masking([{"text": "\u4f60"}] * 300, np.random.default_rng(0))
+        assert len(caplog.messages) == bool(expected)
+        assert expected in caplog.text

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.tasks.names import read_names
+from mmbeit3.tasks.names import read_folders, read_names
 
 NAMES = ("yes", "no", "tennis racket", "café", "a {")
 
@@ -15,6 +15,9 @@ def test_lists_plain_files_and_files_of_the_reference(tmp_path):
     plain.write_text("\n".join(NAMES) + "\n\n", encoding="utf-8")
     lines = [json.dumps({"answer": name, "label": label}) for label, name in enumerate(NAMES)]
     official.write_text("\n".join(reversed(lines)), encoding="utf-8")
+    for content in (b"\xef\xbb\xbf" + "\r\n".join(NAMES).encode(), json.dumps(NAMES, indent=1).encode()):
+        (tmp_path / "other.txt").write_bytes(content)
+        assert read_names(tmp_path / "other.txt", "answers") == NAMES
     assert read_names(list(NAMES), "answers") == read_names(plain, "answers") == read_names(str(official), "answers") == NAMES
 
 
@@ -23,6 +26,15 @@ def test_lists_plain_files_and_files_of_the_reference(tmp_path):
     [
         ("yes\n\nno", "line 2 is empty"),
         ("", "line 1 is empty"),
+        ("yes\nno\nyes", "'yes' is there twice (line 1 and 3)"),
+        ('["yes", "no", "yes"]', "'yes' is there twice (name 1 and 3)"),
+        ('["yes", " "]', "name 2 is blank"),
+        ('["yes", 1]', "not of names"),
+        ('["yes"', "begins as a JSON list and is none"),
+        ("[]", "the list is empty"),
+        ('{"answer": "yes", "label": 1}\n{"answer": "yes", "label": 0}', "'yes' is there twice (label 0 and 1)"),
+        ("n1\tyes\nno", "line 2 is no folder, tab and name"),
+        ("n1\tyes\nn1\tno", "folder 'n1' is there twice"),
         ('{"answer": "yes", "label": 0}\nno', 'line 2 must be like {"answer": "yes", "label": 0}'),
         ('{"answer": "yes", "label": "0"}', "line 1 must be like"),
         ('{"answer": "yes", "label": 0}\n{"answer": "no", "label": 0}', "labels must be 0 to 1, each once"),
@@ -48,3 +60,15 @@ def test_no_file_no_text_no_names(tmp_path):
         read_names(tmp_path / "bytes", "class_names")
     with pytest.raises(UserError, match="class_names: the list is empty"):
         read_names([], "class_names")
+    for names, match in ((["a", "b", "a"], "'a' is there twice"), (["a", ""], "name 2 is blank")):
+        with pytest.raises(UserError, match=match):
+            read_names(names, "class_names")
+
+
+def test_names_of_folders(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("n2\tcrane\nn1\tred fox\nn3\tcrane\n")
+    assert read_names(path, "class_names") == ("red fox", "crane", "crane")
+    assert read_folders(path) == ("n1", "n2", "n3")
+    path.write_text("red fox\ncrane\n")
+    assert read_folders(path) is read_folders(["a"]) is None

@@ -132,6 +132,21 @@ def test_names_stay_out_of_checkpoints(build):
 def test_arguments_are_checked(build, tmp_path, tokenizer):
     with pytest.raises(UserError, match=r"template 'a photo' has no \{\}"):
         build(templates=["{}", "a photo"])
+    for templates, reason in (
+        (["{} and {}"], "has other fields than one {}"),
+        (["a {name}"], "has other fields than one {}"),
+        (["a {0}"], "has other fields than one {}"),
+        (["a {:>9}"], "has other fields than one {}"),
+        (["a {"], "cannot be read"),
+        (["a }"], "cannot be read"),
+        ("a {}", "templates are one text, 'a {}', and should be a list of texts: write ['a {}']"),
+        ([], "templates are an empty list"),
+        ([3], "template 3 is no text"),
+    ):
+        with pytest.raises(UserError) as error:
+            build(templates=templates)
+        assert reason in str(error.value)
+    assert build(templates=("{{a}} {}",)).templates == ("{{a}} {}",)
     with pytest.raises(UserError, match="max_length 15 is more than the network's 14 text positions"):
         build(max_length=15)
     with pytest.raises(UserError, match="has 25 ids, the network only 24 rows"):

@@ -32,6 +32,7 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys):
         call(monkeypatch, tmp_path / "none.json", "--out", tmp_path / "x.txt")
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: annotation file '")
+    (tmp_path / "no").touch()
     with pytest.raises(SystemExit):
         call(monkeypatch, annotations(tmp_path / "a.json", ["x"] * 9), "--out", tmp_path / "no" / "x.txt")
     assert "cannot be written" in capsys.readouterr().err

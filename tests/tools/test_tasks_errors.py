@@ -216,7 +216,7 @@ CASES = {
     "folder of a class missing": (
         "train imagenet",
         remove("classes/train/star"),
-        "train_dataloader: 'DATA/classes/train' has 5 folders, .* 6 classes: complete the data",
+        "train_dataloader: 'DATA/classes/train' has 5 folders, .* 6 classes: no folder for 'star'; complete the data",
     ),
     "classes of another number": ("train imagenet model.network.num_classes=9", None, "made for 9: set its num_classes to 6"),
     "shorter answer list for a checkpoint": (
@@ -265,7 +265,7 @@ CASES = {
     "no questions": (
         "test vqa",
         overwrite(QUESTIONS, b'{"questions": []}'),
-        "don't have the same questions .* give files of one",
+        "questions_val2017.json' has no questions: is it the right file",
     ),
     "odd questions": ("test vqa", overwrite(QUESTIONS, b'{"questions": {"a": 1}}'), "'questions' is a dict: .* another format"),
     "question without image_id": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.datasets.task_checks import check_task
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.ops import replace_linears
+from mmbeit3.pretrain.tokenizers.text import report_unknown
 from mmbeit3.tasks.base import TaskModel
 
 __all__ = ["TaskInferencer", "align", "check_texts", "open_config", "top_labels"]
@@ -93,6 +94,9 @@ class TaskInferencer(BaseInferencer):
         Raises:
             UserError: if an image, or none of those that may be left out, can be read, or a picture cannot be written.
         """
+        if self.pipeline.encode_text is not None:
+            texts = [query.text for query in queries if query.text is not None]
+            report_unknown(self.pipeline.encode_text.tokenizer, texts, "texts")
         folder = None if out_dir is None else make_folder(out_dir)
         predictions: list[dict[str, Any]] = []
         pictures: list[np.ndarray] = []
@@ -136,7 +140,12 @@ class TaskInferencer(BaseInferencer):
 
         Returns:
             An iterator over batches.
+
+        Raises:
+            UserError: if batches would have no items.
         """
+        if type(batch_size) is not int or batch_size < 1:
+            raise UserError(f"batch_size must be a whole number from 1, got {batch_size!r}")
         loader: DataLoader[Any] = DataLoader(items, batch_size, collate_fn=load, num_workers=num_workers)  # type: ignore[arg-type]
         shown = self.show_progress if show_progress is None else show_progress
         return track(loader, description="Inference", total=len(loader), disable=not shown)
@@ -207,6 +216,8 @@ def check_texts(texts: str | Sequence[str], what: str) -> list[str]:
     Raises:
         UserError: if there is none, or one is empty or no text.
     """
+    if not isinstance(texts, Iterable):
+        raise UserError(f"{what}s are {type(texts).__name__}: give a string or a list of them")
     listed = [texts] if isinstance(texts, str) else list(texts)
     if not listed:
         raise UserError(f"the list of {what}s is empty: give at least one")

@@ -12,12 +12,14 @@ from mmengine.config import Config, ConfigDict
 from mmbeit3.apis.inferencers.base import TaskInferencer, open_config, top_labels
 from mmbeit3.apis.inferencers.images import is_folder, list_images, name_image
 from mmbeit3.apis.inferencers.pipeline import Query, find_tokenizer
+from mmbeit3.checkpoint import read_classes
+from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageInput
 from mmbeit3.tasks.classification import BEiT3Classification
 from mmbeit3.tasks.names import read_names
-from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
+from mmbeit3.tasks.zero_shot import BEiT3NamedClassification, check_templates
 
 __all__ = ["ClassificationInferencer"]
 
@@ -35,7 +37,7 @@ class ClassificationInferencer(TaskInferencer):
         templates: texts with ``{}`` in the place of a name, where a model reads names; default the config's, or the name alone.
 
     Raises:
-        UserError: also if class names are missing, or are another number than the classes of a model where these are fixed.
+        UserError: also if class names are missing; or, where a model's classes are fixed, are not as many or in another order.
     """
 
     models = (BEiT3Classification, BEiT3NamedClassification)
@@ -60,7 +62,9 @@ class ClassificationInferencer(TaskInferencer):
                 f"templates are for models that read class names, and {kind} has classes of its own: leave them out"
             )
         super().__init__(cfg, weights, device, show_progress)
-        self.class_names = self._fixed_names(names) if isinstance(self.model, BEiT3Classification) else self.model.class_names
+        self.class_names = (
+            self._fixed_names(names, weights) if isinstance(self.model, BEiT3Classification) else self.model.class_names
+        )
 
     def __call__(
         self,
@@ -106,14 +110,26 @@ class ClassificationInferencer(TaskInferencer):
         """The likeliest classes with their probabilities."""
         return [f"{each.get('name', each['label'])} ({each['score']:.2f})" for each in prediction["top"]]
 
-    def _fixed_names(self, names: Sequence[str] | None) -> Sequence[str] | None:
+    def _fixed_names(self, names: Sequence[str] | None, weights: str | Path) -> Sequence[str] | None:
+        """The names of classes that are the model's own, checked against those that the checkpoint or else the config has."""
         dataset = (self.cfg.get("test_dataloader") or {}).get("dataset") or {}
-        if names is None and "type" in dataset:
-            names = read_metainfo(dataset, self.cfg.get("default_scope")).get("classes")
+        configured = read_metainfo(dataset, self.cfg.get("default_scope")).get("classes") if "type" in dataset else None
+        if names is None and configured is not None:
+            check_trained_classes(self.cfg, weights)
+        given = configured if names is None else names
         count = self.model.network.num_classes
-        if names is not None and len(names) != count:
-            raise UserError(f"there are {len(names)} class names, but the model has {count} classes: give a name for each")
-        return names
+        if given is None:
+            return None
+        if len(given) != count:
+            raise UserError(f"there are {len(given)} class names, but the model has {count} classes: give a name for each")
+        known = read_classes(weights) or configured
+        if known is not None and sorted(known) == sorted(given) and list(known) != list(given):
+            place = next(i for i, (a, b) in enumerate(zip(known, given, strict=True)) if a != b)
+            raise UserError(
+                f"class_names are those that the model was trained for in another order: name {place} is '{given[place]}', and "
+                f"its class {place} '{known[place]}': leave class_names out, or give them in its order"
+            )
+        return given
 
 
 def _by_name(cfg: Config, names: Sequence[str] | None, templates: Sequence[str] | None) -> ConfigDict:
@@ -122,7 +138,7 @@ def _by_name(cfg: Config, names: Sequence[str] | None, templates: Sequence[str] 
     if names is not None:
         model.class_names = names
     if templates is not None:
-        model.templates = list(templates)
+        model.templates = list(check_templates(templates))
     if "class_names" not in model:
         raise UserError("a retrieval model has no classes of its own: give class_names, a list or a file of them")
     if "tokenizer" not in model:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 
 __all__ = ["ImageIndex", "fingerprint"]
 
@@ -93,8 +93,9 @@ class ImageIndex:
                 complete = Path(folder) / "index"
                 save_file({"features": self.features}, complete, metadata)
                 complete.replace(path)
-        except OSError as error:
-            raise UserError(f"index '{path}' cannot be written: {error.strerror or error}") from error
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise UserError(f"index '{path}' cannot be written: {reason}: give another path, or make room there") from error
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> ImageIndex:
@@ -117,9 +118,15 @@ class ImageIndex:
             raise UserError(f"index '{path}' cannot be read ({error}): it is damaged or no index") from error
         if features is None:
             raise UserError(f"'{path}' is no index of images: give a file that save() wrote")
-        if metadata["model"] != model:
+        if metadata.get("model") != model:
             raise UserError(f"index '{path}' was made by other weights: load those, or index the images again")
-        return cls(features, tuple(json.loads(metadata["names"])), model)
+        try:
+            names = json.loads(metadata["names"])
+        except (KeyError, ValueError) as error:
+            raise UserError(f"index '{path}' has no names of its images ({error!r}): index them again") from error
+        if features.ndim != 2 or not isinstance(names, list) or len(names) != len(features):
+            raise UserError(f"index '{path}' has not a name for each of its features: it is damaged, index the images again")
+        return cls(features, tuple(names), model)
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target
 
 if sys.platform != "win32":
     import fcntl
@@ -62,9 +63,10 @@ class Journal:
     def append(self, line: Mapping[str, Any]) -> None:
         """Add a line, and wait until it is on the disk."""
         data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
-        while data:
-            data = data[os.write(self._file, data) :]
-        os.fsync(self._file)
+        with naming_target(self.path):
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fsync(self._file)
         self.lines.append(dict(line))
 
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmbeit3.benchmark.scores.record import Record
 from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target
 
 __all__ = ["draw_corruptions", "draw_records"]
 
@@ -89,5 +90,6 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with naming_target(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)

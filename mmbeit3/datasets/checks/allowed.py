@@ -16,6 +16,7 @@ ALLOWABLE = {
     "boxes_beyond": "a quarter of the boxes or more reach beyond their images",
     "unscored_images": "the ground truth of the scores has images that the data lack",
     "zero_label": "reduce_zero_label drops a number that may be a class",
+    "folder_names": "classes are called otherwise than their folders, in the folders' alphabetical order",
     "other_classes": "a checkpoint was trained on other classes than the config names",
 }
 """Names for ``data_checks=dict(allow=[...])`` in a config, and what each allows."""

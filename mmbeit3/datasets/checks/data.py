@@ -11,12 +11,21 @@ from typing import Any
 from mmbeit3.datasets.checks.allowed import allowed, switch
 from mmbeit3.datasets.checks.coco import check_annotations, check_classes, check_image_files, check_masks, check_things
 from mmbeit3.datasets.checks.files import check_files, is_remote, join
+from mmbeit3.datasets.checks.folders import (
+    check_class_names,
+    check_folder_names,
+    check_listed,
+    compare_folders,
+    label_folders,
+    label_list,
+)
 from mmbeit3.datasets.checks.heads import check_heads, check_slide
 from mmbeit3.datasets.checks.labels import check_label_images, ignore_index
 from mmbeit3.datasets.checks.pipelines import find_datasets, find_steps, type_name
 from mmbeit3.datasets.coco_file import CocoFile, read_coco
 from mmbeit3.datasets.metainfo import dataset_class, read_metainfo
 from mmbeit3.errors import UserError
+from mmbeit3.files import check_writable
 
 __all__ = ["check_data"]
 
@@ -50,6 +59,7 @@ class _Checks:
         self.allow = allowed(cfg)
         self.files: dict[Path, CocoFile] = {}
         self.classes: tuple[str, Sequence[str]] | None = None
+        self.folders: tuple[str, Sequence[str]] | None = None
 
     def run(self, splits: tuple[str, ...]) -> None:
         check_slide(self.model)
@@ -66,13 +76,16 @@ class _Checks:
         classes = read_metainfo(dataset, self.scope).get("classes")
         if not is_remote(dataset):
             check_files(dataset, where)
+        kind = dataset_class(dataset, self.scope)
+        of_folders = _descends(kind, "mmpretrain", "CustomDataset")
+        if of_folders and not is_remote(dataset):
+            self._check_folders(dataset, None if classes is None else list(classes), where)
         if classes is None:
             return None
-        self._compare_classes(list(classes), where)
-        kind = dataset_class(dataset, self.scope)
+        self._compare_classes(list(classes), where, "classes" in (dataset.get("metainfo") or {}))
         file = None
-        if _descends(kind, "mmpretrain", "ImageNet"):
-            _check_folders(dataset, list(classes), where)
+        if of_folders:
+            pass
         elif _descends(kind, "mmseg", "BaseSegDataset"):
             check_label_images(dataset, kind, classes, where, self.model, self.allow, self.cfg.get("tta_pipeline"))
         elif _numbers_by_file(kind) and not is_remote(dataset):
@@ -84,6 +97,21 @@ class _Checks:
             return file
         check_heads(self.model, len(classes), where)
         return file
+
+    def _check_folders(self, dataset: Mapping[str, Any], classes: list[str] | None, where: str) -> None:
+        """Check what counts a dataset's labels, folders or a list, against its classes, other splits, and the model."""
+        folders = label_folders(dataset, where)
+        if folders is not None:
+            if self.folders is not None:
+                compare_folders(folders, where, self.folders[1], self.folders[0])
+            self.folders = self.folders or (where, folders)
+        if classes is not None and folders is not None:
+            check_folder_names(folders, classes, dataset, where, self.allow)
+        listed = label_list(dataset)
+        if classes is not None and listed is not None and dataset.get("with_label", True) and dataset.get("split") != "test":
+            check_listed(listed, classes, where, self.allow)
+        if type_name(self.model) == "BEiT3NamedClassification" and "class_names" in self.model:
+            check_class_names(self.model["class_names"], folders, classes, where, self.allow)
 
     def _check_coco(self, file: CocoFile, dataset: Mapping[str, Any], classes: Sequence[str], where: str) -> None:
         if file.is_panoptic:
@@ -97,13 +125,18 @@ class _Checks:
         if any(step.get("with_mask") for step in find_steps(dataset, "LoadAnnotations")):
             check_masks(file, f"LoadAnnotations of {where}", self.model, dataset.get("pipeline"))
 
-    def _compare_classes(self, classes: list[str], where: str) -> None:
-        """Labels mean the same in all splits only if their classes are the same, in the same order."""
-        twice = [name for name, count in Counter(classes).items() if count > 1]
+    def _compare_classes(self, classes: list[str], where: str, named: bool) -> None:
+        """Labels mean the same in all splits only if their classes are the same, in the same order.
+
+        A library's own names, where the config gives none, may be there twice, as ImageNet's 'crane' is.
+        """
+        twice = [name for name, count in Counter(classes).items() if count > 1 and named]
         if twice or not classes:
             raise UserError(
                 f"{where}: metainfo.classes {f'has {twice[0]!r} twice' if twice else 'is empty'}: name each class once"
             )
+        if blank := [place for place, name in enumerate(classes) if not str(name).strip()]:
+            raise UserError(f"{where}: class {blank[0]} of metainfo.classes is blank: name it, or remove the empty line")
         if self.classes is None:
             self.classes = where, classes
         first, reference = self.classes
@@ -130,6 +163,11 @@ class _Checks:
             path = cfg.get(key)
             if path and "://" not in str(path) and not str(path).startswith("s3:") and not Path(path).exists():
                 raise UserError(f"{where}: '{path}' ({key}) does not exist: set {key} in the config")
+        # What other metrics write after the evaluation; ours see to it themselves.
+        if prefix := cfg.get("outfile_prefix"):
+            check_writable(f"{prefix}.bbox.json")
+        if folder := cfg.get("output_dir"):
+            check_writable(Path(folder) / "0.png")
         ignored = ignore_index(self.model)
         if type_name(cfg) == "IoUMetric" and cfg.get("ignore_index", 255) != ignored:
             raise UserError(
@@ -200,27 +238,3 @@ def _numbers_by_file(kind: Any) -> bool:
         return False
     owner = next(base for base in kind.__mro__ if "load_data_list" in vars(base))
     return owner.__name__ in ("CocoDataset", "Objects365V1Dataset")
-
-
-def _check_folders(cfg: Mapping[str, Any], classes: list[str], where: str) -> None:
-    """Whether ImageNet's folders are as many as the classes: labels are counted by them."""
-    if cfg.get("ann_file"):
-        return
-    root = Path(cfg.get("data_root") or "") / cfg["split"]
-    if not root.is_dir():
-        raise UserError(f"{where}: folder '{root}', of a folder of images for each class, does not exist: set data_root")
-    # With mmpretrain's list of files the folders don't matter.
-    if cfg.get("data_prefix") or (root.parent / "meta" / f"{cfg['split']}.txt").is_file():
-        return
-    # mmpretrain takes hidden ones for classes as well, and labels behind them would shift.
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-    if len(folders) != len(classes):
-        hidden = [name for name in folders if name.startswith(".")]
-        raise UserError(
-            f"{where}: '{root}' has {len(folders)} folders, one for each class, but there are {len(classes)} classes: "
-            + (
-                f"remove '{hidden[0]}', which counts as one"
-                if hidden
-                else "complete the data, or set metainfo=dict(classes=...)"
-            )
-        )

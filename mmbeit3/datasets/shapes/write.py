@@ -18,6 +18,7 @@ from mmbeit3.datasets.shapes.files import link, write_json, write_lines
 from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
 from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target
 from mmbeit3.images import write_image
 
 __all__ = ["make_shapes_dataset"]
@@ -84,21 +85,23 @@ def make_shapes_dataset(
         # An older version's of the same arguments is brought up to date; the first ones had one style only.
         if not force and not (isinstance(found, dict) and {"style": "busy", **found, "version": _VERSION} == arguments):
             raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-        folder = Path(temporary) / "shapes"
-        for split_index, (split, count) in enumerate((("train", train), ("val", val))):
-            scenes = (
-                render_scene(np.random.default_rng([seed, split_index, index]), size, style)
-                for index in track(range(count), description=f"rendering {split}", transient=True)
-            )
-            seeds = np.random.SeedSequence([seed, split_index])
-            _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
-        (folder / _META).write_text(json.dumps(arguments))
-        if out.exists():
-            # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
-            out.replace(Path(temporary) / "old")
-        folder.replace(out)
+    # Files lie in a temporary folder beside it at first; whatever cannot be written there is the folder's.
+    with naming_target(out, whole_folder=True):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+            folder = Path(temporary) / "shapes"
+            for split_index, (split, count) in enumerate((("train", train), ("val", val))):
+                scenes = (
+                    render_scene(np.random.default_rng([seed, split_index, index]), size, style)
+                    for index in track(range(count), description=f"rendering {split}", transient=True)
+                )
+                seeds = np.random.SeedSequence([seed, split_index])
+                _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
+            (folder / _META).write_text(json.dumps(arguments))
+            if out.exists():
+                # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
+                out.replace(Path(temporary) / "old")
+            folder.replace(out)
     return out
 
 

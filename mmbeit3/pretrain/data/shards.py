@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -14,9 +15,15 @@ import numpy as np
 from mmbeit3.errors import UserError
 from mmbeit3.images import IMAGE_SUFFIXES
 from mmbeit3.pretrain.data.decode import decode_image, decode_json, decode_text, text_of
+from mmbeit3.pretrain.data.tar import Fault, Member, read_members
 from mmbeit3.pretrain.data.types import KINDS, BadRecordError, Entry, Place, Record, refuse_address
 
 __all__ = ["TarShards"]
+
+_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+"""Key and suffix of a member: the file's name is cut at its first dot."""
+_META = re.compile(r"__[^/]*__(/|$)")
+"""WebDataset's own members."""
 
 
 class TarShards:
@@ -57,7 +64,8 @@ class TarShards:
                 as it was: exact, at the cost of reading that much of the shards.
 
         Yields:
-            Entries, the same for the same arguments. A fault of the archive itself is an entry that cannot be loaded.
+            Entries, the same for the same arguments. Every fault of the archive itself, see
+            :func:`~mmbeit3.pretrain.data.tar.read_members`, is an entry that cannot be loaded.
         """
         order = np.random.default_rng([seed, epoch]).permutation(len(self.paths)) if shuffle else range(len(self.paths))
         shards = [self.paths[int(index)] for index in order]
@@ -82,35 +90,44 @@ class TarShards:
 
     def _read(self, shard: str) -> Iterator[Entry]:
         """All records of a shard, and one entry for every fault of the archive."""
-        from webdataset.tariterators import group_by_keys, tar_file_expander
-
-        faults: list[str] = []
-
-        def noted(error: Exception) -> bool:
-            # The library puts the stream's name behind what tarfile says.
-            faults.append(f"{type(error).__name__}: {str(error.args[0] if error.args else error).partition(' @ ')[0]}")
-            return True
-
-        def ended(error: Exception) -> bool:
-            # What comes after a fault of the stream itself cannot be read: one fault, and the rest is left.
-            return not noted(error)
-
-        def drained() -> Iterator[Entry]:
-            while faults:
-                yield Entry(shard, "(archive)", partial(_fail, faults.pop(0)))
-
-        # The stream is opened here, not by the library, whose opener would run commands for some addresses.
+        # The stream is opened here, not by a library, whose opener would run commands for some addresses.
         try:
             file = Path(shard).open("rb")  # noqa: SIM115
         except OSError as error:
             yield Entry(shard, "(archive)", partial(_fail, f"cannot be opened ({error})"))
             return
         with file:
-            members = tar_file_expander([{"url": shard, "stream": file}], handler=ended)
-            for sample in group_by_keys(members, handler=noted):
-                yield from drained()
-                yield Entry(shard, str(sample["__key__"]), partial(_record, sample, self.kind))
-            yield from drained()
+            try:
+                for part in _grouped(read_members(file)):
+                    if isinstance(part, Fault):
+                        yield Entry(shard, "(archive)", partial(_fail, part.reason))
+                    else:
+                        yield Entry(shard, str(part["__key__"]), partial(_record, part, self.kind))
+            except OSError as error:
+                yield Entry(shard, "(archive)", partial(_fail, f"cannot be read on ({error})"))
+
+
+def _grouped(parts: Iterable[Member | Fault]) -> Iterator[dict[str, Any] | Fault]:
+    """Put neighbours of one key together, as WebDataset does; faults come where they are noticed."""
+    sample: dict[str, Any] | None = None
+    for part in parts:
+        if isinstance(part, Fault):
+            yield part
+            continue
+        match = _NAME.fullmatch(part.name)
+        if match is None or _META.match(part.name) or match[2].startswith("__"):
+            continue
+        key, suffix = match[1], match[2].lower()
+        if sample is not None and key == sample["__key__"] and suffix in sample:
+            yield Fault(f"duplicate file name '{part.name}': the first is taken")
+            continue
+        if sample is None or key != sample["__key__"]:
+            if sample is not None:
+                yield sample
+            sample = {"__key__": key}
+        sample[suffix] = part.data
+    if sample is not None:
+        yield sample
 
 
 def _record(sample: dict[str, Any], kind: str) -> Record:
@@ -156,10 +173,11 @@ def _shuffled(entries: Iterable[Entry], size: int, rng: np.random.Generator) -> 
 def _expand(patterns: Sequence[str | Path]) -> list[str]:
     """Paths of shards, sorted within a wildcard, each once."""
     try:
-        import webdataset  # noqa: F401
         from braceexpand import braceexpand
     except ImportError as error:
-        raise UserError(f"tar shards need webdataset ({error}): pip install 'mmbeit3[pretrain]'") from error
+        raise UserError(
+            f"tar shards need braceexpand, which comes with webdataset ({error}): pip install 'mmbeit3[pretrain]'"
+        ) from error
     found: list[str] = []
     for pattern in map(str, patterns):
         refuse_address(pattern)

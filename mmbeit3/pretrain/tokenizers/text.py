@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from mmbeit3.errors import UserError
-from mmbeit3.files import write_atomically
+from mmbeit3.files import check_writable, write_atomically
 
-__all__ = ["TextTokenizer", "train_text_tokenizer"]
+__all__ = ["TextTokenizer", "report_unknown", "train_text_tokenizer"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _PIECE_IDS = {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1}
 """Where sentencepiece itself must have its special pieces, for all other pieces to move up by one."""
@@ -76,6 +79,12 @@ class TextTokenizer:
             )
 
     @property
+    def _blank_id(self) -> int:
+        """Id of a blank alone, which stands before unknown words; the unknown one's where no piece is a blank."""
+        piece = int(self._pieces.piece_to_id("\u2581"))
+        return self.unk_id if piece == _PIECE_IDS["unk_id"] else piece + 1
+
+    @property
     def mask_id(self) -> int:
         """Id of the mask token, the last one in use; no text is ever encoded to it."""
         return int(self._pieces.get_piece_size()) + 1
@@ -99,6 +108,10 @@ class TextTokenizer:
         """
         text.encode()  # sentencepiece's own words about surrogates are no help
         return [self.unk_id if piece == _PIECE_IDS["unk_id"] else piece + 1 for piece in self._pieces.encode(text)]
+
+    def knows_nothing_of(self, ids: Iterable[int]) -> bool:
+        """Whether a text's ids, as :meth:`encode` gives them, are all of unknown words: a model learns nothing from them."""
+        return not set(ids) - {self.unk_id, self._blank_id}
 
     def decode(self, ids: Iterable[int]) -> str:
         """Put a text together from ids.
@@ -161,6 +174,33 @@ class TextTokenizer:
         return tokens, padding_mask
 
 
+def report_unknown(tokenizer: TextTokenizer, texts: Sequence[str], what: str) -> int:
+    """Log how many texts are all unknown to a vocabulary, as those of another script or language may be; nothing if none is.
+
+    Args:
+        tokenizer: the vocabulary.
+        texts: texts; those that are no valid Unicode count as known, as they are refused elsewhere.
+        what: what to call them.
+
+    Returns:
+        How many there are.
+    """
+    found = []
+    for text in texts:
+        try:
+            ids = tokenizer.encode(text)
+        except UnicodeEncodeError:
+            continue
+        if ids and tokenizer.knows_nothing_of(ids):
+            found.append(text)
+    if found:
+        _LOGGER.warning(
+            "%d of %d %s (%.0f%%) are all unknown to the vocabulary, such as %r: give a tokenizer of their language",
+            *(len(found), len(texts), what, 100 * len(found) / len(texts), found[0][:40]),
+        )
+    return len(found)
+
+
 def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int = 64000, **options: Any) -> Path:
     """Train a vocabulary that :class:`TextTokenizer` reads: unigram pieces, ``▁`` before words, case kept, no bytes.
 
@@ -177,8 +217,8 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
         ``out``.
 
     Raises:
-        UserError: if the texts don't suffice for so many pieces, or have more letters than that, or sentencepiece rejects an
-            option.
+        UserError: if ``out`` cannot be written, which is tried first; the texts don't suffice for so many pieces, or have more
+            letters than that; or sentencepiece rejects an option.
         ValueError: for options that are set here.
         ImportError: if sentencepiece is not installed.
     """
@@ -186,7 +226,7 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
         raise ValueError(f"train_text_tokenizer sets {', '.join(sorted(taken))} itself")
     library = _sentencepiece()
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     source, model = _Texts(texts), io.BytesIO()
     try:
         library.SentencePieceTrainer.train(

@@ -1,0 +1,9 @@
+import pytest
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What metrics say of how many they scored."""
+    lines = []
+    monkeypatch.setattr("mmbeit3.evaluation.counts.print_log", lambda text, *_: lines.append(text))
+    return lines
