@@ -141,8 +141,8 @@ def refuse_overwriting(target: str | Path, source: str | Path) -> None:
     Raises:
         UserError: if both are the same file, whatever its names.
     """
-    target, source = Path(target), Path(source)
-    if target.exists() and source.exists() and target.samefile(source):
+    # Path's own methods raise for names that are too long.
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(target, source):  # noqa: PTH110, PTH121
         raise UserError(f"'{target}' is the file that is read, and would be lost: give the result another name")
 
 

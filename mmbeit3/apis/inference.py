@@ -16,6 +16,7 @@ from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import load_weights
 from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.errors import UserError, one_line
+from mmbeit3.files import refuse_overwriting
 from mmbeit3.images import ImageInput, find_images, read_image, read_pixels
 from mmbeit3.ops import replace_linears
 from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
@@ -104,8 +105,10 @@ def draw_prediction(model: BaseModel, cfg: Config, image: ImageInput, out: str |
         score: least score of boxes and masks that are drawn.
 
     Raises:
-        UserError: if the image cannot be read.
+        UserError: if the image cannot be read, or is where the picture should go.
     """
+    if isinstance(image, str | Path):
+        refuse_overwriting(out, image)
     pixels = read_pixels(image)
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
