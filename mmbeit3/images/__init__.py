@@ -4,13 +4,14 @@ from mmbeit3.images.decoding import decode_image, image_size
 from mmbeit3.images.errors import ImageError
 from mmbeit3.images.folders import IMAGE_SUFFIXES, find_images, walk_files
 from mmbeit3.images.reading import ImageInput, read_image, read_pixels, refusal
-from mmbeit3.images.writing import write_image
+from mmbeit3.images.writing import encode_image, write_image
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageError",
     "ImageInput",
     "decode_image",
+    "encode_image",
     "find_images",
     "image_size",
     "read_image",

@@ -11,7 +11,7 @@ import numpy as np
 from mmbeit3.errors import UserError, printable
 from mmbeit3.files import naming_target
 
-__all__ = ["write_image"]
+__all__ = ["encode_image", "write_image"]
 
 
 def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
@@ -25,6 +25,16 @@ def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = (
     Raises:
         UserError: if it cannot be written.
     """
+    with naming_target(path):
+        Path(path).write_bytes(encode_image(path, pixels, options))
+
+
+def encode_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
+    """What :func:`write_image` writes.
+
+    Raises:
+        UserError: if the name ends otherwise than those of images, or the pixels are none of an image's.
+    """
     name = printable(str(path), 4096)
     try:
         encoded, data = cv2.imencode(Path(path).suffix, pixels, list(options))
@@ -32,5 +42,4 @@ def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = (
         raise UserError(f"picture '{name}' cannot be written: give a name that ends in .png or .jpg") from error
     if not encoded:
         raise UserError(f"picture '{name}' cannot be encoded")
-    with naming_target(path):
-        Path(path).write_bytes(data.tobytes())
+    return bytes(data.tobytes())

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmbeit3.models.beit3 import Arch, BEiT3, BEiT3Output, Stream, run_streams
+from mmbeit3.models.beit3 import Arch, BEiT3, BEiT3Output, Stream, run_streams, truncated_normal_
 from mmbeit3.ops import Linear, widened
 
 __all__ = ["MaskedBatch", "MaskedDataModeling"]
@@ -59,7 +59,7 @@ class MaskedDataModeling(BEiT3):
         self.mim_head = Linear(self.arch.embed_dims, num_codes)
         self.mlm_head = Linear(self.arch.embed_dims, self.arch.vocab_size)
         for head in (self.mim_head, self.mlm_head):
-            nn.init.trunc_normal_(head.weight, std=0.02, a=-0.02, b=0.02)
+            truncated_normal_(head.weight)
             nn.init.zeros_(head.bias)
 
     def losses(self, batches: Mapping[str, MaskedBatch]) -> dict[str, Tensor]:

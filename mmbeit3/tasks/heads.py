@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mmbeit3.models.beit3 import BEiT3, Tower
+from mmbeit3.models.beit3 import BEiT3, Tower, truncated_normal_
 
 __all__ = ["freeze_unreached", "init_linears"]
 
@@ -25,7 +25,7 @@ def init_linears(module: nn.Module, scale: float = 1.0, init: str = "beit") -> N
         if init == "magneto":
             nn.init.xavier_normal_(linear.weight)
         else:
-            nn.init.trunc_normal_(linear.weight, std=0.02, a=-0.02, b=0.02).mul_(scale)
+            truncated_normal_(linear.weight).mul_(scale)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
 

@@ -57,9 +57,9 @@ def make_data(task, folder):
                 made.image(folder / split / f"{i}.png", seed=i)
     elif task == "imagenet":
         for split in ("train", "val"):
-            for label in range(2):
+            for label, name in enumerate(("blue", "red")):
                 for number in range(2):
-                    made.image(folder / split / f"n{label}" / f"{number}.png", seed=label)
+                    made.image(folder / split / name / f"{number}.png", seed=label)
 
 
 def shrink(cfg, folder, files):
@@ -76,7 +76,7 @@ def shrink(cfg, folder, files):
         if "submission" in part:
             part["submission"] = str(folder / "submission.json")
         if part.get("type") == "mmpretrain.ImageNet":
-            part["metainfo"] = {"classes": ["red", "blue"]}
+            part["metainfo"] = {"classes": ["blue", "red"]}
         if "batch_size" in part:
             part.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.model.network.update(arch=ARCH, drop_path_rate=0.1)

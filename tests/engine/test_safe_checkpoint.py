@@ -8,6 +8,7 @@ import pytest
 
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.engine.hooks import SafeCheckpointHook
+from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 
 RUN = """
@@ -75,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     target = tmp_path / "file"
     write_atomically(target, b"old")
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="file' cannot be written: disk full"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -141,7 +141,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 def test_pictures_that_cannot_be_written(tmp_path):
     cases = {
-        "give a folder that can be written to": tmp_path / "absent" / "a.png",
+        "give another path": tmp_path / "absent" / "a.png",
         "give a name that ends in .png or .jpg": tmp_path / "a.unknown",
     }
     for message, path in cases.items():

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.models.backbones import BEiT3Vision
-from mmbeit3.models.beit3 import BEiT3, get_arch
+from mmbeit3.models.beit3 import BEiT3, get_arch, truncated_normal_
 from tests.goldens import ARCH, golden
 
 TOLERANCE = {"atol": 2e-4, "rtol": 0}
@@ -161,3 +161,15 @@ def test_magneto_keeps_scales_from_layer_to_layer(attention):
     assert 0.5 < patches.std().item() / network.vision.embed.positions.std().item() < 2
     with pytest.raises(ValueError, match="init must be"):
         BEiT3("tiny", init="xavier")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_truncated_normal(dtype):
+    """The distribution's function, from the error function, against the share of values below each bound."""
+    std = 0.02
+    values = truncated_normal_(torch.empty(500, 400, dtype=dtype), std).double().flatten()
+    assert values.abs().max() <= std * (1.01 if dtype == torch.bfloat16 else 1)
+    bounds = torch.linspace(-std, std, 21, dtype=torch.float64)
+    below = (values[:, None] <= bounds).double().mean(dim=0)
+    expected = (1 + torch.erf(bounds / std / 2**0.5) / torch.erf(torch.tensor(0.5**0.5, dtype=torch.float64))) / 2
+    assert (below - expected).abs().max() < 0.01

@@ -47,7 +47,7 @@ def place(tmp_path_factory):
             "'texts' has texts of up to 63 tokens, more than the 62",
         ),
         (["train_dataloader.dataset.tokenizer=none.spm"], "'none.spm' cannot be read"),
-        (["train_dataloader.dataset.streams.images.paths=empty"], "no image (jpg"),
+        (["train_dataloader.dataset.streams.images.paths=empty"], "no image (.jpg, "),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.jsonl"], "JSON has no 'text'"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among its members"),

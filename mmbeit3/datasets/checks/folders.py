@@ -33,8 +33,10 @@ def label_folders(cfg: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
     root = _image_root(cfg)
     if not root.is_dir():
         raise UserError(f"{where}: folder '{root}', of a folder of images for each class, does not exist: set data_root")
-    # MMEngine lists no hidden ones.
-    found = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    found = tuple(sorted(path.name for path in root.iterdir() if path.is_dir()))
+    if hidden := [name for name in found if name.startswith(".")]:
+        # mmpretrain leaves out hidden files, but not hidden folders, and the labels of those behind them would shift.
+        raise UserError(f"{where}: '{root}' has the hidden folder '{hidden[0]}', which would count as a class: remove it")
     if not found:
         raise UserError(f"{where}: '{root}' has no folders, and there should be one for each class: set data_root")
     return found

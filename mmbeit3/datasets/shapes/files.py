@@ -9,7 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["link", "write_json", "write_lines"]
+import cv2
+import numpy as np
+
+from mmbeit3.images import encode_image
+
+__all__ = ["link", "write_image", "write_json", "write_lines"]
 
 
 def link(source: Path, target: Path) -> None:
@@ -18,6 +23,11 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
+    """Write an image (H, W) or (H, W, 3), BGR; quality (0 to 100) is of JPEG."""
+    path.write_bytes(encode_image(path, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,10 +11,9 @@ import numpy as np
 
 from mmbeit3.datasets.shapes.captions import describe
 from mmbeit3.datasets.shapes.classes import THING_CLASSES
-from mmbeit3.datasets.shapes.files import link, write_json, write_lines
+from mmbeit3.datasets.shapes.files import link, write_image, write_json, write_lines
 from mmbeit3.datasets.shapes.questions import Chooser, ask, count_things, state
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
-from mmbeit3.images import write_image
 
 __all__ = ["TaskFiles"]
 

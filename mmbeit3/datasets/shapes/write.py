@@ -14,12 +14,11 @@ from rich.progress import track
 
 from mmbeit3.datasets.shapes.captions import describe, imagine
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
-from mmbeit3.datasets.shapes.files import link, write_json, write_lines
+from mmbeit3.datasets.shapes.files import link, write_image, write_json, write_lines
 from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
 from mmbeit3.datasets.shapes.tasks import TaskFiles
 from mmbeit3.errors import UserError
 from mmbeit3.files import naming_target
-from mmbeit3.images import write_image
 
 __all__ = ["make_shapes_dataset"]
 
@@ -132,7 +131,7 @@ def _write_split(
         entry = {"id": image_id, "file_name": f"{name}.jpg", "height": height, "width": width}
         instances["images"].append(entry)
         panoptic["images"].append(entry)
-        write_image(images / f"{name}.jpg", scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_image(images / f"{name}.jpg", scene.image[..., ::-1])
         link(images / f"{name}.jpg", ade_images / f"{name}.jpg")
         write_image(ade_labels / f"{name}.png", _semantic(scene))
         for item in scene.objects:

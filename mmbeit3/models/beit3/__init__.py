@@ -6,7 +6,7 @@ from mmbeit3.models.beit3.dual_encoder import DualEncoder
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.gathered_windows import GatheredWindows
-from mmbeit3.models.beit3.init import init_beit3
+from mmbeit3.models.beit3.init import init_beit3, truncated_normal_
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.packed import Stream, run_streams
 from mmbeit3.models.beit3.pretrained import from_pretrained, save_pretrained
@@ -38,4 +38,5 @@ __all__ = [
     "run_streams",
     "save_pretrained",
     "sharding_units",
+    "truncated_normal_",
 ]

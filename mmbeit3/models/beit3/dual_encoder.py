@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3.arch import Arch
+from mmbeit3.models.beit3.init import truncated_normal_
 from mmbeit3.models.beit3.model import BEiT3
 from mmbeit3.models.beit3.packed import Stream, run_streams
 from mmbeit3.ops import Linear, widened
@@ -46,7 +47,7 @@ class DualEncoder(BEiT3):
         self.vision_head = Linear(C, C, bias=False)
         self.language_head = Linear(C, C, bias=False)
         for head in (self.vision_head, self.language_head):
-            nn.init.trunc_normal_(head.weight, std=0.02, a=-0.02, b=0.02)
+            truncated_normal_(head.weight)
         # With an axis, as FSDP shards no scalars; the official files have one without, see the layouts of checkpoints.
         self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / _TEMPERATURE)]))
         cast(Tensor, self.vision.embed.mask_token).requires_grad_(False)

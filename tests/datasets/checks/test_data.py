@@ -60,7 +60,7 @@ def test_a_hidden_folder_among_those_of_classes(tmp_path):
         (tmp_path / "train" / name).mkdir(parents=True)
     dataset = {"type": "mmpretrain.ImageNet", "data_root": str(tmp_path), "split": "train"}
     cfg = {"default_scope": "mmengine", "train_dataloader": {"dataset": {**dataset, "metainfo": {"classes": ("cat", "dog")}}}}
-    with pytest.raises(UserError, match=r"has 3 folders, .* 2 classes: remove '.ipynb_checkpoints', which counts as one"):
+    with pytest.raises(UserError, match=r"the hidden folder '\.ipynb_checkpoints', which would count as a class: remove it"):
         check_data(cfg)
     (tmp_path / "train" / ".ipynb_checkpoints").rmdir()
     check_data(cfg)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.checkpoint.resizing import resample_positions
+from mmbeit3.models.beit3 import truncated_normal_
 
 __all__ = ["TokenizerViT"]
 
@@ -51,7 +52,7 @@ class TokenizerViT(nn.Module):
     def reset_parameters(self) -> None:
         """Initialise as BEiT does: truncated normal of 0.02, output matrices of block l (from 1) divided by sqrt(2 l)."""
         for table in (self.cls_token, self.pos_embed):
-            nn.init.trunc_normal_(table, std=_STD, a=-_STD, b=_STD)
+            truncated_normal_(table, _STD)
         self.apply(init_linear)
         for depth, block in enumerate(cast("list[_Block]", list(self.blocks)), start=1):
             for linear in (block.attn.proj, block.mlp.fc2):
@@ -117,6 +118,6 @@ class _Block(nn.Module):
 def init_linear(module: nn.Module) -> None:
     """Initialise a linear or convolution layer by a truncated normal of 0.02 and no bias; leave other modules alone."""
     if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.trunc_normal_(module.weight, std=_STD, a=-_STD, b=_STD)
+        truncated_normal_(module.weight, _STD)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
