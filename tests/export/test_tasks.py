@@ -69,6 +69,7 @@ def as_predicted(task, found):
     return found.sigmoid() if task == "vqa" else found.softmax(dim=1)
 
 
+@exporting
 @pytest.mark.parametrize("task", SOME_SLOW)
 def test_onnx_files_give_what_the_model_predicts(build, task, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
