@@ -1,19 +1,27 @@
-"""Backbones as files that run without this package: ONNX, and programs of ``torch.export``."""
+"""Backbones and the tasks' models as files that run without this package: ONNX, and programs of ``torch.export``."""
 
 import mmbeit3.registry  # noqa: F401  (says what to install)
 from mmbeit3.export.backbone import build_backbone
-from mmbeit3.export.export import FORMATS, Exported, export_backbone
-from mmbeit3.export.program import least_side, trace
-from mmbeit3.export.verify import TOLERANCE, Difference, compare
+from mmbeit3.export.export import FORMATS, Exported, export_backbone, export_task
+from mmbeit3.export.graphs import TaskGraph, task_graphs
+from mmbeit3.export.program import least_side, trace, trace_task
+from mmbeit3.export.task import build_task
+from mmbeit3.export.verify import TOLERANCE, Difference, compare, compare_task
 
 __all__ = [
     "FORMATS",
     "TOLERANCE",
     "Difference",
     "Exported",
+    "TaskGraph",
     "build_backbone",
+    "build_task",
     "compare",
+    "compare_task",
     "export_backbone",
+    "export_task",
     "least_side",
+    "task_graphs",
     "trace",
+    "trace_task",
 ]

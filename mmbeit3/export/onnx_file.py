@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,6 +19,14 @@ __all__ = ["OPSETS", "check", "load", "serialize"]
 
 OPSETS = range(20, 24)
 """Versions of ONNX's operators that can be written, the first by default: it has GELU and PyTorch's sampling of maps."""
+
+_AXES = {
+    "image": ("batch", None, "height", "width"),
+    "image2": ("batch", None, "height", "width"),
+    "tokens": ("batch", "length"),
+    "padding_mask": ("batch", "length"),
+}
+"""What the sizes of inputs are called where they are open."""
 
 _MOST_BYTES = 2**31 - 2**20
 
@@ -41,19 +50,22 @@ def _require() -> None:
         raise UserError(f"{', '.join(missing)} cannot be imported, which ONNX needs: pip install 'mmbeit3[export]'")
 
 
-def serialize(program: ExportedProgram, opset: int | None = None) -> bytes:
-    """The content of an ONNX file of one input ``image`` and outputs ``map0``, ``map1``, …
+def serialize(program: ExportedProgram, opset: int | None = None, outputs: Sequence[str] = ()) -> bytes:
+    """The content of an ONNX file; its inputs have the program's names, such as ``image``.
 
     Args:
-        program: what :func:`mmbeit3.export.trace` gave of a backbone that :func:`check` let pass.
+        program: what :func:`mmbeit3.export.trace` gave of a backbone that :func:`check` let pass, or
+            :func:`mmbeit3.export.trace_task` of a part of a task's model.
         opset: one of :data:`OPSETS`; default the first.
+        outputs: names; default ``map0``, ``map1``, …
     """
-    outputs = [f"map{index}" for index in range(len(program.graph_signature.user_outputs))]
+    inputs = [str(name) for name in program.graph_signature.user_inputs]
+    names = list(outputs) or [f"map{index}" for index in range(len(program.graph_signature.user_outputs))]
     with warnings.catch_warnings():
         # About PyTorch's own use of its tree module.
         warnings.simplefilter("ignore", FutureWarning)
         exported = torch.onnx.export(
-            program, dynamo=True, opset_version=opset or OPSETS[0], input_names=["image"], output_names=outputs, verbose=False
+            program, dynamo=True, opset_version=opset or OPSETS[0], input_names=inputs, output_names=names, verbose=False
         )
     assert exported is not None
     proto = exported.model_proto
@@ -65,9 +77,13 @@ def serialize(program: ExportedProgram, opset: int | None = None) -> bytes:
 
 
 def _name_sides(graph: Any) -> None:
-    """Write the open sizes as ``batch``, ``height`` and ``width`` where a traced program has numbered symbols."""
-    batch, _, height, width = (side.dim_param for side in graph.input[0].type.tensor_type.shape.dim)
-    names = {batch: "batch", height: "height", width: "width"}
+    """Write the open sizes by their names where a traced program has numbered symbols."""
+    names = {
+        side.dim_param: name
+        for value in graph.input
+        for side, name in zip(value.type.tensor_type.shape.dim, _AXES[value.name], strict=True)
+        if side.dim_param and name
+    }
     for value in (*graph.input, *graph.output, *graph.value_info):
         for side in value.type.tensor_type.shape.dim:
             if side.dim_param:
@@ -87,7 +103,10 @@ def load(content: bytes) -> Run:
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def run(image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(output) for output in session.run(None, {"image": image.numpy()}))
+    names = [value.name for value in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
+        given = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+        return tuple(torch.from_numpy(output) for output in session.run(None, given))
 
     return run

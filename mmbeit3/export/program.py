@@ -1,17 +1,18 @@
-"""The graph of a backbone, for images of any size."""
+"""The graph of a backbone, for images of any size, and of a task's model."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmbeit3.errors import UserError
+from mmbeit3.export.graphs import TaskGraph
 from mmbeit3.models.backbones import PlainViT, ViTAdapter
 
-__all__ = ["least_side", "trace"]
+__all__ = ["least_side", "trace", "trace_task"]
 
 _COARSEST = 32
 
@@ -42,15 +43,43 @@ def trace(backbone: nn.Module, size: tuple[int, int] = (224, 224)) -> ExportedPr
     Raises:
         UserError: if the size is too small, or this PyTorch is too old.
     """
-    if not hasattr(torch.compiler, "is_exporting"):
-        raise UserError(f"export needs PyTorch 2.7 or newer, this is {torch.__version__}: upgrade torch")
+    _check_torch()
     least = least_side(backbone)
     if min(size) < least:
         raise UserError(f"an image of {size[0]}x{size[1]} is too small to export with: both sides must have {least} pixels")
     image = torch.zeros(2, cast(int, backbone.in_channels), *size)
     sides = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
+    return _export(backbone.eval(), (image,), (sides,))
+
+
+def trace_task(graph: TaskGraph) -> ExportedProgram:
+    """Trace a part of a task's model for inference; batch and length of texts stay open, the images' size does not.
+
+    Args:
+        graph: the part.
+
+    Returns:
+        A program of ``graph.inputs`` that gives one tensor.
+
+    Raises:
+        UserError: if this PyTorch is too old.
+    """
+    _check_torch()
+    batch = Dim("batch", min=1)
+    text = {0: batch, 1: Dim("length", min=1, max=graph.longest)} if graph.longest else {}
+    open_sides = tuple(text if name in ("tokens", "padding_mask") else {0: batch} for name in graph.inputs)
+    inputs = graph.random(2, max(2, graph.longest // 2), torch.Generator().manual_seed(0))
+    return _export(graph.module, inputs, open_sides)
+
+
+def _check_torch() -> None:
+    if not hasattr(torch.compiler, "is_exporting"):
+        raise UserError(f"export needs PyTorch 2.7 or newer, this is {torch.__version__}: upgrade torch")
+
+
+def _export(module: nn.Module, inputs: tuple[Tensor, ...], sides: tuple[dict[int, Any], ...]) -> ExportedProgram:
     with torch.no_grad():
-        program = torch.export.export(backbone.eval(), (image,), dynamic_shapes=(sides,), strict=False)
+        program = torch.export.export(module.eval(), inputs, dynamic_shapes=sides, strict=False)
     for node in program.graph.nodes:
         # Where each operator was called: lines of code, and paths of the machine.
         node.meta.pop("stack_trace", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from mmbeit3.export.verify import Run
 __all__ = ["load", "serialize"]
 
 
-def serialize(program: ExportedProgram, opset: int | None = None) -> bytes:
-    """The content of a file that ``torch.export.load`` reads; ``opset`` is ONNX's and without meaning here."""
+def serialize(program: ExportedProgram, opset: int | None = None, outputs: Sequence[str] = ()) -> bytes:
+    """The content of a file that ``torch.export.load`` reads; ``opset`` and ``outputs`` are ONNX's and without meaning here."""
     file = io.BytesIO()
     torch.export.save(program, file)
     return file.getvalue()
@@ -24,8 +25,9 @@ def load(content: bytes) -> Run:
     """A function that runs such a file's content on the CPU."""
     module = torch.export.load(io.BytesIO(content)).module()
 
-    def run(image: Tensor) -> tuple[Tensor, ...]:
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return tuple(module(image))
+            found = module(*inputs)
+        return (found,) if isinstance(found, Tensor) else tuple(found)
 
     return run

@@ -16,7 +16,7 @@ from mmbeit3.ops import Linear
 from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
-from mmbeit3.tasks.decoding import beam_search, sample
+from mmbeit3.tasks.decoding import ScoredText, best_texts, sample
 from mmbeit3.tasks.heads import freeze_unreached, init_linears
 from mmbeit3.tasks.masked_captions import keep_best, mask_captions, smoothed_loss
 
@@ -95,7 +95,8 @@ class BEiT3Captioning(TaskModel):
     """Masked fine-tuning for captions, and their decoding (arXiv 2208.10442, appendix; the numbers are the released code's).
 
     In training ``tokens`` are captions; ``data_samples`` are not looked at. Predictions are ``pred_tokens``, a list of ids from
-    ``<s>`` to ``</s>``, and with a tokenizer ``pred_caption``, a string.
+    ``<s>`` to ``</s>``, and with a tokenizer ``pred_caption``, a string. With ``num_captions`` above 1 these are of the best
+    caption, and ``pred_captions`` are all, best first: dicts of ``tokens``, ``score`` and, with a tokenizer, ``caption``.
 
     Args:
         network: arguments of :class:`CaptioningNetwork`.
@@ -106,8 +107,10 @@ class BEiT3Captioning(TaskModel):
         drop_worst_ratio: share of the masked words, those of the highest losses, that are left out late in training.
         drop_worst_after: iteration from which they are. It is counted by MMEngine's runner, and so is right after a resume.
         decoding: ``'beam'``, ``'greedy'`` (one beam), or ``'top_p'`` (drawn at random).
-        num_beams, max_length, length_penalty: see :func:`~mmbeit3.tasks.decoding.beam_search`.
+        num_beams, max_length, length_penalty: see :func:`~mmbeit3.tasks.decoding.best_texts`.
         top_p, temperature: see :func:`~mmbeit3.tasks.decoding.top_p_words`.
+        min_length: fewest words (tokens) of a caption, from 0 to ``max_length - 3``.
+        num_captions: captions of each image, from 1 to ``num_beams``; 1 unless ``decoding`` is ``'beam'``.
         **kwargs: those of :class:`~mmbeit3.tasks.base.TaskModel`.
 
     Raises:
@@ -131,6 +134,8 @@ class BEiT3Captioning(TaskModel):
         length_penalty: float = 0.6,
         top_p: float = 0.9,
         temperature: float = 1.0,
+        min_length: int = 0,
+        num_captions: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(CaptioningNetwork(**network), **kwargs)
@@ -147,7 +152,10 @@ class BEiT3Captioning(TaskModel):
         self.length_penalty = length_penalty
         self.top_p = top_p
         self.temperature = temperature
+        self.min_length = min_length
+        self.num_captions = num_captions
         self._check(tokenizer)
+        self._check_wanted(min_length, num_captions)
 
     def _check(self, tokenizer: str | None) -> None:
         arch = self.network.arch
@@ -192,30 +200,99 @@ class BEiT3Captioning(TaskModel):
             losses = keep_best(losses, self.drop_worst_ratio)
         return {"loss_caption": losses.mean(), "accuracy": (logits.argmax(dim=-1) == targets).float().mean()}
 
-    def predict(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The samples with ``pred_tokens`` and, with a tokenizer, ``pred_caption``; of the inputs only ``image`` is used."""
-        results = []
-        for data_sample, ids in zip(data_samples, self.generate(inputs["image"]), strict=True):
-            result = {**data_sample, "pred_tokens": ids}
-            if self.tokenizer is not None:
-                result["pred_caption"] = self.tokenizer.decode(ids)
-            results.append(result)
-        return results
+    def _check_wanted(self, min_length: int, num_captions: int) -> None:
+        if type(min_length) is not int or not 0 <= min_length <= self.max_length - 3:
+            raise UserError(
+                f"captioning: min_length must be a whole number from 0 to {self.max_length - 3} with max_length "
+                f"{self.max_length}, got {min_length!r}"
+            )
+        if type(num_captions) is not int or not 1 <= num_captions <= self.num_beams:
+            why = f"num_beams is {self.num_beams}" if self.decoding == "beam" else f"decoding is '{self.decoding}', not 'beam'"
+            raise UserError(
+                f"captioning: num_captions must be a whole number from 1 to {self.num_beams} ({why}), got {num_captions!r}"
+            )
+
+    def predict(
+        self,
+        inputs: Mapping[str, Tensor],
+        data_samples: Sequence[Mapping[str, Any]],
+        min_length: int | None = None,
+        num_captions: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Add captions to the samples, see the class; of the inputs only ``image`` is used.
+
+        Args:
+            inputs: a batch's tensors.
+            data_samples: a dict for each image.
+            min_length, num_captions: default the model's.
+
+        Raises:
+            UserError: if one of these is out of range.
+        """
+        if (self.num_captions if num_captions is None else num_captions) == 1:
+            predicted = [self._as_words("pred_", ids) for ids in self.generate(inputs["image"], min_length=min_length)]
+        else:
+            predicted = [
+                {
+                    **self._as_words("pred_", texts[0].ids),
+                    "pred_captions": [{**self._as_words("", text.ids), "score": text.score} for text in texts],
+                }
+                for texts in self.generate_best(inputs["image"], min_length, num_captions)
+            ]
+        return [{**data_sample, **found} for data_sample, found in zip(data_samples, predicted, strict=True)]
+
+    def _as_words(self, prefix: str, ids: list[int]) -> dict[str, Any]:
+        words = {} if self.tokenizer is None else {f"{prefix}caption": self.tokenizer.decode(ids)}
+        return {f"{prefix}tokens": ids, **words}
 
     @torch.no_grad()
-    def generate(self, image: Tensor, generator: torch.Generator | None = None) -> list[list[int]]:
+    def generate(
+        self, image: Tensor, generator: torch.Generator | None = None, min_length: int | None = None
+    ) -> list[list[int]]:
         """Caption images.
 
         Args:
             image: (B, 3, H, W), uint8 RGB.
             generator: source of randomness on the images' device, for ``'top_p'``.
+            min_length: default the model's.
 
         Returns:
             For each image ids from ``<s>`` to ``</s>``.
+
+        Raises:
+            UserError: if ``min_length`` is out of range.
         """
+        if self.decoding != "top_p":
+            return [texts[0].ids for texts in self.generate_best(image, min_length, num_captions=1)]
+        least = self.min_length if min_length is None else min_length
+        self._check_wanted(least, 1)
+        next_words, start = self._begin(image)
+        return sample(next_words, start, self.max_length, self.top_p, self.temperature, TextTokenizer.eos_id, generator, least)
+
+    @torch.no_grad()
+    def generate_best(
+        self, image: Tensor, min_length: int | None = None, num_captions: int | None = None
+    ) -> list[list[ScoredText]]:
+        """The best captions of images by beam search, see :func:`~mmbeit3.tasks.decoding.best_texts`.
+
+        Args:
+            image: (B, 3, H, W), uint8 RGB.
+            min_length, num_captions: default the model's.
+
+        Returns:
+            For each image its captions, ids and score, best first.
+
+        Raises:
+            UserError: if one of the numbers is out of range.
+        """
+        least = self.min_length if min_length is None else min_length
+        count = self.num_captions if num_captions is None else num_captions
+        self._check_wanted(least, count)
+        eos_id = TextTokenizer.eos_id
+        return best_texts(*self._begin(image), count, self.num_beams, self.max_length, self.length_penalty, eos_id, least)
+
+    def _begin(self, image: Tensor) -> tuple[NextCaptionWords, Tensor]:
+        """What knows the next words of images, uint8 RGB, and the first words (B,)."""
         image = self.normalize(image)
-        next_words = NextCaptionWords(self.network, image, self.mask_id, self.num_beams, self.max_length)
         start = torch.full((len(image),), TextTokenizer.bos_id, device=image.device)
-        if self.decoding == "top_p":
-            return sample(next_words, start, self.max_length, self.top_p, self.temperature, TextTokenizer.eos_id, generator)
-        return beam_search(next_words, start, self.num_beams, self.max_length, self.length_penalty, TextTokenizer.eos_id)
+        return NextCaptionWords(self.network, image, self.mask_id, self.num_beams, self.max_length), start

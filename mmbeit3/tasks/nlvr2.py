@@ -58,7 +58,7 @@ class NLVR2Network(BEiT3):
         twice = None if padding_mask is None else padding_mask.repeat(2, 1)
         output = self(torch.cat([image, image2]), tokens.repeat(2, 1), twice)
         first = torch.cat([cast(Tensor, states)[:, 0] for states in output], dim=1)
-        return widened(self.head(torch.cat(first.chunk(2), dim=1)))
+        return widened(self.head(torch.cat(first.unflatten(0, (2, -1)).unbind(), dim=1)))
 
 
 @MODELS.register_module()

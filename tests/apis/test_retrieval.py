@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmbeit3.apis import RetrievalInferencer
 from mmbeit3.errors import UserError
@@ -123,6 +124,41 @@ def test_names_that_are_not_utf8(trained, inferencer, folder, tmp_path):
     assert str(folder / f"{name}.png") in {match["image"] for match in found["predictions"][0]["matches"]}
 
 
+def test_embeddings_are_what_is_searched(inferencer, images):
+    inferencer.index(images, batch_size=2)
+    found, names = inferencer.embed_images(images, batch_size=2, return_names=True)
+    assert found.dtype == np.float32
+    assert names == list(map(str, images))
+    np.testing.assert_array_equal(found, inferencer.images.features.numpy())
+    pixels = [cv2.imread(str(path)) for path in images]
+    mixed = [images[0], pixels[1], Image.fromarray(pixels[2][..., ::-1]), str(images[3]), pixels[4]]
+    again, names = inferencer.embed_images(mixed, return_names=True)
+    np.testing.assert_allclose(again, found, atol=1e-6)
+    assert names == [str(images[0]), None, None, str(images[3]), None]
+    texts = inferencer.embed_texts(CAPTIONS, batch_size=3)
+    assert (texts.shape, texts.dtype) == ((len(CAPTIONS), found.shape[1]), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-6)
+    cosines = texts @ found.T
+    for row, caption in zip(cosines, CAPTIONS, strict=True):
+        matches = inferencer.query(caption, top_k=5)
+        assert [match["image"] for match in matches] == [str(images[place]) for place in (-row).argsort()]
+        np.testing.assert_allclose([match["score"] for match in matches], -np.sort(-row), atol=1e-6)
+    assert len(np.unique(cosines.argmax(axis=1))) > 1
+
+
+def test_embeddings_need_no_index_and_leave_out_what_a_folder_has_broken(inferencer, folder, images, monkeypatch):
+    lines = []
+    monkeypatch.setattr("mmbeit3.apis.inferencers.base.print_log", lambda line, *given: lines.append(line))
+    found, names = inferencer.embed_images(folder, return_names=True)
+    assert names == [str(path) for path in sorted(folder.rglob("*.png")) if path.name != "1b.png"]
+    np.testing.assert_allclose(found, [inferencer.embed_images(name)[0] for name in names], atol=1e-6)
+    assert len(lines) == 2
+    assert "1b.png" in lines[0]
+    assert "3b.jpg" in lines[1]
+    assert inferencer.embed_texts("red fox").shape == (1, found.shape[1])
+    assert inferencer.images is None
+
+
 def test_left_out_images_are_logged(inferencer, folder, monkeypatch):
     lines = []
     monkeypatch.setattr("mmbeit3.apis.inferencers.retrieval.print_log", lambda line, logger: lines.append(line))
@@ -145,6 +181,12 @@ def test_what_cannot_be_done(inferencer, images, tmp_path):
         (lambda: inferencer.load(tmp_path / "index"), "index' does not exist"),
         (lambda: inferencer.index(tmp_path / "absent"), "absent' does not exist: give a folder"),
         (lambda: inferencer.index([]), "list of images is empty"),
+        (lambda: inferencer.embed_images([]), "list of images is empty"),
+        (lambda: inferencer.embed_texts([]), "list of texts is empty"),
+        (lambda: inferencer.embed_texts(["red", " "]), "text 1 is empty"),
+        (lambda: inferencer.embed_images([images[0], bad]), r"bad\.png' is no image or is damaged"),
+        (lambda: inferencer.embed_images(tmp_path), "none of 1 can be answered: .*bad"),
+        (lambda: inferencer.embed_images(images, batch_size=0), "batch_size must be a whole number from 1"),
         (lambda: inferencer.index([bad, tmp_path / "absent.png"]), "none of 2 images can be read"),
     ]
     later = [

@@ -3,6 +3,7 @@
 import json
 import math
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -260,13 +261,73 @@ def test_greedy_is_one_beam_and_batches_change_nothing():
     assert len({tuple(ids) for ids in found}) > 1
 
 
+def spread(model):
+    """Away from initial values, by which towers say nearly the same of everything."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+@torch.no_grad()
+def every_caption(model, image, max_length, min_length):
+    """All texts of the six words there are, with their scores, each run by itself as a whole, best first."""
+    found = []
+    for count in range(min_length, max_length - 2):
+        texts = torch.tensor([[0, *words] for words in product([0, 1, 3, 4, 5], repeat=count)])
+        total = torch.zeros(len(texts))
+        for place in range(1, count + 2):
+            tokens = torch.cat([texts[:, :place], torch.full((len(texts), 1), model.mask_id)], dim=1)
+            log_probs = model.network.logits(image.expand(len(texts), -1, -1, -1), tokens)[:, -1].log_softmax(dim=1)
+            if place <= count:
+                total += log_probs.gather(1, texts[:, place : place + 1])[:, 0]
+            else:
+                total += log_probs.amax(dim=1) if count == max_length - 3 else log_probs[:, EOS]
+        scores = total / (count + 2) ** model.length_penalty
+        found += [([*text, EOS], score) for text, score in zip(texts.tolist(), scores.tolist(), strict=True)]
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+@pytest.mark.parametrize("min_length", [0, 2])
+def test_the_best_captions_are_those_of_all_there_are(min_length):
+    """130 beams are more than there are texts of up to three of five words."""
+    model = spread(small(network={"arch": {**SMALL, "vocab_size": 6}}, mask_id=5, max_length=6, num_beams=130))
+    inputs = batch(2)["image"]
+    predicted = model({"image": inputs}, [{}] * 2, mode="predict")
+    several = model.predict({"image": inputs}, [{"image_id": 4}, {}], min_length, num_captions=7)
+    assert several[0]["image_id"] == 4
+    for sample, row in zip(several, range(2), strict=True):
+        image = (inputs[row : row + 1] / 255 - 0.5) / 0.5
+        expected = every_caption(model, image, 6, min_length)[:7]
+        found = sample["pred_captions"]
+        assert [each["tokens"] for each in found] == [ids for ids, _ in expected]
+        assert [each["score"] for each in found] == pytest.approx([score for _, score in expected], abs=1e-4)
+        assert sample["pred_tokens"] == found[0]["tokens"]
+        if not min_length:
+            assert predicted[row] == {"pred_tokens": found[0]["tokens"]}
+
+
+def test_what_the_model_is_told_holds_unless_a_call_says_otherwise():
+    model = spread(small(min_length=5, num_captions=3))
+    image = batch(3)["image"]
+    told = model.predict({"image": image}, [{}] * 3)
+    assert [len(sample["pred_captions"]) for sample in told] == [3] * 3
+    assert told == model.predict({"image": image}, [{}] * 3, min_length=5, num_captions=3)
+    assert all(len(each["tokens"]) >= 7 for sample in told for each in sample["pred_captions"])
+    assert [sample["pred_tokens"] for sample in told] == model.generate(image)
+    assert all("pred_captions" not in sample for sample in model.predict({"image": image}, [{}] * 3, num_captions=1))
+    drawn = spread(small(decoding="top_p")).generate(image, torch.Generator().manual_seed(0), min_length=9)
+    assert [len(ids) for ids in drawn] == [11] * 3
+
+
 def test_captions_are_texts(tmp_path):
     pytest.importorskip("sentencepiece")
     path = train_text_tokenizer(["a red circle", "a blue square above a red circle"] * 9, tmp_path / "small.spm", 20)
     model = small(tokenizer=str(path), mask_id=None).eval()
     assert model.mask_id == 21
     tokenizer = model.tokenizer
-    model.generate = lambda image: [[0, *tokenizer.encode("a red square"), 2], [0, 2]]
+    model.generate = lambda image, **given: [[0, *tokenizer.encode("a red square"), 2], [0, 2]]
     predicted = model({"image": batch(2)["image"]}, [{"image_id": 1}, {"image_id": 2}], mode="predict")
     assert [sample["pred_caption"] for sample in predicted] == ["a red square", ""]
     with pytest.raises(UserError, match=r"mask_id is 59, but that of tokenizer '.*small\.spm' is 21"):
@@ -281,6 +342,11 @@ def test_captions_are_texts(tmp_path):
         ({"max_length": 64}, "from 4 to 63 with this network, got 64"),
         ({"num_beams": 0}, "num_beams must be at least 1"),
         ({"top_p": 0.0}, "top_p above 0"),
+        ({"min_length": 10}, "min_length must be a whole number from 0 to 9 with max_length 12, got 10"),
+        ({"min_length": -1}, "min_length must be a whole number from 0 to 9"),
+        ({"num_captions": 4}, r"num_captions must be a whole number from 1 to 3 \(num_beams is 3\), got 4"),
+        ({"num_captions": 0}, "from 1 to 3"),
+        ({"num_captions": 2, "decoding": "greedy"}, r"from 1 to 1 \(decoding is 'greedy', not 'beam'\), got 2"),
         ({"mask_ratio": 1.2}, "mask_ratio must be from 0 to below 1, got 1.2"),
     ],
 )

@@ -1,11 +1,12 @@
 """Beam search against one image at a time, in plain Python; sampling against its distribution."""
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
 
-from mmbeit3.tasks.decoding import beam_search, sample, top_p_words
+from mmbeit3.tasks.decoding import beam_search, best_texts, sample, top_p_words
 
 VOCAB, EOS = 14, 2
 
@@ -70,6 +71,27 @@ def greedily(scores, max_length):
     while len(text) < max_length - 2 and (word := int(scores(text).argmax())) != EOS:
         text.append(word)
     return [*text, EOS]
+
+
+class Small(Table):
+    """Four words and the end."""
+
+    def scores(self, image, text):
+        return super().scores(image, text)[:5]
+
+
+def all_texts(scores, max_length, penalty, min_length):
+    """Every text with its score, best first, in plain Python."""
+    found = []
+    for count in range(min_length, max_length - 2):
+        for words in product([0, 1, 3, 4], repeat=count):
+            text = [0, *words]
+            log_probs = [torch.log_softmax(scores(text[: place + 1]), dim=0) for place in range(count + 1)]
+            total = sum(float(log_probs[place][word]) for place, word in enumerate(words))
+            # The longest end with whatever word is next.
+            total += float(log_probs[-1].max() if count == max_length - 3 else log_probs[-1][EOS])
+            found.append(([*text, EOS], total / (count + 2) ** penalty))
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def starts(images):
@@ -150,6 +172,62 @@ def test_samples_follow_their_own_text():
             return logits
 
     assert sample(Counting(6), starts(6), 30) == [[0, *range(4, 4 + image), EOS] for image in range(6)]
+
+
+@pytest.mark.parametrize("min_length", [0, 1, 2, 3])
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.5])
+def test_with_beams_enough_the_best_of_all_texts_are_found(penalty, min_length):
+    for count in (1, 3, 20):
+        found = best_texts(Small(4, 70), starts(4), count, 70, 6, penalty, EOS, min_length)
+        for image, texts in enumerate(found):
+            expected = all_texts(partial(Small(1).scores, image), 6, penalty, min_length)[:count]
+            assert [text.ids for text in texts] == [ids for ids, _ in expected]
+            assert [text.score for text in texts] == pytest.approx([score for _, score in expected], abs=1e-5)
+
+
+@pytest.mark.parametrize("num_texts", [2, 3])
+def test_several_texts_of_few_beams(num_texts):
+    """All are there, different and in order, and each has the score that its own words give it."""
+    found = best_texts(Table(8, 3), starts(8), num_texts, 3, 9, 0.6)
+    assert sum(len(text.ids) < 8 for texts in found for text in texts) > 4
+    for image, texts in enumerate(found):
+        assert len({tuple(text.ids) for text in texts}) == num_texts
+        assert [text.score for text in texts] == sorted((text.score for text in texts), reverse=True)
+        for text in texts:
+            logs = [torch.log_softmax(Table(1).scores(image, text.ids[:n]), dim=0) for n in range(1, len(text.ids))]
+            last = float(logs[-1].max()) if len(text.ids) == 8 else float(logs[-1][EOS])
+            total = last + sum(float(each[word]) for each, word in zip(logs, text.ids[1:-1], strict=False))
+            assert text.score == pytest.approx(total / len(text.ids) ** 0.6, abs=1e-5)
+
+
+def test_fewer_texts_where_there_are_no_more():
+    """Of four words and one place: five texts."""
+    (found,) = best_texts(Small(1, 7), starts(1), 7, 7, 4, 0.6)
+    assert [text.ids for text in found] == [ids for ids, _ in all_texts(partial(Small(1).scores, 0), 4, 0.6, 0)]
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_no_text_is_shorter_than_asked(num_beams):
+    free = beam_search(Table(12, num_beams), starts(12), num_beams, 12)
+    assert min(map(len, free)) < 6
+    for least in (4, 7, 9):
+        found = beam_search(Table(12, num_beams), starts(12), num_beams, 12, min_length=least)
+        assert min(len(ids) - 2 for ids in found) >= least
+        drawn = sample(Table(12), starts(12), 12, 1.0, min_length=least, generator=torch.Generator().manual_seed(0))
+        assert min(len(ids) - 2 for ids in drawn) >= least
+        assert all(EOS not in ids[:-1] for ids in found + drawn)
+
+
+@pytest.mark.parametrize("search", [beam_search, sample])
+def test_texts_that_would_be_too_long(search):
+    with pytest.raises(ValueError, match="min_length must be from 0 to 5 with a max_length of 8, got 6"):
+        search(Table(1), starts(1), max_length=8, min_length=6)
+
+
+def test_more_texts_than_beams():
+    with pytest.raises(ValueError, match="1 to 3 texts with 3 beams, not 4"):
+        best_texts(Table(1, 3), starts(1), 4, 3)
 
 
 @pytest.mark.parametrize(("changes", "reason"), [({"num_beams": 0}, "needs a beam"), ({"max_length": 3}, "at least 4")])

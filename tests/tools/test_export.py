@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmbeit3.models.backbones import BEiT3Vision
+from mmbeit3.registry import MODELS
 from tests.paths import ROOT
 
 ARCH = {"embed_dims": 24, "num_layers": 1, "num_heads": 2, "ffn_dims": 40, "image_size": 64}
@@ -63,6 +64,49 @@ def test_onnx(files, tmp_path, monkeypatch, capsys):
     (found,) = session.run(["map0"], {"image": pixels.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(found), model(pixels)[0], atol=1e-5, rtol=0)
+
+
+CLASSES = {"type": "mmbeit3.BEiT3Classification", "network": {"arch": ARCH, "num_classes": 5}}
+
+
+def save_task(tmp_path, model):
+    path = tmp_path / "task.py"
+    path.write_text(f"custom_imports = dict(imports=['mmbeit3.registry'])\ndefault_scope = 'mmengine'\nmodel = {model}\n")
+    return path
+
+
+@exporting
+def test_a_task(tmp_path, monkeypatch, capsys):
+    torch.manual_seed(4)
+    model = MODELS.build(CLASSES).eval()
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "epoch_1.pth")
+    config = save_task(tmp_path, CLASSES)
+    call(monkeypatch, config, tmp_path / "epoch_1.pth", "--to", "torch", "--out", tmp_path / "classes.pt2")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"weights of {tmp_path / 'epoch_1.pth'}" in lines
+    assert [line.partition(": largest difference logits ")[0] for line in lines[-4:-1]] == [
+        "1 x 64x64",
+        "3 x 64x64",
+        "2 x 64x64",
+    ]
+    image = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        found = torch.export.load(tmp_path / "classes.pt2").module()(image)
+        torch.testing.assert_close(found, model.network(image), atol=1e-6, rtol=1e-4)
+    call(monkeypatch, config, "--to", "torch", "--out", tmp_path / "more.pt2", "--cfg-options", "model.network.num_classes=7")
+    with torch.no_grad():
+        assert torch.export.load(tmp_path / "more.pt2").module()(image).shape == (4, 7)
+
+
+def test_captioning_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    config = save_task(tmp_path, {"type": "mmbeit3.BEiT3Captioning", "network": {"arch": ARCH}})
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, config, "--to", "onnx", "--out", tmp_path / "caption.onnx")
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: BEiT3Captioning is not exported: its search for words")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "caption.onnx").exists()
 
 
 @exporting

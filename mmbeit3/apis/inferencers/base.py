@@ -75,6 +75,7 @@ class TaskInferencer(BaseInferencer):
         out_dir: str | Path | None = None,
         show_progress: bool | None = None,
         leave_out: bool = False,
+        **wanted: Any,
     ) -> dict[str, Any]:
         """Predict, and draw if wanted.
 
@@ -86,6 +87,7 @@ class TaskInferencer(BaseInferencer):
             out_dir: folder to write pictures to.
             show_progress: whether to show a progress bar; default as the inferencer was made.
             leave_out: whether images that cannot be read are left out and logged, as those of folders are.
+            **wanted: for :meth:`forward`.
 
         Returns:
             ``predictions``, a plain dict for each query; ``visualization``, pictures, uint8 (H, W, 3), RGB, or none; and
@@ -106,7 +108,7 @@ class TaskInferencer(BaseInferencer):
             for name, refusal in batch.refusals.items():
                 unreadable[name] = refusal
                 print_log(f"left out: {refusal}", "current", logging.WARNING)
-            results = [] if batch.inputs is None else self.forward(batch.inputs)
+            results = [] if batch.inputs is None else self.forward(batch.inputs, **wanted)
             for query, images, result in zip(batch.queries, batch.pixels, results, strict=True):
                 prediction = postprocess(query, result)
                 if return_vis or folder is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from mmbeit3.apis.inferencers.base import TaskInferencer
@@ -20,7 +21,9 @@ __all__ = ["CaptionInferencer"]
 
 
 class CaptionInferencer(TaskInferencer):
-    """Describes images, see :class:`~mmbeit3.tasks.captioning.BEiT3Captioning`. How words are chosen is the config's to say.
+    """Describes images, see :class:`~mmbeit3.tasks.captioning.BEiT3Captioning`.
+
+    How words are chosen is the config's to say; a call may say how many words and how many captions there are.
 
     Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
     """
@@ -35,34 +38,53 @@ class CaptionInferencer(TaskInferencer):
         return_vis: bool = False,
         out_dir: str | Path | None = None,
         show_progress: bool | None = None,
+        min_length: int | None = None,
+        num_captions: int | None = None,
     ) -> dict[str, Any]:
         """Describe images.
 
         Args:
             images: one or several, or a folder; see :func:`~mmbeit3.images.read_pixels`.
             batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.apis.inferencers.TaskInferencer.infer`.
+            min_length: fewest tokens of a caption; default the config's, which is 0 if it has none.
+            num_captions: captions of each image, at most the config's ``num_beams``; default the config's, or 1.
 
         Returns:
-            ``predictions``, dicts of ``image``, ``pred_caption`` and ``pred_tokens``, its ids; and ``visualization``.
+            ``predictions``, dicts of ``image``, ``pred_caption`` and ``pred_tokens``, its ids, and with more captions than one
+            ``pred_captions``, dicts of ``caption``, ``tokens`` and ``score`` (see
+            :func:`~mmbeit3.tasks.decoding.best_texts`), best first; and ``visualization``.
 
         Raises:
-            UserError: if an image cannot be read.
+            UserError: if an image cannot be read, or a number is out of range.
         """
         queries = [Query((image,)) for image in list_images(images)]
         leave_out = is_folder(images)
-        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress, leave_out)
+        return self.infer(
+            queries,
+            self.postprocess,
+            batch_size,
+            return_vis,
+            out_dir,
+            show_progress,
+            leave_out,
+            min_length=min_length,
+            num_captions=num_captions,
+        )
+
+    @torch.no_grad()
+    def forward(self, inputs: Mapping[str, Any], **wanted: Any) -> list[dict[str, Any]]:
+        """The samples of a batch with captions, see :meth:`~mmbeit3.tasks.captioning.BEiT3Captioning.predict`."""
+        batch = self.model.data_preprocessor(inputs, False)
+        return self.model.predict(batch["inputs"], batch["data_samples"], **wanted)
 
     def postprocess(self, query: Query, result: Mapping[str, Any]) -> dict[str, Any]:
         """See :meth:`__call__`."""
-        return {
-            "image": name_image(query.images[0]),
-            "pred_caption": result["pred_caption"],
-            "pred_tokens": list(result["pred_tokens"]),
-        }
+        found = {name: result[name] for name in ("pred_caption", "pred_tokens", "pred_captions") if name in result}
+        return {"image": name_image(query.images[0]), **found}
 
     def lines(self, prediction: Mapping[str, Any]) -> list[str]:
-        """The caption."""
-        return [prediction["pred_caption"]]
+        """The captions."""
+        return [each["caption"] for each in prediction.get("pred_captions", [])] or [prediction["pred_caption"]]
 
     def _init_model(self, cfg: Config, weights: str, device: str = "cpu") -> TaskModel:
         model = super()._init_model(cfg, weights, device)

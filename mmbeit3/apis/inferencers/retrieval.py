@@ -1,11 +1,11 @@
-"""Images of a folder, found by text or by image."""
+"""Images of a folder, found by text or by image, and the vectors by which they are found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ _HEIGHT = 192
 
 class RetrievalInferencer(TaskInferencer):
     """Finds images, see :class:`~mmbeit3.tasks.retrieval.BEiT3Retrieval`: first :meth:`index` them or :meth:`load` an index.
+
+    :meth:`embed_images` and :meth:`embed_texts` give the vectors that are compared, and need no index.
 
     Its arguments are those of :class:`~mmbeit3.apis.inferencers.TaskInferencer`.
 
@@ -80,6 +82,84 @@ class RetrievalInferencer(TaskInferencer):
             raise UserError(f"none of {len(paths)} images can be read: give a folder, or paths, of JPEG or PNG files")
         self.images = ImageIndex(features[: len(names)], tuple(names), self.fingerprint)
         return left_out
+
+    @overload
+    def embed_images(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        batch_size: int = ...,
+        show_progress: bool | None = ...,
+        return_names: Literal[False] = ...,
+    ) -> np.ndarray: ...
+
+    @overload
+    def embed_images(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        batch_size: int = ...,
+        show_progress: bool | None = ...,
+        *,
+        return_names: Literal[True],
+    ) -> tuple[np.ndarray, list[str | None]]: ...
+
+    def embed_images(
+        self,
+        images: ImageInput | Sequence[ImageInput],
+        batch_size: int = 32,
+        show_progress: bool | None = None,
+        return_names: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, list[str | None]]:
+        """Encode images. The vectors are those that :meth:`index` keeps and :meth:`query` compares.
+
+        Args:
+            images: one or several, as :func:`~mmbeit3.images.read_pixels` takes them, or a folder. Images of a folder that
+                cannot be read have no row: they are left out and logged.
+            batch_size: images that go through the model at once.
+            show_progress: whether to show a progress bar; default as the inferencer was made.
+            return_names: whether to return the path of each row's image, too; None for an image without one.
+
+        Returns:
+            Unit vectors (N, C), float32, in the order of the images; with ``return_names`` these and the N names.
+
+        Raises:
+            UserError: if there are no images, or an image that is not of a folder cannot be read, or none of a folder can.
+        """
+        queries = [Query((image,)) for image in list_images(images)]
+        found = self._embed(queries, "image_feature", batch_size, show_progress, is_folder(images))
+        features = _stack(found)
+        return (features, [each["name"] for each in found]) if return_names else features
+
+    def embed_texts(self, texts: str | Sequence[str], batch_size: int = 32, show_progress: bool | None = None) -> np.ndarray:
+        """Encode texts. The vectors are those that :meth:`query` compares with the images'.
+
+        Args:
+            texts: one or several.
+            batch_size: texts that go through the model at once.
+            show_progress: whether to show a progress bar; default as the inferencer was made.
+
+        Returns:
+            Unit vectors (N, C), float32, in the order of the texts. ``embed_images(...) @ embed_texts(...).T`` are cosines.
+
+        Raises:
+            UserError: if there are no texts, or one is empty.
+        """
+        queries = [Query(text=text) for text in check_texts(texts, "text")]
+        return _stack(self._embed(queries, "text_feature", batch_size, show_progress))
+
+    def _embed(
+        self,
+        queries: Sequence[Query],
+        feature: str,
+        batch_size: int,
+        show_progress: bool | None,
+        leave_out: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Dicts of ``feature``, a tensor (C,), and ``name``, the image's."""
+
+        def keep(query: Query, result: Mapping[str, Any]) -> dict[str, Any]:
+            return {"feature": result[feature], "name": name_image(query.images[0]) if query.images else None}
+
+        return self.infer(queries, keep, batch_size, show_progress=show_progress, leave_out=leave_out)["predictions"]
 
     def save(self, path: str | Path) -> None:
         """Write the index to a file of the safetensors format.
@@ -177,6 +257,11 @@ class RetrievalInferencer(TaskInferencer):
         if self.images is None:
             raise UserError("there are no images to search in yet: call index() with a folder, or load() with a saved index")
         return self.images
+
+
+def _stack(found: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Features as one array (N, C), float32."""
+    return torch.stack([each["feature"] for each in found]).float().numpy()
 
 
 def _load_readable(pipeline: TaskPipeline, paths: Sequence[str | Path]) -> tuple[list[str], list[str], dict[str, Any] | None]:
