@@ -56,11 +56,15 @@ def make_tiny(cfg):
         cfg.model.test_cfg.rcnn.score_thr = 0.0
         cfg.model.train_cfg.rpn.allowed_border = -1
         # The heads' time goes with the number of boxes they look at.
-        cfg.model.train_cfg.rpn_proposal.max_per_img = 100
-        cfg.model.test_cfg.rpn.max_per_img = 100
+        cfg.model.train_cfg.rpn_proposal.max_per_img = 40
+        cfg.model.test_cfg.rpn.max_per_img = 40
+        cfg.model.test_cfg.rcnn.max_per_img = 20
         stages = cfg.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
-            stage.sampler.num = 32
+            stage.sampler.num = 16
+    for part in (cfg.model.get("train_cfg"), cfg.model.get("decode_head", {}).get("train_cfg")):
+        if part and "num_points" in part:
+            part.num_points = 512
     for part in (cfg.model.data_preprocessor, cfg.model.get("test_cfg", {})):
         _shrink(part)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader", "tta_pipeline"):

@@ -19,7 +19,12 @@ def make_weights(config, path, seed=0):
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(seed)
-    torch.save({"state_dict": MODELS.build(cfg.model).state_dict()}, path)
+    model = MODELS.build(cfg.model)
+    if "decode_head" in cfg.model:
+        # As they come, all of a picture would be of one class.
+        torch.nn.init.normal_(model.decode_head.cls_embed.weight)
+        torch.nn.init.normal_(model.decode_head.query_feat.weight, std=3.0)
+    torch.save({"state_dict": model.state_dict()}, path)
     return path
 
 

@@ -55,17 +55,6 @@ def test_data_that_does_not_fit(folder, changes, reason):
     assert "\n" not in str(error.value)
 
 
-def test_a_hidden_folder_among_those_of_classes(tmp_path):
-    for name in ("cat", "dog", ".ipynb_checkpoints"):
-        (tmp_path / "train" / name).mkdir(parents=True)
-    dataset = {"type": "mmpretrain.ImageNet", "data_root": str(tmp_path), "split": "train"}
-    cfg = {"default_scope": "mmengine", "train_dataloader": {"dataset": {**dataset, "metainfo": {"classes": ("cat", "dog")}}}}
-    with pytest.raises(UserError, match=r"the hidden folder '\.ipynb_checkpoints', which would count as a class: remove it"):
-        check_data(cfg)
-    (tmp_path / "train" / ".ipynb_checkpoints").rmdir()
-    check_data(cfg)
-
-
 def test_encoded_masks_need_an_option(folder, tmp_path):
     """mmdet would leave such objects out of training without a word."""
     content = json.loads((folder / "annotations" / "instances_train2017.json").read_text())

@@ -58,7 +58,8 @@ def test_folders_that_are_not_the_classes(tmp_path):
         with pytest.raises(UserError, match=match):
             check_data(config(tmp_path, classes))
     (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
-    check_data(config(tmp_path, FOLDERS))
+    with pytest.raises(UserError, match=r"the hidden folder '\.ipynb_checkpoints', which would count as a class: remove it"):
+        check_data(config(tmp_path, FOLDERS))
 
 
 @pytest.mark.parametrize("kind", ["ImageNet", "CustomDataset"])
