@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, check_shapes, detect_layout
 from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.naming import list_names
+from mmbeit3.checkpoint.wrapping import without_wrapper
 from mmbeit3.errors import UserError
 
 __all__ = ["Conversion", "convert"]
@@ -47,20 +48,19 @@ def convert(state: Mapping[str, LazyTensor], to: str, vision_only: bool = False)
             the message names what.
     """
     target = LAYOUTS[to]
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    state, outside = without_wrapper(state)
     source = detect_layout(state)
     if source is None:
         raise UserError(
             f"checkpoint is in no known layout ({', '.join(LAYOUTS)}): its names start like {list_names(list(state))}"
         )
-    if source is target and not vision_only:
+    if source is target and not vision_only and not outside:
         return Conversion(dict(state), source.name)
     ours = source.to_ours(state)
     if vision_only or target.name in ("official", "timm"):
         ours = _network(ours)
     check_shapes(ours, LAYOUTS["official"].rules)
-    left_out = [name for name in ours if not target.holds(name)]
+    left_out = [*outside, *(name for name in ours if not target.holds(name))]
     if vision_only:
         if target.name == "vit_adapter":
             raise UserError(
@@ -74,7 +74,7 @@ def convert(state: Mapping[str, LazyTensor], to: str, vision_only: bool = False)
         }
         if not kept:
             raise UserError(f"checkpoint has no vision tower of BEiT-3: its names start like {list_names(list(ours))}")
-        left_out = [name for name in ours if name not in kept]
+        left_out = [*outside, *(name for name in ours if name not in kept)]
         ours = kept
     elif left_out:
         raise UserError(

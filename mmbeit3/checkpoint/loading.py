@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mmbeit3.checkpoint.positions import POSITION_GRID, without_grids
 from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.resizing import resize_channels, resize_patch_kernel, resize_position_table
 from mmbeit3.checkpoint.translating import part_that_translates, translate_part
+from mmbeit3.checkpoint.wrapping import without_wrapper
 from mmbeit3.errors import UserError
 
 __all__ = ["LoadReport", "check_same_model", "load_checkpoint", "load_weights"]
@@ -99,11 +100,12 @@ def load_checkpoint(
     """
     name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
-    state, dropped = _unwrap(state)
+    foreign = part_that_translates(model)
+    # Modules that translate find their part by themselves.
+    state, dropped = _unwrap(state, model.state_dict() if foreign is None else None)
     state, grids = without_grids(state)
     told = grid if grid is not None else next(iter(grids.values()), None)
     layout = detect_layout(state)
-    foreign = part_that_translates(model)
     # The mark of timm's BEiT-3 is also some other ViTs', which know what they are.
     if layout is not None and (foreign is None or layout.name != "timm"):
         state = layout.to_ours(state)
@@ -216,15 +218,18 @@ def check_same_model(model: nn.Module, state: Mapping[str, Tensor], source: str 
         )
 
 
-def _unwrap(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Strip DDP's prefix and take the network out of what it was trained in; also returns the names left out."""
-    if all(name.startswith("module.") for name in state):
+def _unwrap(state: dict[str, Tensor], own: Collection[str] | None) -> tuple[dict[str, Tensor], list[str]]:
+    """Strip wrappers' prefixes and take the network out of what it was trained in; also returns the names left out."""
+    outside: list[str] = []
+    if own is not None:
+        state, outside = without_wrapper(state, own)
+    elif all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     for part in _PARTS:
         network = {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
         if network:
-            return network, [name for name in state if not name.startswith(part)]
-    return state, []
+            return network, [*outside, *(name for name in state if not name.startswith(part))]
+    return state, outside
 
 
 def _rename_root(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from mmbeit3.checkpoint.layouts import detect_layout
 from mmbeit3.checkpoint.loading import LoadReport, load_checkpoint
 from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.checkpoint.reading import read_state_dict
+from mmbeit3.checkpoint.wrapping import without_wrapper
 from mmbeit3.errors import UserError
 
 __all__ = ["start_from"]
@@ -41,8 +42,7 @@ def start_from(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> L
     """
     name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    state, _ = without_wrapper(state, model.state_dict())
     layout = detect_layout(state)
     if layout is not None and layout.name == "vit_adapter":
         state = layout.to_ours(state)

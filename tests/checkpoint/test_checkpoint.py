@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmbeit3.checkpoint import LAYOUTS, load_checkpoint, read_state_dict
+from mmbeit3.checkpoint import LAYOUTS, convert, load_checkpoint, read_lazily, read_state_dict
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
@@ -177,3 +177,25 @@ def test_positions_are_resized_whoever_loads_them(tmp_path):
     load_checkpoint(ours.backbone, tmp_path / "small.pth")
     assert torch.equal(large.backbone.embed.positions, ours.backbone.embed.positions)
     assert torch.equal(large.backbone.embed.positions[:3], small.backbone.embed.positions[:3])
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "net.", "module.model._orig_mod."])
+@pytest.mark.parametrize("layout", ["official", "mmbeit3", "timm"])
+def test_wrappers_of_other_trainers(tmp_path, prefix, layout):
+    """Lightning has the model as an attribute of any name, with losses beside it."""
+    source = BEiT3(ARCH)
+    state = source.state_dict()
+    if layout == "timm":
+        state = {name: tensor for name, tensor in state.items() if name.startswith("vision.") and "mask_token" not in name}
+    content = {f"{prefix}{name}": tensor for name, tensor in LAYOUTS[layout].to_theirs(state).items()}
+    torch.save({"state_dict": {**content, "criterion.weight": torch.ones(3)}, "epoch": 3}, tmp_path / "last.ckpt")
+    model = BEiT3Vision(ARCH)
+    report = load_checkpoint(model, tmp_path / "last.ckpt")
+    assert report.missing == []
+    assert report.layout == layout
+    assert "criterion.weight" in report.unused
+    assert torch.equal(model.layers[3].ffn.fc2.weight, source.vision.layers[3].ffn.fc2.weight)
+    done = convert(read_lazily(tmp_path / "last.ckpt"), "official", vision_only=True)
+    assert "criterion.weight" in done.left_out
+    with pytest.raises(UserError, match=r"no place for criterion\.weight"):
+        convert(read_lazily(tmp_path / "last.ckpt"), layout)

@@ -56,7 +56,7 @@ def test_files_of_the_network_alone(tmp_path, layout):
     assert report.layout == layout
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "lit.detector.module."])
 def test_a_file_of_the_same_training(tmp_path, prefix):
     source, model = randomized(Detector()), Detector()
     torch.save({"state_dict": {prefix + name: tensor for name, tensor in source.state_dict().items()}}, tmp_path / "a.pth")
