@@ -153,7 +153,7 @@ def test_a_runner_trains_at_the_rate_of_its_real_batch(tmp_path, counts, factor,
 
 
 def test_a_runner_whose_sampler_makes_the_batches(tmp_path):
-    sampler = {"type": torch.utils.data.BatchSampler, "batch_size": 8, "drop_last": False}
+    sampler = {"type": "torch.utils.data.BatchSampler", "batch_size": 8, "drop_last": False}
     made = runner(tmp_path, 4, loader={"batch_sampler": sampler})
     scale_runner_lr(made)
     made.train()
