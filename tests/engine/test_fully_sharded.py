@@ -166,11 +166,13 @@ def gathered(rank, folder):
 
 
 class CountGathered:
-    """Count what all_gather_into_tensor, by which FSDP gathers weights, brings together."""
+    """Count what FSDP's function for it, which has another name since PyTorch 2.14, brings together."""
+
+    name = "all_gather_single" if hasattr(torch.distributed, "all_gather_single") else "all_gather_into_tensor"
 
     def __enter__(self):
-        self.bytes, self.real = 0, torch.distributed.all_gather_into_tensor
-        torch.distributed.all_gather_into_tensor = self
+        self.bytes, self.real = 0, getattr(torch.distributed, self.name)
+        setattr(torch.distributed, self.name, self)
         return self
 
     def __call__(self, output_tensor, *args, **kwargs):
@@ -178,7 +180,7 @@ class CountGathered:
         return self.real(output_tensor, *args, **kwargs)
 
     def __exit__(self, *args):
-        torch.distributed.all_gather_into_tensor = self.real
+        setattr(torch.distributed, self.name, self.real)
 
 
 @sharding
