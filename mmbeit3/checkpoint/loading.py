@@ -22,7 +22,7 @@ from mmbeit3.checkpoint.translating import part_that_translates, translate_part
 from mmbeit3.checkpoint.wrapping import without_wrapper
 from mmbeit3.errors import UserError
 
-__all__ = ["LoadReport", "check_same_model", "load_checkpoint", "load_weights"]
+__all__ = ["LoadReport", "check_same_model", "fill", "load_checkpoint", "load_weights"]
 
 _ROOTS = (("vit.embed.", "vit."), ("embed.", ""))
 """How to tell a bare vision tower (or one inside a ViT-Adapter) by its names, and what stands for ``vision.`` in it."""
@@ -98,8 +98,20 @@ def load_checkpoint(
         UserError: if the file cannot be read, has nothing for this model, has other sizes or types, or weights that are no
             numbers; the message names them.
     """
-    name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
-    state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
+    if isinstance(source, Mapping):
+        return fill(model, dict(source), "state dict", allow_nonfinite, new_head, grid)
+    return fill(model, read_state_dict(source), f"'{source}'", allow_nonfinite, new_head, grid)
+
+
+def fill(
+    model: nn.Module,
+    state: dict[str, Tensor],
+    name: str,
+    allow_nonfinite: bool = False,
+    new_head: bool = False,
+    grid: Sequence[int] | None = None,
+) -> LoadReport:
+    """As :func:`load_checkpoint`, for a file that was read already; ``name`` is what messages call it."""
     foreign = part_that_translates(model)
     # Modules that translate find their part by themselves.
     state, dropped = _unwrap(state, model.state_dict() if foreign is None else None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmbeit3.checkpoint.integrity import check_finite
 from mmbeit3.checkpoint.layouts import detect_layout
-from mmbeit3.checkpoint.loading import LoadReport, load_checkpoint
+from mmbeit3.checkpoint.loading import LoadReport, fill
 from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.checkpoint.reading import read_state_dict
 from mmbeit3.checkpoint.wrapping import without_wrapper
@@ -53,8 +53,7 @@ def start_from(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> L
     report = LoadReport(source=name, layout=layout.name if layout else "own")
     if part is not None:
         inner = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-        report = load_checkpoint(getattr(model, part), inner or state)
-        report.source = name
+        report = fill(getattr(model, part), inner or state, name)
         report.loaded = [prefix + key for key in report.loaded]
         report.missing = [prefix + key for key in report.missing]
         report.resized = {prefix + key: words for key, words in report.resized.items()}

@@ -90,9 +90,12 @@ def test_a_detector_with_an_adapter_starts_from_one_without():
     assert torch.equal(model.head.weight, source.head.weight)
 
 
-def test_what_does_not_fit():
+def test_what_does_not_fit(tmp_path):
     with pytest.raises(UserError, match=r"has nothing for BEiT3Vision: its names start like a\.weight"):
         start_from(Detector(), {"a.weight": torch.ones(2)})
+    torch.save({"a.weight": torch.ones(2)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"checkpoint '.*a\.pth' has nothing for BEiT3Vision"):
+        start_from(Detector(), tmp_path / "a.pth")
     with pytest.raises(UserError, match=r"has nothing for Linear: .* the model's like weight"):
         start_from(nn.Linear(2, 2), {"a.weight": torch.ones(2)})
     other = BEiT3Vision({**ARCH, "embed_dims": 24, "num_heads": 3, "ffn_dims": 48})
