@@ -42,14 +42,17 @@ def start_from(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> L
     """
     name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
     state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
-    state, _ = without_wrapper(state, model.state_dict())
+    target = model.state_dict(keep_vars=True)
+    state, _ = without_wrapper(state, target)
     layout = detect_layout(state)
     if layout is not None and layout.name == "vit_adapter":
         state = layout.to_ours(state)
     part = next((part for part in _PARTS if isinstance(getattr(model, part, None), nn.Module)), None)
     prefix = f"{part}." if part else ""
-    target = model.state_dict(keep_vars=True)
     others = {key: state[key] for key in target if key in state and not (prefix and key.startswith(prefix))}
+    fitting = {key: tensor for key, tensor in others.items() if tensor.shape == target[key].shape}
+    # Before anything is written.
+    check_finite(name, fitting.items())
     report = LoadReport(source=name, layout=layout.name if layout else "own")
     if part is not None:
         inner = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
@@ -62,8 +65,6 @@ def start_from(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> L
             f"checkpoint {name} has nothing for {type(model).__name__}: its names start like {list_names(list(state))}, the "
             f"model's like {list_names(list(target))}"
         )
-    fitting = {key: tensor for key, tensor in others.items() if tensor.shape == target[key].shape}
-    check_finite(name, fitting.items())
     with torch.no_grad():
         for key, tensor in fitting.items():
             target[key].copy_(tensor)

@@ -1,5 +1,7 @@
 """Starting a whole model from files of any kind, as ``load_from`` does."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -101,10 +103,12 @@ def test_what_does_not_fit(tmp_path):
     other = BEiT3Vision({**ARCH, "embed_dims": 24, "num_heads": 3, "ffn_dims": 48})
     with pytest.raises(UserError, match="of another architecture"):
         start_from(Detector(), other.state_dict())
-    source = Detector()
+    model, source = Detector(), randomized(Detector())
+    before = copy.deepcopy(model)
     source.head.bias.data[1] = float("nan")
     with pytest.raises(UserError, match=r"head\.bias"):
-        start_from(Detector(), source.state_dict())
+        start_from(model, source.state_dict())
+    assert equal(model, before)
 
 
 @pytest.mark.parametrize("kind", [CarefulRunner, Runner])

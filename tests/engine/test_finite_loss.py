@@ -105,6 +105,19 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     assert not list(tmp_path.glob("*.pth"))
 
 
+def test_other_values_may_be_no_numbers(tmp_path):
+    """They are of no step that was left out, and stop nothing."""
+
+    class Counting(Model):
+        def forward(self, x, mode, img_path=None):
+            return {"loss": self.weight.sum(), "accuracy": x * NAN}
+
+    runner = make_runner(tmp_path, [1, 1])
+    runner.model = Counting()
+    runner.train()
+    assert runner.iter == 2
+
+
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="must not be negative"):
         FiniteLossHook(-1)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -56,7 +57,7 @@ class FiniteLossHook(Hook):
         if not self.skip:
             return
         wrapper = runner.optim_wrapper
-        if not hasattr(wrapper, "update_params") or isinstance(wrapper, Mapping) or hasattr(wrapper, "optim_wrappers"):
+        if isinstance(wrapper, OptimWrapperDict):
             raise UserError("FiniteLossHook(skip=...) needs one optimizer, and the config has several: leave skip out")
         update = wrapper.update_params
 
@@ -80,7 +81,7 @@ class FiniteLossHook(Hook):
         self._check(runner)
         if isinstance(outputs, Mapping):
             self._pending = (runner.iter + 1, outputs, data_batch)
-            if not any(isinstance(value, Tensor) and value.is_cuda for value in outputs.values()):
+            if not any(value.is_cuda for value in _losses(outputs) if isinstance(value, Tensor)):
                 self._check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -96,7 +97,7 @@ class FiniteLossHook(Hook):
             return
         step, outputs, batch = self._pending
         self._pending = None
-        if all(map(_is_finite, outputs.values())):
+        if all(map(_is_finite, _losses(outputs))):
             self._in_row = 0
             return
         self._in_row += 1
@@ -115,6 +116,12 @@ class FiniteLossHook(Hook):
             f"{where}. Training was stopped{_last_checkpoint(runner)}: lower the learning rate, look at these data, or leave "
             f"such steps out by custom_hooks=[dict(type='mmbeit3.FiniteLossHook', skip={max(10, 2 * patience)})]"
         )
+
+
+def _losses(outputs: Mapping[str, Any]) -> list[Any]:
+    """The sum of the losses, by which steps are left out, too; of a model that gives none, all values."""
+    # One value for each step, as each is waited for; what is logged besides, such as an accuracy of nothing, may be no number.
+    return [outputs["loss"]] if "loss" in outputs else list(outputs.values())
 
 
 def _is_finite(value: Any) -> bool:
