@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbeit3.errors import UserError
 from mmbeit3.images.decoding import decode_image, open_image, orientation_of
-from mmbeit3.images.errors import ImageError
+from mmbeit3.images.errors import ImageError, naming_image
 
 __all__ = ["read_segment_ids"]
 
@@ -26,16 +25,10 @@ def read_segment_ids(path: str | Path) -> np.ndarray:
     Raises:
         UserError: if the file is missing, damaged, no PNG, or has no colours or an EXIF orientation.
     """
-    try:
+    with naming_image(f"panoptic ground truth '{path}'"):
         data = Path(path).read_bytes()
         _check_holds_ids(data)
         blue, green, red = np.moveaxis(decode_image(data).astype(np.int64), -1, 0)
-    except FileNotFoundError as error:
-        raise UserError(f"panoptic ground truth '{path}' does not exist") from error
-    except ImageError as error:
-        raise UserError(f"panoptic ground truth '{path}' {error}") from error
-    except OSError as error:
-        raise UserError(f"panoptic ground truth '{path}' cannot be read ({error.strerror or error})") from error
     return red + 256 * green + 65536 * blue
 
 

@@ -15,7 +15,7 @@ from mmengine import fileio
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.errors import UserError
-from mmbeit3.images import ImageError, decode_image, image_size
+from mmbeit3.images import ImageError, decode_image, image_size, naming_image
 from mmbeit3.registry import TRANSFORMS
 
 __all__ = ["LoadImageOrFail", "LoadLabelImage", "LoadPanopticAnnotations", "label_size_conflict", "size_conflict"]
@@ -135,15 +135,8 @@ class LoadLabelImage(BaseTransform):
         if reduce_zero_label is None:
             reduce_zero_label = bool(results.get("reduce_zero_label", False))
         coding = LabelCoding(self.num_classes, reduce_zero_label, results.get("label_map"), self.ignore_index)
-        try:
-            values = decode_labels(fileio.get(path, backend_args=self.backend_args))
-            labels = coding.encode(values)
-        except FileNotFoundError as error:
-            raise UserError(f"label image '{path}' does not exist") from error
-        except ImageError as error:
-            raise UserError(f"label image '{path}' {error}") from error
-        except OSError as error:
-            raise UserError(f"label image '{path}' cannot be read ({error})") from error
+        with naming_image(f"label image '{path}'"):
+            labels = coding.encode(decode_labels(fileio.get(path, backend_args=self.backend_args)))
         if "ori_shape" in results and labels.shape != tuple(results["ori_shape"]):
             raise UserError(f"label image '{path}' {label_size_conflict(labels.shape, results['ori_shape'])}")
         results["gt_seg_map"] = labels

@@ -1,7 +1,7 @@
 """Images as users have them, read by one decoder: files, folders, addresses, arrays and PIL's. Needs nothing of OpenMMLab."""
 
 from mmbeit3.images.decoding import decode_image, image_size
-from mmbeit3.images.errors import ImageError
+from mmbeit3.images.errors import ImageError, naming_image
 from mmbeit3.images.folders import IMAGE_SUFFIXES, find_images, walk_files
 from mmbeit3.images.reading import ImageInput, read_image, read_pixels, refusal
 from mmbeit3.images.writing import encode_image, write_image
@@ -14,6 +14,7 @@ __all__ = [
     "encode_image",
     "find_images",
     "image_size",
+    "naming_image",
     "read_image",
     "read_pixels",
     "refusal",

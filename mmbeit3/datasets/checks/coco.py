@@ -11,13 +11,14 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmbeit3.datasets.checks.allowed import switch
-from mmbeit3.datasets.checks.files import check_whole, count_suffixes, find_missing, is_remote, join, naming, sample
+from mmbeit3.datasets.checks.files import check_whole, count_suffixes, find_missing, is_remote, join, sample
 from mmbeit3.datasets.checks.heads import trains_masks_on_boxes
 from mmbeit3.datasets.checks.pipelines import find_steps
 from mmbeit3.datasets.coco_file import CocoFile
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.datasets.transforms import size_conflict
 from mmbeit3.errors import UserError
+from mmbeit3.images import naming_image
 
 __all__ = ["check_annotations", "check_classes", "check_image_files", "check_masks", "check_things"]
 
@@ -166,7 +167,7 @@ def check_image_files(file: CocoFile, cfg: Mapping[str, Any], where: str) -> Non
     orient = all("ignore_orientation" not in step.get("color_type", "") for step in find_steps(cfg, "LoadImageFromFile"))
     for number in sample(list(paths)):
         path, stated = paths[number], file.images[number][1:]
-        with naming(where, "image", path):
+        with naming_image(f"{where}: image '{path}'"):
             size = check_whole(path, orient)
             turned = orient and size != check_whole(path, orient=False)
         if size != stated:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +21,6 @@ __all__ = [
     "find_missing",
     "is_remote",
     "join",
-    "naming",
     "sample",
 ]
 
@@ -62,21 +60,6 @@ def budget(path: str) -> int:
     """
     width, height = image_size(path)
     return max(_LEAST, min(SAMPLE, _PIXELS // (width * height)))
-
-
-@contextmanager
-def naming(where: str, what: str, path: str) -> Iterator[None]:
-    """Have errors of an image file say who wants it and which it is.
-
-    Raises:
-        UserError: for an ImageError or OSError inside.
-    """
-    try:
-        yield
-    except ImageError as error:
-        raise UserError(f"{where}: {what} '{path}' {error}") from error
-    except OSError as error:
-        raise UserError(f"{where}: {what} '{path}' cannot be read ({error.strerror or error})") from error
 
 
 def check_files(cfg: Mapping[str, Any], where: str) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmbeit3.datasets.checks.allowed import switch
-from mmbeit3.datasets.checks.files import budget, check_whole, count_suffixes, find_missing, is_remote, naming, sample
+from mmbeit3.datasets.checks.files import budget, check_whole, count_suffixes, find_missing, is_remote, sample
 from mmbeit3.datasets.checks.pipelines import find_steps
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.transforms import label_size_conflict
 from mmbeit3.errors import UserError, one_line
-from mmbeit3.images import ImageError, walk_files
+from mmbeit3.images import ImageError, naming_image, walk_files
 from mmbeit3.images.folders import is_image_name
 
 __all__ = ["check_label_images", "check_reducing", "ignore_index"]
@@ -110,7 +110,7 @@ def check_label_images(
         return
     coding = LabelCoding(len(classes), bool(dataset.reduce_zero_label), dataset.label_map, ignore_index(model))
     pairs = list(zip(images, labels, strict=True))
-    with naming(where, "label image", labels[0]):
+    with naming_image(f"{where}: label image '{labels[0]}'"):
         looked_at = sample(pairs, budget(labels[0]))
     found = _look_at(looked_at, cfg, coding, where)
     _check_found(found, coding, classes, labels[0], where)
@@ -142,9 +142,9 @@ def _look_at(pairs: list[tuple[str, str]], cfg: Mapping[str, Any], coding: Label
     orient = all("ignore_orientation" not in step.get("color_type", "") for step in find_steps(cfg, "LoadImageFromFile"))
     found = np.zeros(IGNORED + 1, np.int64)
     for image, label in pairs:
-        with naming(where, "image", image):
+        with naming_image(f"{where}: image '{image}'"):
             width, height = check_whole(image, orient)
-        with naming(where, "label image", label):
+        with naming_image(f"{where}: label image '{label}'"):
             values = decode_labels(Path(label).read_bytes())
             if values.shape != (height, width):
                 raise ImageError(label_size_conflict(values.shape, (height, width)))
