@@ -20,10 +20,10 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 pretrain-demo: $(STAMP)
-	$(BIN)/python tools/pretrain_demo.py
+	$(BIN)/python tools/demo_pretraining.py
 
 tasks-demo: $(STAMP)
-	$(BIN)/python tools/tasks_demo.py
+	$(BIN)/python tools/demo_tasks.py
 
 compare-pretraining: $(STAMP)
 	$(BIN)/python tools/compare_pretraining.py

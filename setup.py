@@ -13,7 +13,7 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-# What users and OpenMMLab's tools expect beside the modules.
+# What users and OpenMMLab's tools expect beside the modules. Speed benchmarks and their tool need a checkout.
 RESOURCES = ("configs", "tools", "model-index.yml")
 
 # OpenMMLab's packages are extras, never requirements: the maintained forks (onedl-*) and the originals share their import
@@ -60,7 +60,9 @@ class BuildWithResources(build_py):
         target.mkdir(parents=True)
         for name in RESOURCES:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*"))
+                shutil.copytree(
+                    ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "benchmark.py")
+                )
             else:
                 shutil.copy(ROOT / name, target / name)
 

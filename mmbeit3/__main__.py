@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mmbeit3 import __version__
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 from mmbeit3.errors import UserError
 from mmbeit3.resources import CONFIG_PREFIX, path_of
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 from mmbeit3.errors import UserError, one_line
 
 LATIN = "caf\udce9"

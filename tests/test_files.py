@@ -13,7 +13,7 @@ from mmbeit3.checkpoint.writing import write_checkpoint, write_safetensors
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.files import atomic_file, check_writable, naming_target, write_atomically
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.text import train_text_tokenizer
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mmbeit3.models.beit3 import DualEncoder
 from mmbeit3.models.layers import DeformableAttention
 from mmbeit3.models.losses import contrastive_loss
 from mmbeit3.ops import ms_deform_attn, wide_dtype, widened
-from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid
+from mmbeit3.pretrain.image_tokenizers import VQKD, codes_for_grid
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.decoding import beam_search, top_p_words
 from tests.export.models import ARCH, adapter, windowed

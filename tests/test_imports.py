@@ -23,7 +23,7 @@ def run(statement, *missing):
     [
         "from mmbeit3.models.beit3 import BEiT3; BEiT3('tiny')",
         "import mmbeit3.checkpoint, mmbeit3.ops, mmbeit3.downloads, mmbeit3.zoo, mmbeit3.images",
-        "import mmbeit3.pretrain, mmbeit3.pretrain.tokenizers, mmbeit3.pretrain.data, mmbeit3.pretrain.views",
+        "import mmbeit3.pretrain, mmbeit3.pretrain.image_tokenizers, mmbeit3.pretrain.data, mmbeit3.pretrain.views",
     ],
 )
 def test_the_network_needs_nothing_of_openmmlab(statement):

@@ -1,11 +1,17 @@
-"""Measure ours and its peers in one run: table, JSON and plot. See docs/performance.md."""
+"""Measure the speed of mmbeit3 and its peers in one run: table, JSON and plot. See docs/performance.md.
+
+The benchmarks are in the repository's folder ``benchmarks``, which a wheel does not contain.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
+
+# The folder benchmarks is beside tools and is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 WHAT: dict[str, tuple[str, dict[str, Any]]] = {
     "ops": ("deformable attention by itself, and in Mask2Former's pixel decoder", {"sides": [512]}),
@@ -20,9 +26,10 @@ WHAT: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     """Parse arguments and measure."""
-    from mmbeit3.benchmark import Settings, run_benchmark
-    from mmbeit3.benchmark.settings import DTYPES, usable_cores
+    from benchmarks import Settings, run_benchmark
+    from benchmarks.settings import DTYPES
     from mmbeit3.models.beit3 import ARCHS
+    from mmbeit3.profiling.machine import usable_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="suite", required=True)

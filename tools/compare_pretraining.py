@@ -5,8 +5,8 @@ import json
 import statistics
 from pathlib import Path
 
-from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import detector_options, last_checkpoint, read_scores, train_config
+from mmbeit3.cli import run
+from mmbeit3.demos.training import detector_options, last_checkpoint, read_scores, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 
@@ -16,7 +16,7 @@ CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 def main() -> None:
     """Parse arguments, train what is not there yet, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pretrained", type=Path, help="checkpoint of pretraining (that of tools/pretrain_demo.py)")
+    parser.add_argument("--pretrained", type=Path, help="checkpoint of pretraining (that of tools/demo_pretraining.py)")
     parser.add_argument("--config", default=CONFIG, help="the detector's (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(%(default)s)")
     parser.add_argument("--epochs", type=int, default=1, help="budget of each training (%(default)s)")
@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path("work_dirs/pretrain-demo/pretraining")
     if args.pretrained is None and not (folder / "last_checkpoint").exists():
-        raise UserError(f"nothing pretrained in {folder}: run tools/pretrain_demo.py first, or give --pretrained")
+        raise UserError(f"nothing pretrained in {folder}: run tools/demo_pretraining.py first, or give --pretrained")
     pretrained = args.pretrained or last_checkpoint(folder)
 
     results: dict[str, list[dict[str, float]]] = {}

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 
 _OURS = "mmbeit3"
 # Where each project's own loader looks for the weights of a .pth file.

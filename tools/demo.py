@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmbeit3.apis.cli import run
-from mmbeit3.apis.demo import last_checkpoint, read_scores, show_training, train_config
+from mmbeit3.cli import run
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.demos.training import last_checkpoint, read_scores, show_training, train_config
 from mmbeit3.images import write_image
 from mmbeit3.visualization import Section, write_report
 

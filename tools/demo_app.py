@@ -2,13 +2,13 @@
 
 import argparse
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 
 
 def main() -> None:
     """Parse arguments and serve until interrupted."""
-    from mmbeit3.apis.demo_app import build_app, serve_app
-    from mmbeit3.apis.demo_tabs import TABS
+    from mmbeit3.web.app import build_app, serve_app
+    from mmbeit3.web.tabs import TABS
 
     parser = argparse.ArgumentParser(description=__doc__)
     for task, (_, names) in TABS.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmbeit3 import zoo
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 from mmbeit3.errors import UserError
 from mmbeit3.files import atomic_file
 

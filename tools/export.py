@@ -4,8 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from mmbeit3.apis.cli import run
-from mmbeit3.apis.options import OptionsAction
+from mmbeit3.cli import OptionsAction, run
 
 
 def main() -> None:
@@ -26,8 +25,8 @@ def main() -> None:
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
     args = parser.parse_args()
 
-    from mmbeit3.apis.runner import read_config
     from mmbeit3.export import build_backbone, build_task, export_backbone, export_task
+    from mmbeit3.runner.config import read_config
 
     cfg = read_config(args.config, args.cfg_options)
     size = None if args.size is None else tuple(args.size)

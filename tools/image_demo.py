@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 from mmbeit3.errors import UserError
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--score", type=float, default=0.5, help="least score of what is drawn (%(default)s)")
     args = parser.parse_args()
 
-    from mmbeit3.apis.inference import draw_prediction, draw_predictions, load_model
+    from mmbeit3.inference.dense import draw_prediction, draw_predictions, load_model
 
     made = Path("work_dirs/image_demo")
     model, cfg = load_model(args.config, args.checkpoint, args.device)

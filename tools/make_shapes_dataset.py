@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 
 
 def main() -> None:

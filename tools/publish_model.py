@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 
 
 def main() -> None:

@@ -3,8 +3,7 @@
 import argparse
 import os
 
-from mmbeit3.apis.cli import run
-from mmbeit3.apis.options import OptionsAction
+from mmbeit3.cli import OptionsAction, run
 
 
 def main() -> None:
@@ -22,9 +21,11 @@ def main() -> None:
 
     from mmengine.registry import init_default_scope
 
-    from mmbeit3.apis.runner import build_runner, load_trained, read_config, use_tta
-    from mmbeit3.apis.running import test
     from mmbeit3.datasets.checks.trained import check_trained_classes
+    from mmbeit3.runner.build import build_runner
+    from mmbeit3.runner.config import read_config, use_tta
+    from mmbeit3.runner.running import test
+    from mmbeit3.runner.weights import load_trained
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 

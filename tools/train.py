@@ -5,8 +5,7 @@ import os
 import shlex
 import sys
 
-from mmbeit3.apis.cli import run
-from mmbeit3.apis.options import OptionsAction
+from mmbeit3.cli import OptionsAction, run
 
 
 def main() -> None:
@@ -27,9 +26,10 @@ def main() -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
 
-    from mmbeit3.apis.runner import build_runner, read_config
-    from mmbeit3.apis.running import train
     from mmbeit3.errors import UserError
+    from mmbeit3.runner.build import build_runner
+    from mmbeit3.runner.config import read_config
+    from mmbeit3.runner.running import train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmbeit3.apis.cli import run
+from mmbeit3.cli import run
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
 
     from mmbeit3.pretrain.data import TextFiles
     from mmbeit3.pretrain.data.source import RecordSource
-    from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
+    from mmbeit3.text.tokenizer import train_text_tokenizer
 
     def texts() -> Iterator[str]:
         for record in RecordSource(TextFiles(args.texts), shuffle=False):

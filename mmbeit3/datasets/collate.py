@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.registry import FUNCTIONS
+from mmbeit3.text.tokenizer import TextTokenizer
 
 __all__ = ["collate_samples"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, get_arch
-from mmbeit3.pretrain.tokenizers import TextTokenizer
-from mmbeit3.tasks.names import read_names
+from mmbeit3.text import TextTokenizer
+from mmbeit3.text.names import read_names
 
 __all__ = ["check_task"]
 

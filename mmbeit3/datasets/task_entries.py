@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.task_transforms import EncodeText
-from mmbeit3.pretrain.tokenizers.text import report_unknown
+from mmbeit3.text.tokenizer import report_unknown
 
 __all__ = ["report_entries"]
 

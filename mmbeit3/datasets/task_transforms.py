@@ -15,8 +15,8 @@ from mmengine.logging import print_log
 
 from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.registry import TRANSFORMS
+from mmbeit3.text.tokenizer import TextTokenizer
 
 __all__ = ["EncodeText", "LoadImageOrGrey", "PackTask", "load_tokenizer"]
 
@@ -66,7 +66,7 @@ class EncodeText(BaseTransform):
     A longer text is cut, as in the reference; ``</s>`` stays. The first in each process is logged.
 
     Args:
-        tokenizer: file of a :class:`~mmbeit3.pretrain.tokenizers.TextTokenizer`.
+        tokenizer: file of a :class:`~mmbeit3.text.TextTokenizer`.
         key: where the text is.
         max_length: most tokens, ``<s>`` and ``</s>`` included.
         max_positions: texts that the model's position table has room for: its rows less two, 1022 of the released models.

@@ -10,10 +10,10 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
-from mmbeit3.datasets.vqa_answers import normalize_answer
 from mmbeit3.errors import UserError
 from mmbeit3.registry import TRANSFORMS
-from mmbeit3.tasks.names import read_names
+from mmbeit3.text.answers import normalize_answer
+from mmbeit3.text.names import read_names
 
 __all__ = ["VQALabels", "soft_score"]
 
@@ -34,7 +34,7 @@ class VQALabels(BaseTransform):
     answer is in the list, or the split has no answers.
 
     Args:
-        answers: file with the list, see :func:`~mmbeit3.tasks.names.read_names`; the model's.
+        answers: file with the list, see :func:`~mmbeit3.text.names.read_names`; the model's.
         drop_unlabelled: for training: give None for a question without labels, so that the dataset draws another in its
             place. The reference leaves such questions out.
         least_labelled: share (0 to 1) of a dataset's questions that must have a label, see :meth:`check`.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmbeit3.apis.runner import load_trained
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.export.graphs import check_exported
 from mmbeit3.registry import MODELS
+from mmbeit3.runner.weights import load_trained
 from mmbeit3.tasks.base import TaskModel
 
 __all__ = ["build_task"]

@@ -8,8 +8,8 @@ from typing import Any
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import get_arch
 from mmbeit3.pretrain.steps import check_streams
-from mmbeit3.pretrain.tokenizers import TextTokenizer
 from mmbeit3.pretrain.views import MAX_TEXT_LENGTH
+from mmbeit3.text import TextTokenizer
 
 __all__ = ["check_pretraining"]
 

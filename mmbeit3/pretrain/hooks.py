@@ -12,9 +12,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmbeit3.pretrain.image_tokenizers import codes_for_grid
 from mmbeit3.pretrain.pictures import CodePatches, draw_filled_in, side_by_side
-from mmbeit3.pretrain.tokenizers import TextTokenizer, codes_for_grid
 from mmbeit3.registry import HOOKS
+from mmbeit3.text import TextTokenizer
 
 __all__ = ["FilledInHook", "filled_in_text"]
 

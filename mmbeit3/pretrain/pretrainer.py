@@ -10,8 +10,8 @@ from torch import Tensor
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Stream
 from mmbeit3.models.network_model import NetworkModel
+from mmbeit3.pretrain.image_tokenizers import build_vqkd, codes_for_grid, load_vqkd, read_vqkd_state
 from mmbeit3.pretrain.model import MaskedBatch, MaskedDataModeling
-from mmbeit3.pretrain.tokenizers import build_vqkd, codes_for_grid, load_vqkd, read_vqkd_state
 from mmbeit3.registry import MODELS
 
 __all__ = ["BEiT3Pretrainer"]
@@ -24,9 +24,9 @@ class BEiT3Pretrainer(NetworkModel):
     Args:
         network: arguments of :class:`~mmbeit3.pretrain.MaskedDataModeling`; the codes are the tokenizer's.
         tokenizer: ``checkpoint``, a file of an image tokenizer, released or trained by ``mmbeit3.VQKDTrainer``. With
-            ``preset='base'``, the released sizes, or with arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD` it is read
-            when training starts; with neither, at once, and its shapes say the sizes. Sizes without a file give the codes of
-            random weights, which is good for tests alone.
+            ``preset='base'``, the released sizes, or with arguments of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, the
+            file is read when training starts. Without sizes the file is read at once and its shapes give the sizes. Sizes
+            without a file give the codes of random weights, for tests only.
         mean, std: of the network's input, for values from 0 to 1; the tokenizer has its own.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network.
     """

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.data import Place, Record, RecordSource, ResumableDataset, open_records
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.pretrain.views import Masking, RandomView
 from mmbeit3.registry import DATASETS, FUNCTIONS
+from mmbeit3.text.tokenizer import TextTokenizer
 
 __all__ = ["PretrainSteps", "check_streams", "only_item"]
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mmbeit3.pretrain.image_tokenizers import HEAD_DIMS, VQKD, build_vqkd
 from mmbeit3.pretrain.teacher import TimmTeacher
-from mmbeit3.pretrain.tokenizers.image import HEAD_DIMS, VQKD, build_vqkd
 from mmbeit3.registry import MODELS
 
 __all__ = ["VQKDTrainer"]
@@ -20,13 +20,13 @@ __all__ = ["VQKDTrainer"]
 class VQKDTrainer(BaseModel):
     """An image tokenizer and its teacher.
 
-    The checkpoints hold the tokenizer alone, for :func:`~mmbeit3.pretrain.tokenizers.load_vqkd` or ``tokenizer=
+    The checkpoints hold the tokenizer alone, for :func:`~mmbeit3.pretrain.image_tokenizers.load_vqkd` or ``tokenizer=
     dict(checkpoint=...)`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`.
 
     Args:
-        tokenizer: arguments of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, or ``dict(preset='base')`` for the released sizes,
-            perhaps with ``decoder_depth``. ``heads`` are 64 wide by default; with others, they have to be told to whoever
-            loads the file, which doesn't show them. ``teacher_dims`` are the teacher's.
+        tokenizer: arguments of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, or ``dict(preset='base')`` for the released
+            sizes, optionally with ``decoder_depth``. Heads are 64 wide by default. The file does not show the number of heads:
+            if it is another, give it again when you load the file. ``teacher_dims`` are the teacher's.
         teacher: arguments of :class:`~mmbeit3.pretrain.teacher.TimmTeacher`, whose ``grid`` is the tokenizer's.
 
     Raises:
@@ -56,8 +56,8 @@ class VQKDTrainer(BaseModel):
             mode: ``'loss'``.
 
         Returns:
-            The losses of :class:`~mmbeit3.pretrain.tokenizers.VQKD`, and of this rank's images: ``codes_used``, the share of
-            the codebook that they have, from 0 to 1, and ``perplexity``, the exponential of the codes' entropy: how many
+            The losses of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, and of this rank's images: ``codes_used``, the share
+            of the codebook that they have, from 0 to 1, and ``perplexity``, the exponential of the codes' entropy: how many
             codes they would have if they had all of these equally often.
 
         Raises:

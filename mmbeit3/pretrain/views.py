@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from mmbeit3.pretrain.masking import mask_blocks, mask_tokens
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer, report_unknown
+from mmbeit3.text.tokenizer import TextTokenizer, report_unknown
 
 __all__ = ["MAX_TEXT_LENGTH", "Masking", "RandomView", "TextIds"]
 

@@ -13,12 +13,12 @@ from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, Arch, BEiT3
 from mmbeit3.models.beit3.cached import IncrementalEncoder
 from mmbeit3.ops import Linear
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.decoding import ScoredText, best_texts, sample
 from mmbeit3.tasks.heads import freeze_unreached, init_linears
 from mmbeit3.tasks.masked_captions import keep_best, mask_captions, smoothed_loss
+from mmbeit3.text.tokenizer import TextTokenizer
 
 __all__ = ["BEiT3Captioning", "CaptioningNetwork", "NextCaptionWords"]
 

@@ -18,7 +18,7 @@ from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.heads import freeze_unreached, init_linears
 from mmbeit3.tasks.labels import add_predictions
-from mmbeit3.tasks.names import read_names
+from mmbeit3.text.names import read_names
 
 __all__ = ["BEiT3VQA", "VQANetwork"]
 
@@ -67,7 +67,7 @@ class BEiT3VQA(TaskModel):
 
     Args:
         network: arguments of :class:`VQANetwork`, but for ``num_answers``.
-        answers: the answers in the order of their labels, or a file of them, see :func:`~mmbeit3.tasks.names.read_names`.
+        answers: the answers in the order of their labels, or a file of them, see :func:`~mmbeit3.text.names.read_names`.
             Without, predictions have labels only.
         num_answers: how many answers there are; default the length of ``answers``, or the official 3129.
         **kwargs: those of :class:`~mmbeit3.tasks.base.TaskModel`.

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, DualEncoder
 from mmbeit3.ops import widened
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer, report_unknown
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.tasks.labels import accuracy, add_predictions, read_labels
-from mmbeit3.tasks.names import read_names
+from mmbeit3.text.names import read_names
+from mmbeit3.text.tokenizer import TextTokenizer, report_unknown
 
 __all__ = ["BEiT3NamedClassification", "check_templates"]
 
@@ -63,7 +63,7 @@ class BEiT3NamedClassification(TaskModel):
 
     Args:
         network: arguments of :class:`~mmbeit3.models.beit3.DualEncoder`.
-        class_names: the names in the order of their labels, or a file of them, see :func:`~mmbeit3.tasks.names.read_names`. Of
+        class_names: the names in the order of their labels, or a file of them, see :func:`~mmbeit3.text.names.read_names`. Of
             two classes of one name, the first is predicted.
         tokenizer: file of the text tokenizer.
         templates: texts with ``{}`` in the place of the name; a class's feature is the mean over them, of length one.

@@ -15,7 +15,7 @@ from tests.paths import ROOT
 # What the process had in use at most before it converts is its imports'. (getrusage's would be its parent's, if that is more.)
 CHILD = """
 import json, re, runpy, sys
-import mmbeit3.apis.cli, mmbeit3.checkpoint
+import mmbeit3.cli, mmbeit3.checkpoint
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
 imports = peak()

@@ -8,11 +8,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mmbeit3.apis.loading import CarefulRunner
 from mmbeit3.checkpoint import LAYOUTS, load_checkpoint, start_from, write_safetensors
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.runner.runners import CheckedRunner
 from tests.goldens import ARCH
 
 
@@ -111,7 +111,7 @@ def test_what_does_not_fit(tmp_path):
     assert equal(model, before)
 
 
-@pytest.mark.parametrize("kind", [CarefulRunner, Runner])
+@pytest.mark.parametrize("kind", [CheckedRunner, Runner])
 def test_our_runner_starts_from_official_files(tmp_path, kind):
     """MMEngine's own does not, which shows that the test can fail."""
     network = randomized(BEiT3(ARCH))
@@ -127,4 +127,4 @@ def test_our_runner_starts_from_official_files(tmp_path, kind):
     )
     runner.load_or_resume()
     loaded = torch.equal(model.backbone.layers[0].ffn.fc1.weight, network.vision.layers[0].ffn.fc1.weight)
-    assert loaded == (kind is CarefulRunner)
+    assert loaded == (kind is CheckedRunner)

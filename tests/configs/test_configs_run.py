@@ -13,8 +13,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from mmbeit3.apis.runner import use_tta
 from mmbeit3.datasets.checks import check_data
+from mmbeit3.runner.config import use_tta
 from tests.configs.test_configs import CONFIGS
 from tests.configs.tiny import lay_out_data, make_tiny
 from tests.paths import ROOT, shared

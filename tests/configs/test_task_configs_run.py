@@ -6,7 +6,7 @@ import math
 import pytest
 from mmengine.config import Config
 
-from mmbeit3.apis.runner import build_runner
+from mmbeit3.runner.build import build_runner
 from tests.configs.tasks import use, walk, write_files
 from tests.datasets import made
 from tests.paths import ROOT

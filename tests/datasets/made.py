@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 
-from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
+from mmbeit3.text.tokenizer import train_text_tokenizer
 
 CAPTIONS = [
     "a red circle lies left of a blue square",

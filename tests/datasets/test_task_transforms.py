@@ -6,7 +6,7 @@ import torch
 from mmbeit3.datasets.collate import collate_samples
 from mmbeit3.datasets.task_transforms import EncodeText, LoadImageOrGrey, PackTask
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers.text import TextTokenizer
+from mmbeit3.text.tokenizer import TextTokenizer
 from tests.datasets.made import CAPTIONS, image, tokenizer
 
 pytest.importorskip("sentencepiece")

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmbeit3.datasets.vqa_answers import build_answers, normalize_answer, write_answers
+from mmbeit3.datasets.vqa_answers import build_answers, write_answers
 from mmbeit3.errors import UserError
-from mmbeit3.tasks.names import read_names
+from mmbeit3.text.answers import normalize_answer
+from mmbeit3.text.names import read_names
 from tests.datasets.made import write
 
 

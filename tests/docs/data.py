@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from mmengine.registry import MODELS
 
-from mmbeit3.apis.runner import read_config
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.models.beit3 import BEiT3
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.runner.config import read_config
+from mmbeit3.text import train_text_tokenizer
 from tests.paths import ROOT
 
 SIZES = {"train": 8, "val": 8}

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
 from mmbeit3 import zoo
-from mmbeit3.apis.runner import read_config
 from mmbeit3.checkpoint import LAYOUTS
 from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.runner.config import read_config
 from tests.configs.tasks import walk
 from tests.configs.tiny import make_tiny
 from tests.docs import data, shell
@@ -145,15 +145,15 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"python tools/download.py ", Accept("downloads: tests/tools/test_download.py does, from a server of its own")),
     (r"python tools/image_demo.py data/shapes/", Run()),
     (
-        r"python tools/analysis/plan.py configs/pretrain/beit3-g_mdm_256xb8-1m.py ",
+        r"python tools/plan_pretraining.py configs/pretrain/beit3-g_mdm_256xb8-1m.py ",
         Run(replace=(("beit3-g_mdm_256xb8-1m", "beit3-tiny_mdm_shapes"),)),
     ),
-    (r"python tools/analysis/errors.py configs/shapes/", Run("--images 1")),
-    (r"python tools/benchmark/evaluate.py --list$", Run()),
-    (r"python tools/benchmark/(evaluate|robustness).py --index mine.yml ", evaluate_mine),
+    (r"python tools/analyze_errors.py configs/shapes/", Run("--images 1")),
+    (r"python tools/evaluate.py --list$", Run()),
+    (r"python tools/(evaluate|robustness).py --index mine.yml ", evaluate_mine),
     (
-        r"python tools/benchmark/evaluate.py ",
-        Accept("downloads the released weights and wants whole datasets: tests/benchmark/scores evaluates made models"),
+        r"python tools/evaluate.py ",
+        Accept("downloads the released weights and wants whole datasets: tests/evaluation/published evaluates made models"),
     ),
     (
         r"(PYTHONPATH=\S+ )?python tools/benchmark.py ",
@@ -169,7 +169,7 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"python tools/export.py ", Accept("a minute for each; tests/tools/test_export.py runs it in tiny sizes")),
     (r"python tools/publish_model.py ", publish),
     (r"python tools/build_answers.py ", Accept("wants VQAv2: tests/tools/test_build_answers.py runs it")),
-    (r"python tools/demo_app.py ", Accept("serves until it is interrupted: tests/apis/test_demo_app.py starts it")),
+    (r"python tools/demo_app.py ", Accept("serves until it is interrupted: tests/web/test_app.py starts it")),
 ]
 """Patterns of a command's beginning, the first that fits counts."""
 

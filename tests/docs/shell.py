@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from torch.distributed.run import get_args_parser
 
-from mmbeit3.apis.runner import read_config
+from mmbeit3.runner.config import read_config
 from tests.paths import ROOT
 
 

@@ -5,12 +5,12 @@ import torch
 from mmengine.config import ConfigDict
 from torch.distributed.tensor import DTensor
 
-from mmbeit3.analysis.weights import weights_of
 from mmbeit3.engine.strategies import FullyShardedStrategy
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision
 from mmbeit3.pretrain import MaskedDataModeling
 from mmbeit3.pretrain.masking import mask_tokens
+from mmbeit3.pretrain.plan.weights import weights_of
 from mmbeit3.registry import STRATEGIES
 from tests.goldens import ARCH
 from tests.processes import run_together

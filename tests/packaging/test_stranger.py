@@ -14,14 +14,14 @@ ONE_PROCESS = [
 OPTIONS = ("--cfg-options", *FEW, *ONE_PROCESS)
 DETECT = """
 import sys
-from mmbeit3.apis import draw_prediction, load_model
+from mmbeit3.inference import draw_prediction, load_model
 model, cfg = load_model(sys.argv[1], "out/epoch_1.pth")
 draw_prediction(model, cfg, sys.argv[2], "drawn.png", score=0.0)
 print(type(model).__module__)
 """
 CLASSIFY = """
 import sys
-from mmbeit3.apis import ClassificationInferencer
+from mmbeit3.inference import ClassificationInferencer
 classify = ClassificationInferencer(sys.argv[1], "out/epoch_1.pth", device="cpu", show_progress=False)
 print(classify(sys.argv[2])["predictions"])
 """

@@ -62,7 +62,7 @@ def test_editable_installation_reads_the_checkout_and_leaves_nothing_in_it(built
     assert new <= {"mmbeit3.egg-info", "build"}
     code = """
 import mmbeit3
-from mmbeit3.apis.runner import read_config
+from mmbeit3.runner.config import read_config
 config = read_config("mmbeit3::coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py").filename
 print(mmbeit3.path_of("configs"))
 print(config)

@@ -11,8 +11,8 @@ import pytest
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.steps import check_streams
-from mmbeit3.pretrain.tokenizers import TextTokenizer, train_text_tokenizer
 from mmbeit3.pretrain.views import Masking
+from mmbeit3.text import TextTokenizer, train_text_tokenizer
 from tests.paths import ROOT
 
 pytest.importorskip("sentencepiece")

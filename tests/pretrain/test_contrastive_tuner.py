@@ -7,7 +7,6 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from mmbeit3.apis.runner import build_runner
 from mmbeit3.checkpoint import LAYOUTS, load_checkpoint
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
@@ -15,7 +14,8 @@ from mmbeit3.models.backbones import BEiT3Vision
 from mmbeit3.models.beit3 import BEiT3, DualEncoder
 from mmbeit3.pretrain.contrastive_tuner import BEiT3ContrastiveTuner
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.runner.build import build_runner
+from mmbeit3.text import train_text_tokenizer
 from tests.goldens import ARCH
 from tests.paths import ROOT
 from tests.pretrain.test_pretrainer import SIZES

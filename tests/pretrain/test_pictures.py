@@ -5,7 +5,7 @@ import torch
 
 from mmbeit3.pretrain.hooks import filled_in_text
 from mmbeit3.pretrain.pictures import CodePatches, draw_filled_in, side_by_side
-from mmbeit3.pretrain.tokenizers import TextTokenizer, train_text_tokenizer
+from mmbeit3.text import TextTokenizer, train_text_tokenizer
 
 GRID = (2, 3)
 

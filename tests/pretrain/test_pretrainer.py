@@ -9,8 +9,8 @@ from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.pretrain.image_tokenizers import VQKD
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
-from mmbeit3.pretrain.tokenizers import VQKD
 from mmbeit3.pretrain.views import Masking, RandomView
 from tests.goldens import ARCH, golden
 

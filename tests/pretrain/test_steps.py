@@ -5,11 +5,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmbeit3.apis.runner import build_runner
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.steps import PretrainSteps
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.runner.build import build_runner
+from mmbeit3.text import train_text_tokenizer
 from tests.paths import ROOT
 
 pytest.importorskip("sentencepiece")

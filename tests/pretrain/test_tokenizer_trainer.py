@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmbeit3.apis.runner import build_runner
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.pretrain.image_tokenizers import VQKD, load_vqkd, read_vqkd_state
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.tokenizer_trainer import VQKDTrainer
-from mmbeit3.pretrain.tokenizers import VQKD, load_vqkd, read_vqkd_state
+from mmbeit3.runner.build import build_runner
 from tests.paths import ROOT
 from tests.processes import run_together
 

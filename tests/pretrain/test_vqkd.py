@@ -5,9 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers import VQKD, codes_for_grid, load_vqkd
-from mmbeit3.pretrain.tokenizers.image import Quantizer, TokenizerViT
-from mmbeit3.pretrain.tokenizers.image.quantizer import nearest, spherical_kmeans
+from mmbeit3.pretrain.image_tokenizers import VQKD, Quantizer, TokenizerViT, codes_for_grid, load_vqkd
+from mmbeit3.pretrain.image_tokenizers.quantizer import nearest, spherical_kmeans
 from tests.goldens import golden
 from tests.processes import run_together
 

@@ -11,15 +11,15 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from torch.nn import functional as F
 
-from mmbeit3.benchmark.suites.captioning import WholeTexts
+from benchmarks.suites.captioning import WholeTexts
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers.text import train_text_tokenizer
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks import captioning
 from mmbeit3.tasks.captioning import BEiT3Captioning, CaptioningNetwork, NextCaptionWords
 from mmbeit3.tasks.decoding import beam_search
 from mmbeit3.tasks.masked_captions import keep_best, mask_captions, smoothed_loss
+from mmbeit3.text.tokenizer import train_text_tokenizer
 from tests.goldens import ARCH, golden
 
 GOLDEN = {

@@ -6,8 +6,8 @@ from mmengine.optim import build_optim_wrapper
 
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.models.beit3 import BEiT3
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
 from mmbeit3.registry import MODELS
+from mmbeit3.text import train_text_tokenizer
 from tests.tasks.reference import SMALL, inputs
 
 COUNT = 8

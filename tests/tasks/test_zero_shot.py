@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers import TextTokenizer, train_text_tokenizer
 from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
+from mmbeit3.text import TextTokenizer, train_text_tokenizer
 from tests.tasks.reference import SMALL, inputs
 
 pytest.importorskip("sentencepiece")

@@ -15,12 +15,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmbeit3.apis import VQAInferencer
 from mmbeit3.checkpoint import LAYOUTS
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.datasets.task_transforms import load_tokenizer
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.tokenizers import train_text_tokenizer
+from mmbeit3.inference import VQAInferencer
+from mmbeit3.text import train_text_tokenizer
 from tests.paths import ROOT
 
 pytest.importorskip("mmpretrain")
@@ -337,7 +337,7 @@ def test_ends_in_one_line(case, data, call, monkeypatch):
         monkeypatch.setitem(sys.modules, "pycocoevalcap", there)
         monkeypatch.setattr(shutil, "which", lambda name: None)
     elif "pycocoevalcap" in case:
-        monkeypatch.setattr("mmbeit3.evaluation.captions.find_spec", lambda name: None)
+        monkeypatch.setattr("mmbeit3.evaluation.metrics.captions.find_spec", lambda name: None)
     code, error, _ = call(*command.split())
     assert code == 2, error
     assert error.startswith("error: ")

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 
-from mmbeit3.apis.inference import build_visualizer, draw_prediction
+from mmbeit3.inference.dense import build_visualizer, draw_prediction
 from mmbeit3.visualization.fonts import _DEFAULT, _family, find_font, names_for_matplotlib, names_for_opencv
 from tests.paths import ROOT
 

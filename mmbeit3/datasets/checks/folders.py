@@ -10,7 +10,7 @@ from typing import Any
 
 from mmbeit3.datasets.checks.allowed import switch
 from mmbeit3.errors import UserError
-from mmbeit3.tasks.names import read_folders, read_names
+from mmbeit3.text.names import read_folders, read_names
 
 __all__ = ["check_class_names", "check_folder_names", "check_listed", "compare_folders", "label_folders", "label_list"]
 

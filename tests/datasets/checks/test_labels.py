@@ -10,9 +10,9 @@ import pytest
 from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
-from mmbeit3.apis.loading import load_carefully
 from mmbeit3.datasets.checks import check_data, labels
 from mmbeit3.errors import UserError
+from mmbeit3.runner.loading import use_checked_loading
 from tests.datasets.checks.made import CLASSES, label_config, write_labels
 
 SPLITS = ("train", "val")
@@ -207,7 +207,7 @@ def test_faulty_labels_are_refused_or_right(tmp_path):
         except UserError as error:
             count += "\n" not in str(error)
             continue
-        dataset = DATASETS.build(load_carefully(cfg["train_dataloader"], cfg)["dataset"])
+        dataset = DATASETS.build(use_checked_loading(cfg["train_dataloader"], cfg)["dataset"])
         assert len(dataset) == len(list((folder / "images").iterdir()))
         for sample in dataset:
             label = folder / "labels" / f"{Path(sample['img_path']).stem}.png"

@@ -1,0 +1,143 @@
+"""Measuring a case: build its contenders, see that they agree, then time them and take their memory."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from benchmarks.cases import OURS, Case, Contender, Step, Unavailable, deviation
+from benchmarks.memory import peak_memory
+from benchmarks.rows import Row
+from benchmarks.settings import Settings
+from benchmarks.timing import interleave
+from mmbeit3.profiling.flops import count_flops
+from mmbeit3.profiling.machine import matrix_peak, memory_bandwidth, synchronizer
+
+__all__ = ["DISAGREES", "Limits", "measure"]
+
+DISAGREES = "computes something else"
+"""How the note of a contender begins whose results differ from ours."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine can do at best, measured once and when it is asked for.
+
+    Attributes:
+        settings: device, and whether small matrices will do.
+    """
+
+    settings: Settings
+
+    def peak(self, dtype: str) -> float:
+        """GFLOP/s of matrix products in a type."""
+        return _peak(self.settings.device, dtype, self.settings.quick)
+
+    def bandwidth(self) -> float:
+        """GB/s of copying."""
+        return _bandwidth(self.settings.device, self.settings.quick)
+
+
+@cache
+def _peak(device: str, dtype: str, quick: bool) -> float:
+    kind = torch.device(device)
+    return matrix_peak(kind, getattr(torch, dtype), (128,), 0.01) if quick else matrix_peak(kind, getattr(torch, dtype))
+
+
+@cache
+def _bandwidth(device: str, quick: bool) -> float:
+    return memory_bandwidth(torch.device(device), 2**20 if quick else None)
+
+
+def measure(suite: str, case: Case, settings: Settings, limits: Limits) -> list[Row]:
+    """Measure one case.
+
+    Args:
+        suite: the name of the suite that has this case, for the processes in which memory is measured.
+        case: what to measure.
+        settings: device, threads and budget.
+        limits: the machine's.
+
+    Returns:
+        A row for each contender, those that could not take part included.
+    """
+    rows = {contender.who: Row(case.name, contender.who, case.dtype) for contender in case.contenders}
+    if case.bytes_moved:
+        for row in rows.values():
+            row.floor_ms = case.bytes_moved / limits.bandwidth() / 1e6
+    able = _time(case, settings, limits, rows) if case.timed else list(rows)
+    if case.memory:
+        _take_memory(suite, case, settings, {who: rows[who] for who in able})
+    return list(rows.values())
+
+
+def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) -> list[str]:
+    """Fill the rows' times; returns who could take part."""
+    steps: dict[str, Step] = {}
+    expected: Sequence[Tensor] = ()
+    flops = 0
+    for contender in case.contenders:
+        row = rows[contender.who]
+        try:
+            step = contender.make(True)
+            if expected:
+                row.note = _disagreement(expected, step, case.tolerance)
+            else:
+                expected, flops = count_flops(step)
+        except Unavailable as reason:
+            row.note = str(reason)
+            continue
+        except (RuntimeError, NotImplementedError) as error:
+            if _is_ours(contender) and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            row.note = f"failed: {_first_line(error)}"
+            continue
+        if not row.note:
+            steps[contender.who] = step
+    if not steps:
+        return []
+    device = torch.device(settings.device)
+    # The call that was looked at has warmed each up.
+    timings = interleave(steps, settings.budget, warmup=0, synchronize=synchronizer(device))
+    peak = limits.peak(case.dtype)
+    ours = timings.get(case.contenders[0].who)
+    for who, timing in timings.items():
+        rows[who].add_timing(timing, ours, flops, peak)
+    able = list(steps)
+    steps.clear()
+    gc.collect()
+    return able
+
+
+def _take_memory(suite: str, case: Case, settings: Settings, rows: dict[str, Row]) -> None:
+    """Fill the rows' peak memory, each measured in a process of its own."""
+    first: float | None = None
+    for who, row in rows.items():
+        try:
+            # A case is found by its name there, which says nothing of its type.
+            peak = peak_memory(suite, case.name, who, replace(settings, dtypes=(case.dtype,)))
+        except Unavailable as reason:
+            row.note = str(reason)
+            continue
+        row.memory_mb, row.held_mb, row.cold_s = peak.step_bytes / 1e6, peak.held_bytes / 1e6, peak.seconds
+        if who == case.contenders[0].who:
+            first = row.memory_mb
+        row.memory_ratio = row.memory_mb / first if first else None
+
+
+def _disagreement(expected: Sequence[Tensor], step: Step, tolerance: float) -> str:
+    apart = deviation(expected, step())
+    return "" if apart <= tolerance else f"{DISAGREES}: {apart:.2g} from ours, {tolerance:g} allowed"
+
+
+def _is_ours(contender: Contender) -> bool:
+    return contender.who.startswith(OURS)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

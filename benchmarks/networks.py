@@ -1,0 +1,176 @@
+"""Our networks as they are measured, and the steps that are measured of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.cases import Step
+from benchmarks.settings import Settings
+from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
+from mmbeit3.models.beit3 import Arch, BEiT3
+
+__all__ = [
+    "Network",
+    "adapter",
+    "adapter_config",
+    "forward_step",
+    "fused",
+    "image_of",
+    "randomise",
+    "texts_of",
+    "tower",
+    "train_step",
+]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of ours or of a peer.
+
+    Attributes:
+        module: holds its weights.
+        forward: computes what contenders must agree on.
+        stem: the weights of its patch embedding; their gradient has been through everything.
+    """
+
+    module: nn.Module
+    forward: Callable[..., Sequence[Tensor]]
+    stem: Tensor
+
+    def compiled(self) -> Network:
+        """Return the same network with its forward pass compiled."""
+        return Network(self.module, torch.compile(self.forward), self.stem)
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, std: float = 0.02) -> None:
+    """Add noise to all weights, the same for the same module.
+
+    Otherwise what starts as zero (biases, the adapter's gamma) could be wrong in a peer and nobody would see.
+
+    Args:
+        module: changed in place.
+        std: standard deviation of the noise.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=std)
+
+
+def image_of(side: int, device: str) -> Tensor:
+    """Return an image (1, 3, side, side), always the same."""
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).to(device)
+
+
+def texts_of(length: int, vocab_size: int, device: str) -> Tensor:
+    """Return token ids (1, length), always the same."""
+    return torch.randint(vocab_size, (1, length), generator=torch.Generator().manual_seed(2)).to(device)
+
+
+def tower(arch: Arch, side: int, with_cp: bool = False) -> Network:
+    """Return the vision tower without a final norm; the table of positions has the image's own grid."""
+    torch.manual_seed(0)
+    module: Any = BEiT3Vision(asdict(arch), image_size=side, with_cp=with_cp)
+    randomise(module)
+
+    def forward(image: Tensor) -> list[Tensor]:
+        return [features.flatten(2).transpose(1, 2) for features in module(image)]
+
+    return Network(module, forward, module.embed.proj.weight)
+
+
+def adapter_config(arch: Arch) -> dict[str, Any]:
+    """Return what a ViT-Adapter around an architecture is built with, besides its ViT."""
+    blocks = arch.num_layers // 4
+    return {
+        "interaction_indexes": [(first, first + blocks - 1) for first in range(0, 4 * blocks, blocks)],
+        "deform_num_heads": arch.num_heads,
+        # One process: the reference's SyncBN is a batch norm there.
+        "norm_cfg": {"type": "BN"},
+    }
+
+
+def adapter(arch: Arch, side: int, vit_cp: bool = False, adapter_cp: bool = False) -> Network:
+    """Return the ViT-Adapter around the vision tower."""
+    torch.manual_seed(0)
+    vit = {"type": BEiT3Vision, "arch": asdict(arch), "image_size": side, "with_cp": vit_cp}
+    module: Any = ViTAdapter(vit, with_cp=adapter_cp, **adapter_config(arch))
+    randomise(module)
+    return Network(module, module, module.vit.embed.proj.weight)
+
+
+def fused(arch: Arch, side: int) -> Network:
+    """Return the full network over an image and a text, tokens of both in one tensor (1, 1 + N + T, C)."""
+    torch.manual_seed(0)
+    module: Any = BEiT3(arch, image_size=side)
+    randomise(module)
+
+    def forward(image: Tensor, tokens: Tensor) -> list[Tensor]:
+        output = module(image=image, tokens=tokens)
+        return [torch.cat([output.vision, output.language], dim=1)]
+
+    return Network(module, forward, module.vision.embed.proj.weight)
+
+
+def forward_step(network: Network, inputs: Mapping[str, Tensor], settings: Settings, dtype: str) -> Step:
+    """Return the forward pass in evaluation mode without gradients.
+
+    Args:
+        network: moved to the device.
+        inputs: what its forward pass is given.
+        settings: names the device.
+        dtype: ``'float32'``, or the type of autocast.
+    """
+    network.module.to(settings.device).eval()
+
+    def step() -> Sequence[Tensor]:
+        with torch.no_grad(), _autocast(settings.device, dtype):
+            return network.forward(**inputs)
+
+    return step
+
+
+def train_step(network: Network, inputs: Mapping[str, Tensor], settings: Settings, dtype: str) -> Step:
+    """Return forward and backward pass in training mode; the gradient of the stem is what contenders must agree on as well.
+
+    Args:
+        network: moved to the device.
+        inputs: what its forward pass is given.
+        settings: names the device.
+        dtype: ``'float32'``, or the type of autocast.
+    """
+    module = network.module.to(settings.device).train()
+
+    def step() -> Sequence[Tensor]:
+        module.zero_grad(set_to_none=True)
+        with _autocast(settings.device, dtype):
+            outputs = network.forward(**inputs)
+            loss = torch.stack(
+                [(output.float() * _directions(output.shape[-1], settings.device)).sum() for output in outputs]
+            ).sum()
+        loss.backward()
+        gradient = network.stem.grad
+        assert gradient is not None
+        return [*(output.detach() for output in outputs), gradient]
+
+    return step
+
+
+def _directions(length: int, device: str) -> Tensor:
+    """Weights (length,) of a loss in what it is a sum of, always the same.
+
+    Squares would not do: their mean is the same whatever goes into a batch norm, so that nothing but rounding would be left of
+    the gradient.
+    """
+    return torch.randn(length, generator=torch.Generator().manual_seed(4)).to(device)
+
+
+def _autocast(device: str, dtype: str) -> AbstractContextManager[None]:
+    kind = torch.device(device).type
+    return torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32")

@@ -1,0 +1,239 @@
+"""The peers that PyPI has: found when they are asked for, or a line that says what to install.
+
+None of them is a requirement. What each is compared in, and how to install it beside mmbeit3, is in ``docs/performance.md``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.cases import Unavailable
+from benchmarks.networks import Network
+from mmbeit3.checkpoint import LAYOUTS
+from mmbeit3.models.beit3 import Arch
+
+__all__ = [
+    "DeformAttn",
+    "mmcv_compiled",
+    "mmcv_fallback",
+    "timm_tower",
+    "torchscale_beit3",
+    "torchscale_fused",
+    "torchscale_tower",
+    "transformers_fallback",
+]
+
+DeformAttn = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor], Tensor]
+"""Deformable attention of value, (h, w) of each level, sampling locations and attention weights; shapes as in
+:func:`mmbeit3.ops.ms_deform_attn`."""
+
+# With its own pins, torchscale would put timm back by years.
+_TORCHSCALE = "pip install --no-deps torchscale fairscale"
+
+
+def timm_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
+    """Return timm's BEiT-3 vision tower: patches (1, N, C) after the last block.
+
+    Args:
+        arch: an architecture; timm's base is resized to it.
+        side: of the image, whose grid the table of positions has.
+        weights: a tower's of ours.
+
+    Raises:
+        Unavailable: if this timm has no BEiT-3.
+    """
+    from timm import create_model, is_model
+
+    if not is_model("beit3_base_patch16_224"):
+        raise Unavailable(f"timm {version('timm')} has no BEiT-3: pip install 'timm>=1.0.20'")
+    module: Any = create_model(
+        "beit3_base_patch16_224",
+        num_classes=0,
+        img_size=side,
+        dynamic_img_size=True,
+        patch_size=arch.patch_size,
+        embed_dim=arch.embed_dims,
+        depth=arch.num_layers,
+        num_heads=arch.num_heads,
+        mlp_ratio=arch.ffn_dims / arch.embed_dims,
+    )
+    if weights is not None:
+        _fill(module, LAYOUTS["timm"].to_theirs({f"vision.{name}": tensor for name, tensor in weights.items()}), ("fc_norm.",))
+
+    def forward(image: Tensor) -> list[Tensor]:
+        return [module.forward_features(image)[:, 1:]]
+
+    return Network(module, forward, module.patch_embed.proj.weight)
+
+
+def torchscale_beit3(arch: Arch, side: int, texts: bool, weights: Mapping[str, Tensor] | None) -> nn.Module:
+    """Return torchscale's BEiT-3, configured as the released models.
+
+    Args:
+        arch: an architecture.
+        side: of the image, the only one that it takes.
+        texts: whether texts will be given; its word table is one row otherwise, and there is no final norm, as in our backbone.
+        weights: our network's, ``vision.`` and ``language.`` before each name.
+
+    Raises:
+        Unavailable: if torchscale or something that it imports is missing.
+    """
+    config = _torchscale("architecture.config")
+    model = _torchscale("model.BEiT3")
+    module = model.BEiT3(
+        config.EncoderConfig(
+            img_size=side,
+            patch_size=arch.patch_size,
+            vocab_size=arch.vocab_size if texts else 1,
+            multiway=True,
+            no_output_layer=True,
+            normalize_output=texts,
+            layernorm_embedding=False,
+            max_source_positions=arch.max_text_positions,
+            encoder_embed_dim=arch.embed_dims,
+            encoder_attention_heads=arch.num_heads,
+            encoder_ffn_embed_dim=arch.ffn_dims,
+            encoder_layers=arch.num_layers,
+            layernorm_eps=arch.layer_norm_eps,
+        )
+    )
+    if weights is not None:
+        theirs = LAYOUTS["official"].to_theirs(weights)
+        may_lack = ("vision_embed.mask_token",) if texts else ("vision_embed.mask_token", "text_embed.", ".B.")
+        _fill(module, {name.removeprefix("beit3."): tensor for name, tensor in theirs.items()}, may_lack)
+    return module
+
+
+def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
+    """Return torchscale's BEiT-3 over images alone: patches (1, N, C) after the last block.
+
+    Args:
+        arch: an architecture.
+        side: of the image.
+        weights: a tower's of ours.
+
+    Raises:
+        Unavailable: see :func:`torchscale_beit3`.
+    """
+    full = None if weights is None else {f"vision.{name}": tensor for name, tensor in weights.items()}
+    module: Any = torchscale_beit3(arch, side, False, full)
+
+    def forward(image: Tensor) -> list[Tensor]:
+        return [module(visual_tokens=image)["encoder_out"][:, 1:]]
+
+    return Network(module, forward, module.vision_embed.proj.weight)
+
+
+def torchscale_fused(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
+    """Return torchscale's BEiT-3 over an image and a text: all tokens (1, 1 + N + T, C) after the final norm.
+
+    Args:
+        arch: an architecture.
+        side: of the image.
+        weights: the full network's of ours.
+
+    Raises:
+        Unavailable: see :func:`torchscale_beit3`.
+    """
+    module: Any = torchscale_beit3(arch, side, True, weights)
+
+    def forward(image: Tensor, tokens: Tensor) -> list[Tensor]:
+        return [module(visual_tokens=image, textual_tokens=tokens)["encoder_out"]]
+
+    return Network(module, forward, module.vision_embed.proj.weight)
+
+
+def mmcv_fallback() -> DeformAttn:
+    """Return mmcv's deformable attention in plain PyTorch.
+
+    ``mmbeit3.registry`` puts ours in its place; mmcv's own form is what that wraps.
+
+    Raises:
+        Unavailable: if mmcv is not installed.
+    """
+    try:
+        from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch as function
+    except ImportError as error:
+        raise Unavailable(f"mmcv cannot be imported ({error}): pip install 'mmbeit3[det]'") from error
+    return getattr(function, "__wrapped__", function)
+
+
+def mmcv_compiled(device: str) -> DeformAttn:
+    """Return mmcv's compiled operator for GPUs, through its own autograd function.
+
+    Raises:
+        Unavailable: on a CPU, or if mmcv came without compiled operators.
+    """
+    from mmbeit3.ops import mmcv_ext
+
+    if torch.device(device).type != "cuda":
+        raise Unavailable("mmcv's compiled operator runs on GPUs only")
+    if not mmcv_ext.is_compiled():
+        raise Unavailable(
+            "mmcv has no compiled operators here: pip install --no-build-isolation --no-deps --no-binary :all: onedl-mmcv "
+            "with a CUDA toolkit at hand, or a wheel built for this torch"
+        )
+    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
+
+    def call(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+        sizes, starts = _levels(shapes, value.device)
+        return MultiScaleDeformableAttnFunction.apply(value, sizes, starts, locations, weights, 64)
+
+    return call
+
+
+def transformers_fallback() -> DeformAttn:
+    """Return the deformable attention of transformers' Deformable DETR, which is plain PyTorch.
+
+    Raises:
+        Unavailable: if transformers is not installed, or has it in another form than versions 4 and 5 did.
+    """
+    name = "transformers.models.deformable_detr.modeling_deformable_detr"
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise Unavailable(f"transformers cannot be imported ({error}): pip install transformers") from error
+    if hasattr(module, "multi_scale_deformable_attention"):
+        return module.multi_scale_deformable_attention
+    if not hasattr(module, "MultiScaleDeformableAttention"):
+        raise Unavailable(f"transformers {version('transformers')} keeps its deformable attention elsewhere: try 5.24")
+    layer = module.MultiScaleDeformableAttention()
+
+    def call(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+        sizes, starts = _levels(shapes, value.device)
+        return layer(value, sizes, shapes, starts, locations, weights, 64)
+
+    return call
+
+
+def _torchscale(name: str) -> ModuleType:
+    try:
+        with warnings.catch_warnings():
+            # It imports timm by names that timm calls deprecated.
+            warnings.simplefilter("ignore")
+            return import_module(f"torchscale.{name}")
+    except ImportError as error:
+        raise Unavailable(f"torchscale cannot be imported ({error}): {_TORCHSCALE}") from error
+
+
+def _levels(shapes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(h, w) of each level, (L, 2), and where its cells start, (L,)."""
+    sizes = torch.tensor(shapes, dtype=torch.long)
+    starts = torch.cat([sizes.new_zeros(1), sizes.prod(dim=1).cumsum(0)[:-1]])
+    return sizes.to(device), starts.to(device)
+
+
+def _fill(module: nn.Module, weights: Mapping[str, Tensor], may_lack: tuple[str, ...]) -> None:
+    """Load weights of which none may be left over, and none may be missing but those whose names contain what is given."""
+    missing, unused = module.load_state_dict(dict(weights), strict=False)
+    missing = [name for name in missing if not any(part in name for part in may_lack)]
+    if missing or unused:
+        raise RuntimeError(f"weights of ours do not fit {type(module).__name__}: missing {missing}, unused {unused}")

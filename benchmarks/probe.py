@@ -1,0 +1,35 @@
+"""The process in which peak memory is measured, see :mod:`mmbeit3.profiling.memory`.
+
+``python -m benchmarks.probe TASK``, where the task is JSON: suite, case, who, settings.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+
+import torch
+
+from benchmarks.cases import Unavailable
+from benchmarks.settings import Settings
+from benchmarks.suites import SUITES
+from mmbeit3.profiling.memory import peak_of_step
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Build the contender that the task names, run its step once, and print what it took."""
+    task = json.loads(sys.argv[1])
+    settings = Settings.from_dict(task["settings"])
+    torch.set_num_threads(settings.threads)
+    case = next(case for case in SUITES[task["suite"]](settings) if case.name == task["case"])
+    contender = next(contender for contender in case.contenders if contender.who == task["who"])
+    try:
+        step = contender.make(False)
+    except Unavailable as reason:
+        sys.exit(str(reason))
+    print(json.dumps(asdict(peak_of_step(step, torch.device(settings.device)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Whole networks against their peers: forward passes, and training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+
+from torch import Tensor
+
+from benchmarks import networks, peers
+from benchmarks.adapter_peer import reference_adapter
+from benchmarks.cases import OURS, Case, Contender, Step
+from benchmarks.forcing import with_attention
+from benchmarks.networks import Network
+from benchmarks.settings import Settings
+from mmbeit3.models.beit3 import Arch
+
+__all__ = ["backbone", "train_step"]
+
+_StepOf = Callable[[Network, Mapping[str, Tensor], Settings, str], Step]
+_Peer = Callable[[Arch, int, Mapping[str, Tensor] | None], Network]
+
+
+def backbone(settings: Settings) -> Iterator[Case]:
+    """Forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
+    for dtype in settings.dtypes:
+        for side in settings.sides:
+            yield _tower(settings, side, dtype, networks.forward_step, "forward")
+        for side in settings.adapter_sides:
+            yield _adapter(settings, side, dtype, networks.forward_step, "forward")
+        yield _fused(settings, dtype)
+
+
+def train_step(settings: Settings) -> Iterator[Case]:
+    """Forward and backward passes of one image, with their peak memory: the tower and the ViT-Adapter at each side."""
+    for dtype in settings.dtypes:
+        for side in settings.sides:
+            yield _tower(settings, side, dtype, networks.train_step, "forward + backward", memory=True)
+        for side in settings.adapter_sides:
+            yield _adapter(settings, side, dtype, networks.train_step, "forward + backward", memory=True)
+
+
+def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
+    def inputs() -> dict[str, Tensor]:
+        return {"image": networks.image_of(side, settings.device)}
+
+    def ours() -> Network:
+        return networks.tower(settings.sizes, side)
+
+    theirs: dict[str, _Peer] = {"timm": peers.timm_tower, "torchscale": peers.torchscale_tower}
+    contenders = _contenders(settings, side, dtype, step_of, inputs, ours, theirs, compilable=("timm",))
+    return Case(f"tower {settings.arch} {side}², {what}", dtype, contenders, memory=memory)
+
+
+def _adapter(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
+    def inputs() -> dict[str, Tensor]:
+        return {"image": networks.image_of(side, settings.device)}
+
+    def ours() -> Network:
+        return networks.adapter(settings.sizes, side)
+
+    def as_reference(*args: object) -> Step:
+        return with_attention(step_of(*args), peers.mmcv_fallback())  # type: ignore[arg-type]
+
+    contenders = _contenders(settings, side, dtype, step_of, inputs, ours, {})
+    theirs: dict[str, _Peer] = {"reference's parts": reference_adapter}
+    contenders += _contenders(settings, side, dtype, as_reference, inputs, ours, theirs)[-1:]
+    return Case(f"ViT-Adapter {settings.arch} {side}², {what}", dtype, contenders, memory=memory)
+
+
+def _fused(settings: Settings, dtype: str) -> Case:
+    side, length = settings.fused_side, settings.text_tokens
+    vocab_size = settings.sizes.vocab_size
+
+    def inputs() -> dict[str, Tensor]:
+        return {
+            "image": networks.image_of(side, settings.device),
+            "tokens": networks.texts_of(length, vocab_size, settings.device),
+        }
+
+    def ours() -> Network:
+        return networks.fused(settings.sizes, side)
+
+    theirs: dict[str, _Peer] = {"torchscale": peers.torchscale_fused}
+    contenders = _contenders(settings, side, dtype, networks.forward_step, inputs, ours, theirs)
+    return Case(f"image {side}² + {length} tokens {settings.arch}, forward", dtype, contenders)
+
+
+def _contenders(
+    settings: Settings,
+    side: int,
+    dtype: str,
+    step_of: _StepOf,
+    inputs: Callable[[], Mapping[str, Tensor]],
+    ours: Callable[[], Network],
+    theirs: Mapping[str, _Peer],
+    compilable: tuple[str, ...] = (),
+) -> list[Contender]:
+    """Ours, and the peers with the same weights; compiled forms of ours and of some peers where they are wanted."""
+
+    @cache
+    def weights() -> dict[str, Tensor]:
+        return ours().module.state_dict()
+
+    def contender(who: str, build: Callable[[bool], Network]) -> list[Contender]:
+        made = [Contender(who, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
+        if settings.compile and (who == OURS or who in compilable):
+            made += [Contender(f"{who}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
+        return made
+
+    found = contender(OURS, lambda _: ours())
+    for who, peer in theirs.items():
+
+        def build(equal: bool, peer: _Peer = peer) -> Network:
+            return peer(settings.sizes, side, weights() if equal else None)
+
+        found += contender(who, build)
+    return found

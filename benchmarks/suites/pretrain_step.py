@@ -1,0 +1,57 @@
+"""A step of masked data modeling: three streams in one pass, against one pass a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks import pretraining
+from benchmarks.cases import OURS, Case, Contender, Step
+from benchmarks.pretraining import Batches
+from benchmarks.settings import Settings
+from mmbeit3.pretrain import MaskedDataModeling
+
+__all__ = ["pretrain_step"]
+
+
+def pretrain_step(settings: Settings) -> Iterator[Case]:
+    """Forward and backward passes of a step without an optimizer, with their peak memory, at each side."""
+    for dtype in settings.dtypes:
+        for side in settings.sides:
+            yield _case(settings, side, dtype)
+
+
+def _case(settings: Settings, side: int, dtype: str) -> Case:
+    @cache
+    def batches() -> Batches:
+        return pretraining.masked_batches(settings, side)
+
+    @cache
+    def network() -> MaskedDataModeling:
+        # One network for both ways: its gradients are made anew in each step.
+        return pretraining.ours(settings.sizes, side)
+
+    def ours(losses: Callable[[MaskedDataModeling, Batches], list[Tensor]]) -> Step:
+        module: Any = network()
+        # Each has been through all layers of its tower.
+        probes = [module.vision.embed.proj.weight, module.language.embed.positions]
+        return pretraining.pretrain_step(module, lambda: losses(module, batches()), probes, settings, dtype)
+
+    def torchscale(equal: bool) -> Step:
+        weights = network().state_dict() if equal else None
+        module: Any = pretraining.torchscale_pretraining(settings.sizes, side, batches(), weights)
+        probes = [module.net.vision_embed.proj.weight, module.net.encoder.embed_positions.B.weight]
+        return pretraining.pretrain_step(module, module.losses, probes, settings, dtype)
+
+    contenders = [
+        Contender(f"{OURS} (one pass)", lambda _: ours(pretraining.in_one_pass)),
+        Contender(f"{OURS} (three passes)", lambda _: ours(pretraining.in_three_passes)),
+        Contender("torchscale (three passes)", torchscale),
+    ]
+    count = settings.batch
+    streams = f"{count} images + {count} texts + {count} pairs"
+    name = f"pretraining {settings.arch} {side}², {streams}, up to {settings.text_tokens} tokens, forward + backward"
+    return Case(name, dtype, contenders, memory=True)

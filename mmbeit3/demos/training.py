@@ -1,0 +1,122 @@
+"""What the demos share: training a config with its progress on this terminal, and showing what a detector found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.errors import UserError
+from mmbeit3.inference.comparison import compare_with_truth
+from mmbeit3.inference.dense import load_model
+from mmbeit3.resources import path_of
+from mmbeit3.text import train_text_tokenizer
+from mmbeit3.visualization import Figure
+from mmbeit3.visualization.curves import draw_curve, read_scalars
+
+__all__ = ["SCORES", "detector_options", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
+
+SCORES = {
+    "coco/bbox_mAP": "box AP",
+    "coco/bbox_mAP_50": "box AP50",
+    "coco/segm_mAP": "mask AP",
+    "mIoU": "mIoU in percent",
+    "aAcc": "pixel accuracy in percent",
+}
+"""Scores by the names that mmdet and mmseg log them under, and how they are called in tables."""
+
+_CAPTIONS = ("image", "ground truth", "prediction")
+
+
+def make_plain_shapes() -> Path:
+    """Make what the tiny configs of pretraining and of the tasks name, unless it is there: images, sentences, vocabulary.
+
+    The same texts give the same vocabulary, so weights that were trained with it keep their words.
+
+    Returns:
+        The folder.
+    """
+    folder = make_shapes_dataset("data/shapes-plain", train=4000, val=200, style="plain")
+    if not (vocabulary := folder / "texts.spm").is_file():
+        texts = (folder / "texts_train.txt").read_text().splitlines()
+        # Pieces of a unigram model would leave most of so few words in bits.
+        train_text_tokenizer(texts, vocabulary, 200, model_type="bpe")
+    return folder
+
+
+def detector_options(epochs: int, pretrained: Path | None = None) -> dict[str, object]:
+    """What to change in the shapes detector's config for another budget, and to start it from pretrained weights.
+
+    Args:
+        epochs: of training; validation is at their end.
+        pretrained: checkpoint of pretraining; None for random weights.
+    """
+    options: dict[str, object] = {
+        "train_cfg.max_epochs": epochs,
+        "train_cfg.val_interval": epochs,
+        "param_scheduler.1.end": epochs,
+        "param_scheduler.1.T_max": epochs,
+    }
+    if pretrained is not None:
+        options |= {
+            "model.backbone.init_cfg.type": "Pretrained",
+            "model.backbone.init_cfg.checkpoint": pretrained,
+            # Weights that know something already change less, the earlier the layer; new ones have nothing to keep.
+            "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
+        }
+    return options
+
+
+def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> Path:
+    """Train a config by ``tools/train.py`` with a progress bar.
+
+    Args:
+        config: path of the config, or its name after ``mmbeit3::``.
+        work_dir: where results go.
+        title: stands before the bar.
+        options: settings to change.
+
+    Returns:
+        ``work_dir``.
+
+    Raises:
+        UserError: if training fails.
+    """
+    command = [sys.executable, str(path_of("tools/train.py")), config, "--work-dir", str(work_dir), "--progress", title]
+    if options:
+        command += ["--cfg-options", *(f"{name}={value}" for name, value in options.items())]
+    if subprocess.run(command, check=False).returncode:
+        raise UserError(f"training of {config} failed; its log is in {work_dir}")
+    return work_dir
+
+
+def last_checkpoint(work_dir: Path) -> Path:
+    """The newest checkpoint of a work dir."""
+    return Path((work_dir / "last_checkpoint").read_text())
+
+
+def read_scores(work_dir: Path) -> dict[str, float]:
+    """The last scores that training logged, by their names in tables."""
+    final = {key: value for line in read_scalars(work_dir) for key, value in line.items()}
+    return {label: final[key] for key, label in SCORES.items() if key in final}
+
+
+def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[list[Figure]], list[list[np.ndarray]]]:
+    """The curve of a detector's or segmentor's training, and what it finds in validation images.
+
+    Args:
+        config: path of the config.
+        work_dir: where it was trained.
+        count: how many images.
+
+    Returns:
+        Rows for a report, and the pictures of each image: image, ground truth, prediction.
+    """
+    pictures = [list(row) for row in compare_with_truth(*load_model(config, last_checkpoint(work_dir)), count=count, factor=4)]
+    rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
+    rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
+    return rows, pictures

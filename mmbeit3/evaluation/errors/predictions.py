@@ -1,0 +1,139 @@
+"""Running a detector or segmentor over its test data, for what its errors are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS
+from pycocotools.coco import COCO
+
+from mmbeit3.checkpoint import load_weights
+from mmbeit3.errors import UserError
+from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
+from mmbeit3.evaluation.metrics.confusion import ConfusionMatrix
+from mmbeit3.files import check_writable
+from mmbeit3.inference.comparison import compare_with_truth
+from mmbeit3.runner.build import build_runner
+from mmbeit3.runner.loading import use_checked_loading
+from mmbeit3.visualization import Figure
+
+__all__ = ["Detections", "Regions", "detect", "draw", "find_metric", "segment"]
+
+_SMALL = 256
+"""Images below this side in pixels are enlarged to where their labels can be read."""
+
+
+@dataclass
+class Detections:
+    """What a detector found.
+
+    Attributes:
+        model: the detector.
+        truth: annotations.
+        results: kinds, ``bbox`` and perhaps ``segm``, to detections.
+    """
+
+    model: BaseModel
+    truth: COCO
+    results: dict[str, COCO]
+
+
+@dataclass
+class Regions:
+    """What a segmentor found.
+
+    Attributes:
+        model: the segmentor.
+        classes: their names.
+        metric: what was counted.
+        scores: what it scores.
+    """
+
+    model: BaseModel
+    classes: tuple[str, ...]
+    metric: ConfusionMatrix
+    scores: dict[str, float]
+
+
+def find_metric(cfg: Config) -> dict:
+    """The ``CocoMetric`` or ``IoUMetric`` of a config's test.
+
+    Raises:
+        UserError: if it has neither.
+    """
+    metrics = cfg.get("test_evaluator") or ()
+    for metric in [metrics] if isinstance(metrics, dict) else metrics:
+        if metric["type"].split(".")[-1] in ("CocoMetric", "IoUMetric"):
+            return metric
+    raise UserError("the config's test_evaluator has neither CocoMetric nor IoUMetric: errors are known of these alone")
+
+
+def detect(cfg: Config, checkpoint: str | Path, folder: Path) -> Detections:
+    """Run a detector over its test data; detections are left in the folder in COCO's format.
+
+    Raises:
+        UserError: if config, checkpoint or data cannot be used.
+    """
+    metric = find_metric(cfg)
+    check_writable(folder / "detections.bbox.json")
+    prefix = folder / "detections"
+    cfg.test_evaluator = {**metric, "format_only": True, "outfile_prefix": str(prefix)}
+    model, _, _ = _run(cfg, checkpoint)
+    truth = read_truth(metric["ann_file"])
+    wanted = metric.get("metric", "bbox")
+    kinds = [kind for kind in ("bbox", "segm") if kind in ([wanted] if isinstance(wanted, str) else wanted)]
+    return Detections(model, truth, {kind: read_results(truth, f"{prefix}.{kind}.json") for kind in kinds})
+
+
+def segment(cfg: Config, checkpoint: str | Path) -> Regions:
+    """Run a segmentor over its test data.
+
+    Raises:
+        UserError: if config, checkpoint or data cannot be used.
+    """
+    cfg.test_evaluator = {"type": "mmbeit3.ConfusionMatrix", "ignore_index": find_metric(cfg).get("ignore_index", 255)}
+    model, metric, scores = _run(cfg, checkpoint)
+    assert isinstance(metric, ConfusionMatrix)
+    return Regions(model, tuple(metric.dataset_meta["classes"]), metric, scores)
+
+
+def draw(model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[str], score: float) -> list[list[Figure]]:
+    """Rows of image, truth and prediction.
+
+    Args:
+        model: it predicts once more.
+        cfg: its config.
+        wanted: images, by id or by path.
+        captions: of each.
+        score: least score of what is drawn.
+    """
+    dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
+    places = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        places[info.get("img_id", info["img_path"])] = index
+    chosen = cfg.copy()
+    chosen.test_dataloader.dataset.indices = [places[one] for one in wanted]
+    info = dataset[places[wanted[0]]]["data_samples"] if wanted else None
+    factor = 1 if info is None else -(-_SMALL // max(*info.ori_shape, 1))
+    rows = compare_with_truth(model, chosen, len(wanted), factor, score)
+    return [
+        [
+            Figure(np.ascontiguousarray(picture), text, lossy=True)
+            for picture, text in zip(row, (caption, "truth", "prediction"), strict=True)
+        ]
+        for row, caption in zip(rows, captions, strict=True)
+    ]
+
+
+def _run(cfg: Config, checkpoint: str | Path) -> tuple[BaseModel, object, dict[str, float]]:
+    cfg.load_from = None
+    cfg.launcher = "none"
+    runner = build_runner(cfg, ("test",))
+    load_weights(runner.model, checkpoint)
+    scores = runner.test()
+    return runner.model, runner.test_loop.evaluator.metrics[0], scores

@@ -1,0 +1,1 @@
+"""The metrics, and the functions that they compute with."""

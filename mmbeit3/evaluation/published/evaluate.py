@@ -1,0 +1,119 @@
+"""One evaluation: in this process, or in one of its own, which may die without taking the others with it."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from torch import Tensor
+
+from mmbeit3 import __version__
+from mmbeit3.errors import UserError
+from mmbeit3.evaluation.published.jobs import Job
+from mmbeit3.evaluation.published.score_names import find_score
+from mmbeit3.profiling.machine import describe
+from mmbeit3.profiling.memory import peak_of_step
+from mmbeit3.runner.build import build_runner
+from mmbeit3.runner.weights import load_trained
+from mmbeit3.versions import find_installed
+
+__all__ = ["evaluate", "evaluate_apart"]
+
+_PACKAGES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain")
+
+
+def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
+    """Run a job here.
+
+    Args:
+        job: what to evaluate.
+        weights: its weights' file.
+        work_dir: where MMEngine's logs go.
+
+    Returns:
+        Fields of a :class:`~mmbeit3.evaluation.published.Record`: scores, differences, seconds, memory_mb, device, versions.
+
+    Raises:
+        UserError: if config, weights or data cannot be used, or nothing was scored.
+    """
+    runner = build_runner(job.config(work_dir), ("test",))
+    load_trained(runner.model, weights)
+    device = torch.device(get_device())
+    found: dict[str, Any] = {}
+
+    def test() -> list[Tensor]:
+        found.update(runner.test())
+        return []
+
+    peak = peak_of_step(test, device)
+    scores = {name: float(value) for name, value in found.items() if _is_number(value)}
+    if not scores:
+        raise UserError(
+            f"nothing was scored: the {job.split} split has no ground truth, or no score is a number; try --split val"
+        )
+    published = job.record().published
+    measured = {name: find_score(name, scores) for name in published}
+    machine = describe(device)
+    return {
+        "scores": scores,
+        "differences": {name: value - published[name] for name, value in measured.items() if value is not None},
+        "seconds": round(peak.seconds, 3),
+        "memory_mb": round((peak.held_bytes + peak.step_bytes) / 1e6, 1),
+        "device": machine.get("GPU", machine["CPU"]),
+        "versions": _versions(),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def evaluate_apart(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
+    """As :func:`evaluate`, in a process of its own, whose output goes to ``output.log`` in the work dir.
+
+    Raises:
+        UserError: if it failed or died, with the last line of its output.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    log = work_dir / "output.log"
+    with tempfile.TemporaryDirectory() as folder:
+        task, answer = Path(folder) / "task.json", Path(folder) / "answer.json"
+        content = {"job": _plain(job), "weights": str(weights), "work_dir": str(work_dir), "answer": str(answer)}
+        task.write_text(json.dumps(content), encoding="utf-8")
+        command = [sys.executable, "-m", "mmbeit3.evaluation.published.process", str(task)]
+        with log.open("wb") as output:
+            code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        if code < 0:
+            raise UserError(f"the process was ended by signal {-code} (9: too little memory); its output is in '{log}'")
+        if code:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+            raise UserError(f"{lines[-1].removeprefix('error: ')} (all output is in '{log}')")
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    entry = {**vars(job.entry), "config": str(job.entry.config)}
+    return {**vars(job), "entry": entry, "options": dict(job.options)}
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        return False
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: found.version for name in _PACKAGES if (found := find_installed(name))}
+    versions["mmbeit3"] = __version__
+    root = Path(__file__).resolve().parents[3]
+    if (root / ".git").exists():
+        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            versions["commit"] = done.stdout.strip()
+    return versions

@@ -1,0 +1,53 @@
+"""Inference from Python: detectors and segmentors, and one inferencer for each of the other tasks.
+
+OpenMMLab's packages are imported when a name is first used, so that importing this package is fast and needs none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mmbeit3.extras import require
+
+if TYPE_CHECKING:
+    from mmbeit3.inference.base import TaskInferencer
+    from mmbeit3.inference.captioning import CaptionInferencer
+    from mmbeit3.inference.classification import ClassificationInferencer
+    from mmbeit3.inference.dense import draw_prediction, load_model
+    from mmbeit3.inference.index import ImageIndex
+    from mmbeit3.inference.nlvr2 import NLVR2Inferencer
+    from mmbeit3.inference.retrieval import RetrievalInferencer
+    from mmbeit3.inference.vqa import VQAInferencer
+
+_MODULES = {
+    "CaptionInferencer": "captioning",
+    "ClassificationInferencer": "classification",
+    "ImageIndex": "index",
+    "NLVR2Inferencer": "nlvr2",
+    "RetrievalInferencer": "retrieval",
+    "TaskInferencer": "base",
+    "VQAInferencer": "vqa",
+    "draw_prediction": "dense",
+    "load_model": "dense",
+}
+
+__all__ = [
+    "CaptionInferencer",
+    "ClassificationInferencer",
+    "ImageIndex",
+    "NLVR2Inferencer",
+    "RetrievalInferencer",
+    "TaskInferencer",
+    "VQAInferencer",
+    "draw_prediction",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    require("mmengine", "mmcv")
+    import_module("mmbeit3.registry")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

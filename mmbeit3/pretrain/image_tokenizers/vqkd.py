@@ -1,0 +1,239 @@
+"""The tokenizer: images to codes, and its training against a teacher's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmbeit3.ops import widened
+from mmbeit3.pretrain.image_tokenizers.quantizer import Quantizer
+from mmbeit3.pretrain.image_tokenizers.vit import TokenizerViT, init_linear
+
+__all__ = ["VQKD", "build_vqkd", "codes_for_grid"]
+
+
+class VQKD(nn.Module):
+    """Vector-quantised knowledge distillation (BEiT v2, arXiv 2208.06366, section 2.2).
+
+    A ViT's patch features are projected to a few dimensions, normalised and replaced by the nearest code. In training a
+    small decoder must rebuild a teacher's patch features from the codes. Parameters are named as in the released files.
+
+    Args:
+        dims: width of the encoder.
+        depth: its blocks.
+        heads: its attention heads.
+        image_size: side of the square image in pixels.
+        patch_size: side of a patch in pixels.
+        num_codes: size of the codebook.
+        code_dims: width of a code.
+        decoder_depth: blocks of the decoder.
+        decoder_dims: width of the decoder; the encoder's by default. Its heads are as wide as the encoder's.
+        teacher_dims: width of the teacher's features. None builds no decoder: enough for :meth:`encode`.
+        frozen: the tokenizer gives targets and isn't trained, see :meth:`freeze`.
+
+    Raises:
+        ValueError: if the patch doesn't divide the image, or the heads the width.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        depth: int,
+        heads: int,
+        image_size: int,
+        patch_size: int,
+        num_codes: int = 8192,
+        code_dims: int = 32,
+        decoder_depth: int = 3,
+        decoder_dims: int | None = None,
+        teacher_dims: int | None = None,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        if image_size % patch_size:
+            raise ValueError(f"patches of {patch_size} pixels don't divide the tokenizer's image of {image_size}")
+        if dims % heads:
+            raise ValueError(f"{heads} heads don't divide the tokenizer's width of {dims}")
+        self.patch_size = patch_size
+        self.grid = (image_size // patch_size,) * 2
+        self.num_codes = num_codes
+        self.teacher_dims = teacher_dims
+        self.frozen = False
+        self.encoder = TokenizerViT(3, self.grid, patch_size, dims, depth, heads)
+        self.encode_task_layer = _projection(dims, code_dims)
+        self.quantize = Quantizer(num_codes, code_dims)
+        if teacher_dims is not None:
+            decoder_dims = decoder_dims or dims
+            decoder_heads = max(decoder_dims * heads // dims, 1)
+            self.decoder = TokenizerViT(code_dims, self.grid, 1, decoder_dims, decoder_depth, decoder_heads)
+            self.decode_task_layer = _projection(decoder_dims, teacher_dims)
+        if frozen:
+            self.freeze()
+
+    @classmethod
+    def base(cls, teacher_dims: int | None = 512, decoder_depth: int = 3, frozen: bool = False) -> VQKD:
+        """The released tokenizer's sizes: ViT-B/16 at 224 pixels, 8192 codes of 32 dimensions.
+
+        Args:
+            teacher_dims: 512 for CLIP, 768 for DINO, None for no decoder.
+            decoder_depth: 3 or 1 in the released files.
+            frozen: see :meth:`freeze`.
+        """
+        return cls(768, 12, 12, 224, 16, decoder_depth=decoder_depth, teacher_dims=teacher_dims, frozen=frozen)
+
+    def freeze(self) -> VQKD:
+        """Make this a generator of targets: evaluation mode whatever :meth:`train` is asked for, and no gradients.
+
+        A model that holds the tokenizer switches all of its modules to training mode; the codebook would drift and the
+        targets with it.
+        """
+        self.frozen = True
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> VQKD:
+        """Switch to training mode, unless frozen."""
+        return super().train(mode and not self.frozen)
+
+    def embed(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Unit vectors of an image's patches before quantisation. The projection runs outside of autocast.
+
+        Args:
+            image: (B, 3, H, W), values in [0, 1]: *not* normalised by ImageNet's statistics.
+            grid: (h, w) patches to cut the image into, H = h * patch_size and W = w * patch_size; the tokenizer's own by
+                default. On another grid its positions are resized bicubically.
+
+        Returns:
+            (B, h * w, code_dims), never in half precision, patches row-major.
+
+        Raises:
+            ValueError: if the image has another size.
+        """
+        h, w = self.grid if grid is None else grid
+        wanted = (3, h * self.patch_size, w * self.patch_size)
+        if image.ndim != 4 or tuple(image.shape[1:]) != wanted:
+            raise ValueError(
+                f"the tokenizer needs images (B, {', '.join(map(str, wanted))}) for its grid of {h} x {w} patches of "
+                f"{self.patch_size} pixels, got {tuple(image.shape)}: resize them first, or use codes_for_grid"
+            )
+        # Mean and deviation 0.5: the released tokenizers' own scaling, whatever the model's is.
+        features = self.encoder(image * 2 - 1)
+        with torch.autocast(image.device.type, enabled=False):
+            # Codes hang on small differences, which half precision would blur.
+            projected = self.encode_task_layer(features.to(self.encode_task_layer[0].weight.dtype))
+            return F.normalize(widened(projected), dim=-1)
+
+    @torch.no_grad()
+    def encode(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Codes (B, h * w), int64, of an image (B, 3, H, W) in [0, 1]; arguments and errors as in :meth:`embed`.
+
+        Moves no code, in training mode neither.
+        """
+        return self.quantize.codes(self.embed(image, grid))
+
+    def decode(self, codes: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """The teacher's features as rebuilt from codes.
+
+        Args:
+            codes: (B, h * w), int64.
+            grid: (h, w); the tokenizer's own by default.
+
+        Returns:
+            (B, h * w, teacher_dims).
+
+        Raises:
+            ValueError: if there are not h * w codes, or the tokenizer was built without a decoder.
+        """
+        h, w = self.grid if grid is None else grid
+        if codes.ndim != 2 or codes.shape[1] != h * w:
+            raise ValueError(f"codes of a grid of {h} x {w} are (B, {h * w}), got {tuple(codes.shape)}")
+        return self._rebuild(self.quantize.vectors(codes), (h, w))
+
+    def forward(self, image: Tensor, teacher_features: Tensor) -> dict[str, Tensor]:
+        """The losses of :meth:`distill`."""
+        return self.distill(image, teacher_features)[0]
+
+    def distill(self, image: Tensor, teacher_features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Training losses; in training mode the codebook moves, too, at each call.
+
+        Args:
+            image: (B, 3, image_size, image_size), values in [0, 1].
+            teacher_features: the teacher's patch features (B, h * w, teacher_dims) on the tokenizer's grid.
+
+        Returns:
+            ``loss_reconstruction``, one minus the cosine between rebuilt and teacher's features, averaged over patches, and
+            ``loss_commitment`` of :class:`~mmbeit3.pretrain.image_tokenizers.quantizer.Quantizer`: scalars to be summed. And
+            the codes (B, h * w), int64, that the images had.
+
+        Raises:
+            ValueError: if an input has another shape, or the tokenizer was built without a decoder.
+        """
+        h, w = self.grid
+        wanted = (len(image), h * w, self.teacher_dims)
+        if self.teacher_dims is not None and tuple(teacher_features.shape) != wanted:
+            raise ValueError(
+                f"the teacher's features must be {wanted}, (B, patches, dims), got {tuple(teacher_features.shape)}"
+            )
+        vectors, commitment, codes = self.quantize(self.embed(image))
+        rebuilt = self._rebuild(vectors, self.grid)
+        cosine = F.cosine_similarity(widened(rebuilt), widened(teacher_features.detach()), dim=-1)
+        return {"loss_reconstruction": 1 - cosine.mean(), "loss_commitment": commitment}, codes
+
+    def _rebuild(self, vectors: Tensor, grid: tuple[int, int]) -> Tensor:
+        if self.teacher_dims is None:
+            raise ValueError("this tokenizer was built without a decoder: give teacher_dims, or load a file that holds one")
+        return self.decode_task_layer(self.decoder(vectors.mT.unflatten(2, grid)))
+
+
+def build_vqkd(sizes: Mapping[str, Any], **changes: Any) -> VQKD:
+    """Build a tokenizer of random weights as a config says it.
+
+    Args:
+        sizes: arguments of :class:`VQKD`, or ``preset='base'`` and those that differ from the released sizes.
+        **changes: arguments that come before these.
+
+    Raises:
+        ValueError: for an unknown preset, or sizes that don't go together.
+    """
+    arguments = {**sizes, **changes}
+    preset = arguments.pop("preset", None)
+    if preset not in (None, "base"):
+        raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
+    return VQKD.base(**arguments) if preset else VQKD(**arguments)
+
+
+def codes_for_grid(tokenizer: VQKD, image: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Codes on a model's own patch grid, whatever its patch size.
+
+    The image is resized (bicubic, antialiased, values kept in [0, 1]) so that the tokenizer's patches make the wanted grid:
+    a model with patch 14 at 224 pixels has 16 x 16 patches, and a tokenizer with patch 16 sees 256 pixels. Each code then
+    belongs to the part of the picture that the model's patch shows.
+
+    Args:
+        tokenizer: gives the codes.
+        image: (B, 3, H, W), values in [0, 1].
+        grid: (h, w) of the model.
+
+    Returns:
+        (B, h * w), int64, row-major.
+
+    Raises:
+        ValueError: if the grid is empty, or the image isn't (B, 3, H, W) of floating numbers.
+    """
+    h, w = grid
+    if min(grid) < 1:
+        raise ValueError(f"a tokenizer cannot give codes on a grid of {h} x {w} patches")
+    if image.ndim != 4 or not image.is_floating_point():
+        raise ValueError(f"images must be floating numbers (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+    size = (h * tokenizer.patch_size, w * tokenizer.patch_size)
+    if tuple(image.shape[2:]) != size:
+        image = F.interpolate(widened(image), size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return tokenizer.encode(image, grid)
+
+
+def _projection(dims: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dims, dims), nn.Tanh(), nn.Linear(dims, out)).apply(init_linear)

@@ -1,0 +1,1 @@
+"""Count floating-point operations, measure peak memory, and describe the machine."""

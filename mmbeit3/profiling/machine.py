@@ -1,0 +1,141 @@
+"""The machine and the software that numbers were made with, and how fast the machine can be at best."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmbeit3.versions import find_installed
+
+__all__ = ["describe", "matrix_peak", "memory_bandwidth", "synchronizer", "usable_cores"]
+
+_PACKAGES = ("torch", "timm", "mmcv", "mmdet", "torchscale", "fairscale", "transformers", "triton")
+
+
+def describe(device: torch.device) -> dict[str, str]:
+    """Describe the machine and the versions in use.
+
+    Args:
+        device: the device that was measured; a GPU is named.
+
+    Returns:
+        Labels to values, in the order in which to show them.
+    """
+    facts = {
+        "CPU": f"{_cpu_name()}, {usable_cores()} of {os.cpu_count()} cores usable",
+        "CPU capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    if device.type == "cuda":
+        facts["GPU"] = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+        facts["float32 matrix products"] = torch.get_float32_matmul_precision()
+    facts["system"] = f"{platform.system()} {platform.release()}"
+    facts["Python"] = platform.python_version()
+    return facts | {name: _version(name) for name in _PACKAGES}
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def synchronizer(device: torch.device) -> Callable[[], None]:
+    """Return what waits until a device has done all its work."""
+    return torch.cuda.synchronize if device.type == "cuda" else _nothing
+
+
+def matrix_peak(device: torch.device, dtype: torch.dtype, sizes: Sequence[int] | None = None, seconds: float = 1.0) -> float:
+    """Measure the speed of square matrix products: what a network could reach if it did nothing else.
+
+    The best of all calls over a few sizes, with the number of threads that is set. On a CPU in float32 both of PyTorch's
+    libraries are tried, since MKL uses half the width of some processors and oneDNN all of it.
+
+    Args:
+        device: where.
+        dtype: of the matrices.
+        sizes: sides of the matrices; default some that suit the device.
+        seconds: how long to try each size, at least three calls.
+
+    Returns:
+        GFLOP/s, a multiply-add counted as two.
+    """
+    if sizes is None:
+        sizes = (2048, 4096, 8192) if device.type == "cuda" else (512, 1024, 2048)
+    wait = synchronizer(device)
+    best = 0.0
+    for size in sizes:
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        for multiply in _products(device, dtype):
+            multiply(a, b)
+            wait()
+            end, calls = time.perf_counter() + seconds, 0
+            while calls < 3 or time.perf_counter() < end:
+                start = time.perf_counter()
+                multiply(a, b)
+                wait()
+                best = max(best, 2 * size**3 / (time.perf_counter() - start))
+                calls += 1
+    return best / 1e9
+
+
+def memory_bandwidth(device: torch.device, size: int | None = None, calls: int = 10) -> float:
+    """Measure how fast memory can be copied: reads and writes together, the best of some calls.
+
+    Args:
+        device: where.
+        size: bytes to copy; default so many that no cache holds them.
+        calls: how often.
+
+    Returns:
+        GB/s (10^9 bytes).
+    """
+    size = size or (2**31 if device.type == "cuda" else 2**28)
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    wait = synchronizer(device)
+    best = 0.0
+    for _ in range(calls):
+        wait()
+        start = time.perf_counter()
+        target.copy_(source)
+        wait()
+        best = max(best, 2 * source.nbytes / (time.perf_counter() - start))
+    return best / 1e9
+
+
+def _products(device: torch.device, dtype: torch.dtype) -> list[Callable[[Tensor, Tensor], Tensor]]:
+    """The ways to multiply matrices that PyTorch has."""
+    products: list[Callable[[Tensor, Tensor], Tensor]] = [torch.mm]
+    if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+        if product is not None:
+            products.append(lambda a, b: product(a, b, None, "none", [], ""))
+    return products
+
+
+def _nothing() -> None:
+    """A CPU call is complete when it returns."""
+
+
+def _cpu_name() -> str:
+    """The processor's name; Python itself knows only its family on Linux."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    found = find_installed(package)
+    if found is None:
+        return "not installed"
+    return found.version if found.distribution == package else f"{found.version} ({found.distribution})"

@@ -1,0 +1,106 @@
+"""MMEngine's runners with our loading of images, labels and starting weights, which refuses what OpenMMLab's would let pass.
+
+The config stays as it is: MMEngine writes it into the work directory and into checkpoints, and users pass it on to tools that
+look for OpenMMLab's transforms by name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import urlparse
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner._flexible_runner import FlexibleRunner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmbeit3.checkpoint import start_from
+from mmbeit3.engine.strategies import FullyShardedStrategy
+from mmbeit3.runner.loading import use_checked_loading
+
+__all__ = ["CheckedFlexibleRunner", "CheckedRunner", "quiet_console"]
+
+_QUIET = ContextVar("quiet", default=False)
+
+_READ = ("", "http", "https")
+"""Kinds of addresses that our reader reads; MMEngine's model zoos have others."""
+
+
+@contextmanager
+def quiet_console(quiet: bool = True) -> Iterator[None]:
+    """Have runners that are built inside show warnings and errors only; their log files are complete all the same."""
+    token = _QUIET.set(quiet)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
+
+
+class _Loading:
+    """What both runners of MMEngine do differently here."""
+
+    cfg: Config
+
+    def build_dataloader(
+        self, dataloader: DataLoader | dict[str, Any], seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a data loader, see :func:`use_checked_loading`."""
+        return super().build_dataloader(use_checked_loading(dataloader, self.cfg), seed, diff_rank_seed)  # type: ignore[misc]
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """Build the logger, see :func:`quiet_console`."""
+        logger = super().build_logger(log_level, log_file, **kwargs)  # type: ignore[misc]
+        if _QUIET.get():
+            for handler in logger.handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.setLevel(logging.WARNING)
+        return logger
+
+
+class CheckedRunner(_Loading, Runner):
+    """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
+
+    def load_or_resume(self) -> None:
+        """Start from ``load_from``, see :func:`mmbeit3.checkpoint.start_from`, or resume as MMEngine does."""
+        if self._has_loaded or self._resume or self._load_from is None or urlparse(self._load_from).scheme not in _READ:
+            super().load_or_resume()
+            return
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        self.logger.info(f"load_from: {start_from(model, self._load_from)}")
+        # MMEngine's hooks, such as that of averaged weights, take what was loaded from here.
+        self.call_hook("after_load_checkpoint", checkpoint={"state_dict": model.state_dict()})
+        self._has_loaded: bool = True
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; MMEngine alone would name a GPU for each, also where there is none."""
+        if model_wrapper_cfg is None and self.distributed and get_device() == "cpu":
+            model_wrapper_cfg = {
+                "type": "MMDistributedDataParallel",
+                "device_ids": None,
+                "broadcast_buffers": False,
+                "find_unused_parameters": self.cfg.get("find_unused_parameters", False),
+            }
+        return super().wrap_model(model_wrapper_cfg, model)
+
+
+class CheckedFlexibleRunner(_Loading, FlexibleRunner):
+    """MMEngine's runner of strategies, which loads data by our transforms."""
+
+    def load_or_resume(self) -> None:
+        """As MMEngine does, unless the strategy has started from ``load_from`` itself, before it took the weights apart."""
+        if self._resume or not isinstance(self.strategy, FullyShardedStrategy):
+            super().load_or_resume()
+
+    def train(self) -> nn.Module:
+        """Train."""
+        if isinstance(self.strategy, FullyShardedStrategy) and not self._resume:
+            self.strategy.start = self._load_from
+        return super().train()

@@ -1,0 +1,105 @@
+"""Training and testing with errors in one line: what a user can mend is said, whatever library noticed it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmbeit3.errors import UserError, one_line
+
+__all__ = ["explain_failure", "test", "train"]
+
+_KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        ValueError,
+        r"Expected more than 1 value per channel when training",
+        "batch norm got a single value for each channel: the images are too small for a batch of one; use a batch_size of at "
+        "least 2, larger images, or norm_cfg=dict(type='mmbeit3.LN2d')",
+    ),
+    (
+        torch.OutOfMemoryError,
+        "",
+        "the accelerator is out of memory: use a smaller batch_size, smaller images, or with_cp=True in the backbone",
+    ),
+    (
+        RuntimeError,
+        r"DataLoader worker .*(?:killed|exited unexpectedly)",
+        "a worker of the data loader was killed, mostly because memory ran out: use fewer num_workers or a smaller batch_size",
+    ),
+)
+"""Errors that come with the first steps or later: their type, what their message has, and what to do."""
+
+
+class _Progress(Hook):
+    """Notes whether a step was completed."""
+
+    begun = False
+
+    def after_train_iter(self, *args: Any, **kwargs: Any) -> None:
+        self.begun = True
+
+    def after_test_iter(self, *args: Any, **kwargs: Any) -> None:
+        self.begun = True
+
+
+def train(runner: Runner, command: str | None = None) -> None:
+    """Train, with the errors that a user can mend in one line.
+
+    Args:
+        runner: from :func:`~mmbeit3.runner.build.build_runner`.
+        command: what to type to go on after an interruption.
+
+    Raises:
+        UserError: for whatever happens before the first step is done, and for what :func:`explain_failure` knows.
+        KeyboardInterrupt: with a message that says how to go on.
+    """
+    try:
+        _run(runner, runner.train, "training")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_interrupted(runner, command)) from None
+
+
+def test(runner: Runner) -> None:
+    """Test, with errors as in :func:`train`."""
+    _run(runner, runner.test, "testing")
+
+
+def _run(runner: Runner, run: Callable[[], Any], what: str) -> None:
+    progress = _Progress()
+    runner.register_hook(progress, priority="LOWEST")
+    try:
+        run()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = explain_failure(error)
+        if reason is None and not progress.begun:
+            reason = f"{what} cannot begin: {type(error).__name__}: {one_line(error)}"
+        if reason is None:
+            raise
+        raise UserError(reason) from error
+
+
+def explain_failure(error: Exception) -> str | None:
+    """Say in one line what to do about an error of a library; None if it may be a fault of the code."""
+    for kind, pattern, reason in _KNOWN:
+        if isinstance(error, kind) and re.search(pattern, str(error)):
+            return reason
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    return None
+
+
+def _interrupted(runner: Runner, command: str | None) -> str:
+    step = f"interrupted at iteration {runner.iter}"
+    record = Path(runner.work_dir) / "last_checkpoint"
+    if not record.is_file():
+        return f"{step}, before the first checkpoint: start again"
+    checkpoint = Path(record.read_text(encoding="utf-8").strip()).name
+    return f"{step}; to go on from {checkpoint}: {command or 'resume from the work directory ' + str(runner.work_dir)}"

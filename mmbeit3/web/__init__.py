@@ -1,0 +1,1 @@
+"""The local web page that tries models of all tasks."""

@@ -1,0 +1,24 @@
+"""What a config lacks is said before anything is built."""
+
+import pytest
+from mmengine.config import Config
+
+from mmbeit3.errors import UserError
+from mmbeit3.inference import runner
+
+
+@pytest.mark.parametrize(
+    ("cfg", "reason"),
+    [
+        (
+            {"train_dataloader": {"dataset": {"pipeline": [{"type": "mmpretrain.CenterCrop"}]}}},
+            r"'mmpretrain.CenterCrop' is mmpretrain's, .* pip install 'mmbeit3\[tasks\]'",
+        ),
+        ({"default_scope": "mmseg"}, r"default_scope 'mmseg' is mmseg's, which is not .* 'mmbeit3\[seg\]'"),
+        ({"model": {"head": [{"type": "mmdet.Mask2FormerHead"}]}}, r"'mmdet.Mask2FormerHead' .* 'mmbeit3\[det\]'"),
+    ],
+)
+def test_a_library_is_missing(monkeypatch, cfg, reason):
+    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=reason):
+        runner.build_runner(Config(cfg), ())

@@ -1,0 +1,30 @@
+"""What a detector or segmentor gets wrong on its test data: tables, errors and pictures in one page."""
+
+import argparse
+from pathlib import Path
+
+from mmbeit3.cli import OptionsAction, run
+
+
+def main() -> None:
+    """Parse arguments, predict and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote")
+    parser.add_argument("--out", type=Path, help="folder to write to (work_dirs/errors/CONFIG)")
+    parser.add_argument("--images", type=int, default=8, help="how many of the worst and of the best to show (%(default)s)")
+    parser.add_argument("--score", type=float, default=0.5, help="least score of detections that are drawn (%(default)s)")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
+    args = parser.parse_args()
+
+    from mmbeit3.evaluation.errors.page import report_errors
+    from mmbeit3.runner.config import read_config
+
+    out = args.out or Path("work_dirs/errors") / Path(args.config).stem
+    cfg = read_config(args.config, args.cfg_options, str(out / "logs"))
+    path = report_errors(cfg, args.checkpoint, out, args.images, args.score)
+    print(f"report in {path}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,186 @@
+"""The demo of the five tasks on shapes: each is learned from a pretrained tiny BEiT-3, its score beside that of guesses."""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmbeit3.cli import run
+from mmbeit3.demos.training import last_checkpoint, make_plain_shapes, train_config
+from mmbeit3.errors import UserError
+from mmbeit3.evaluation import CaptionScores
+from mmbeit3.evaluation.metrics.chance import most_frequent, most_frequent_of, random_recall
+from mmbeit3.evaluation.metrics.vqa_score import agreement
+from mmbeit3.inference import task_examples
+from mmbeit3.inference.dense import load_model
+from mmbeit3.runner.config import read_config
+from mmbeit3.visualization import Figure, Section, write_report
+from mmbeit3.visualization.curves import draw_curve, read_scalars
+
+OUT = Path("work_dirs/tasks-demo")
+
+
+def entries(cfg: Config, split: str) -> list[dict]:
+    """What a config's dataset has of each sample, nothing loaded."""
+    data = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
+    return [data.get_data_info(index) for index in range(len(data))]
+
+
+def guess_answers(cfg: Config) -> dict[str, float]:
+    """VQA: the most frequent answer of training to all questions, and to each its own."""
+    train = [(entry["question"], entry["gt_answers"][0]) for entry in entries(cfg, "train")]
+    usual, usual_of = most_frequent(answer for _, answer in train), most_frequent_of(train)
+    val = entries(cfg, "val")
+    always = [agreement(usual, entry["gt_answers"]) for entry in val]
+    unseeing = [agreement(usual_of.get(entry["question"], usual), entry["gt_answers"]) for entry in val]
+    return {
+        f"always '{usual}'": 100 * sum(always) / len(val),
+        "the most frequent answer to each question": 100 * sum(unseeing) / len(val),
+    }
+
+
+def guess_labels(cfg: Config) -> dict[str, float]:
+    """NLVR2 and classification: the most frequent label of training, and for NLVR2 that of each statement."""
+    train = [(entry.get("text"), entry["gt_label"]) for entry in entries(cfg, "train")]
+    usual, usual_of = most_frequent(label for _, label in train), most_frequent_of(train)
+    val = [(entry.get("text"), entry["gt_label"]) for entry in entries(cfg, "val")]
+    scores = {"always the most frequent": 100 * sum(label == usual for _, label in val) / len(val)}
+    if val[0][0] is not None:
+        right = sum(usual_of.get(text, usual) == label for text, label in val)
+        scores["the most frequent for each statement"] = 100 * right / len(val)
+    return scores
+
+
+def guess_caption(cfg: Config) -> dict[str, float]:
+    """Captioning: the most frequent caption of training for all images."""
+    usual = most_frequent(entry["gt_caption"] for entry in entries(cfg, "train"))
+    metric = CaptionScores()
+    val = entries(cfg, "val")
+    metric.process(None, [{**entry, "pred_caption": usual} for entry in val])
+    return {f"always '{usual}'": metric.evaluate(len(val))["caption/CIDEr"]}
+
+
+def guess_ranking(cfg: Config) -> dict[str, float]:
+    """Retrieval: the mean recall of random orders."""
+    images, texts = (DATASETS.build(part) for part in cfg.val_dataloader.dataset.datasets)
+    owners = [texts.get_data_info(index)["image_id"] for index in range(len(texts))]
+    own = [owners.count(images.get_data_info(index)["image_id"]) for index in range(len(images))]
+    topk = (1, 5, 10)
+    recalls = random_recall(own, len(texts), topk) + random_recall([1] * len(texts), len(images), topk)
+    return {"random order": sum(recalls) / len(recalls)}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its title, config, the score's name in the log and in tables, what guessing scores, and how examples look."""
+
+    title: str
+    config: str
+    key: str
+    score: str
+    guess: Callable[[Config], dict[str, float]]
+    show: Callable[[BaseModel, Config], list[list[Figure]]]
+
+
+TASKS: Mapping[str, Task] = {
+    "vqa": Task(
+        "Questions about images",
+        "mmbeit3::vqa/beit3-tiny_vqa_shapes.py",
+        "vqa/score",
+        "VQA score in percent",
+        guess_answers,
+        task_examples.show_answers,
+    ),
+    "imagenet": Task(
+        "Classes of single things",
+        "mmbeit3::imagenet/beit3-tiny_classes_shapes.py",
+        "accuracy/top1",
+        "accuracy in percent",
+        guess_labels,
+        task_examples.show_classes,
+    ),
+    "nlvr2": Task(
+        "Statements about two images",
+        "mmbeit3::nlvr2/beit3-tiny_nlvr2_shapes.py",
+        "accuracy/top1",
+        "accuracy in percent",
+        guess_labels,
+        task_examples.show_statements,
+    ),
+    "retrieval": Task(
+        "Retrieval of texts by images and of images by texts",
+        "mmbeit3::retrieval/beit3-tiny_retrieval_shapes.py",
+        "retrieval/mean",
+        "mean of recall at 1, 5 and 10 in percent",
+        guess_ranking,
+        task_examples.show_retrieval,
+    ),
+    "captioning": Task(
+        "Captions by beam search",
+        "mmbeit3::captioning/beit3-tiny_captioning_shapes.py",
+        "caption/CIDEr",
+        "CIDEr",
+        guess_caption,
+        task_examples.show_captions,
+    ),
+}
+
+
+def check_start(names: list[str]) -> None:
+    """See to the pretrained weights before anything is made.
+
+    Raises:
+        UserError: if they are missing.
+    """
+    for name in names:
+        start = read_config(TASKS[name].config).model.init_cfg.checkpoint
+        if not Path(start).is_file():
+            raise UserError(f"pretrained weights '{start}' do not exist: make them with 'make pretrain-demo' first")
+
+
+def learn(name: str, task: Task) -> Section:
+    """Train a task, print its scores, and show examples."""
+    start = time.monotonic()
+    work_dir = train_config(task.config, OUT / name, f"training {name}")
+    minutes = (time.monotonic() - start) / 60
+    score = [line[task.key] for line in read_scalars(work_dir) if task.key in line][-1]
+    weights = last_checkpoint(work_dir)
+    model, cfg = load_model(task.config, weights)
+    init_default_scope(cfg.default_scope)
+    guesses = task.guess(cfg)
+    print(
+        f"{task.title}: {task.score} {score:.1f}; guessing: "
+        + ", ".join(f"{how} {value:.1f}" for how, value in guesses.items())
+    )
+    scores = {task.score: score} | {f"guessing: {how}": value for how, value in guesses.items()}
+    curve = [Figure(draw_curve(read_scalars(work_dir)), "training loss")]
+    text = f"Config {task.config}, weights {weights}. Scores and examples are of images that were not trained on."
+    return Section(
+        task.title,
+        text,
+        scores | {"minutes of training and evaluation": minutes},
+        [curve, *task.show(model, cfg)],
+    )
+
+
+def main() -> None:
+    """Parse arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which to learn (all)")
+    args = parser.parse_args()
+    check_start(args.tasks)
+    make_plain_shapes()
+    sections = []
+    for name in args.tasks:
+        sections.append(learn(name, TASKS[name]))
+        write_report(OUT / "report.html", "mmbeit3: five tasks on shapes", sections)
+    print(f"report in {OUT / 'report.html'}")
+
+
+if __name__ == "__main__":
+    run(main)
