@@ -53,7 +53,7 @@ def test_every_page_is_reached_from_the_first(site):
         ("datasets", "mmbeit3.datasets.vqa.VQAv2"),
         ("evaluation", "mmbeit3.evaluation.CaptionScores"),
         ("engine", "mmbeit3.engine.hooks.SafeCheckpointHook"),
-        ("apis", "mmbeit3.inference.VQAInferencer"),
+        ("inference", "mmbeit3.inference.VQAInferencer"),
     ],
 )
 def test_reference_has_it(site, page, name):

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmbeit3.datasets.shapes import make_shapes_dataset
-from mmbeit3.inference import task_examples
+from mmbeit3.demos import task_examples
 from mmbeit3.models.beit3 import BEiT3
 from mmbeit3.runner.build import build_runner
 from mmbeit3.text import train_text_tokenizer

@@ -4,7 +4,8 @@ import pytest
 from mmengine.config import Config
 
 from mmbeit3.errors import UserError
-from mmbeit3.inference import runner
+from mmbeit3.runner import checks
+from mmbeit3.runner.build import build_runner
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,6 @@ from mmbeit3.inference import runner
     ],
 )
 def test_a_library_is_missing(monkeypatch, cfg, reason):
-    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=reason):
-        runner.build_runner(Config(cfg), ())
+        build_runner(Config(cfg), ())

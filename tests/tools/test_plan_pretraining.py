@@ -19,7 +19,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["tools/plan_pretraining.py", *map(str, arguments)])
         capsys.readouterr()
         try:
-            runpy.run_path(str(ROOT / "tools" / "analysis" / "plan.py"), run_name="__main__")
+            runpy.run_path(str(ROOT / "tools" / "plan_pretraining.py"), run_name="__main__")
         except SystemExit as end:
             return end.code or 0, capsys.readouterr()
         return 0, capsys.readouterr()

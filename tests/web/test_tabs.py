@@ -11,8 +11,8 @@ import torch
 from mmbeit3 import inference
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
-from mmbeit3.inference import demo_tabs
 from mmbeit3.inference.dense import draw_prediction, load_model
+from mmbeit3.web import tabs as web_tabs
 from mmbeit3.web.tabs import TABS, Field, Tab
 from tests.web.demo import ANSWERS, make_arguments
 
@@ -107,7 +107,7 @@ def test_classes_of_the_model_and_others(tabs, photo):
 
 def test_large_images_become_thumbnails(tmp_path):
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((100, 1000, 3), np.uint8))
-    assert demo_tabs._thumbnail(str(tmp_path / "wide.png")).shape == (32, 320, 3)
+    assert web_tabs._thumbnail(str(tmp_path / "wide.png")).shape == (32, 320, 3)
 
 
 @pytest.mark.parametrize("task", list(TABS))
@@ -139,7 +139,7 @@ def test_models_are_loaded_at_first_use_and_once(arguments, photo, monkeypatch):
         loaded.append(given)
         return load_model(*given)
 
-    monkeypatch.setattr(demo_tabs, "load_model", load)
+    monkeypatch.setattr(web_tabs, "load_model", load)
     tab = TABS["detection"][0](*arguments["detection"])
     assert not loaded
     tab(photo, 0.5)

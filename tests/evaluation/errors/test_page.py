@@ -24,7 +24,7 @@ def report(monkeypatch, tmp_path):
         weights = make_weights(config, tmp_path / "weights.pth")
         arguments = [config, weights, "--out", "out", "--images", 1, "--cfg-options", *OPTIONS, *options]
         monkeypatch.setattr(sys, "argv", ["errors.py", *map(str, arguments)])
-        runpy.run_path(str(ROOT / "tools" / "analysis" / "errors.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / "tools" / "analyze_errors.py"), run_name="__main__")
         page, pictures = re.subn(r'src="data:[^"]*"', "", (tmp_path / "out" / "report.html").read_text())
         return page, pictures
 

@@ -4,7 +4,8 @@ import shutil
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation import CaptionScores, captions
+from mmbeit3.evaluation import CaptionScores
+from mmbeit3.evaluation.metrics import captions
 
 PEOPLE = {1: ["A red box on the mat.", "a red box lies on a mat"], 2: ["Two men's dogs run", "two dogs are running"]}
 

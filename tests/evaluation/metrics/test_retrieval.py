@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation import ImageTextRecall, retrieval
+from mmbeit3.evaluation import ImageTextRecall
+from mmbeit3.evaluation.metrics import retrieval
 from mmbeit3.evaluation.metrics.retrieval import best_places
 
 

@@ -14,7 +14,7 @@ from mmbeit3.evaluation.published.table import markdown, record_lines
 from tests.evaluation.published.made import OPTIONS, make_segmentors, read_lines, without_cost
 from tests.paths import ROOT
 
-TOOL = str(ROOT / "tools" / "benchmark" / "evaluate.py")
+TOOL = str(ROOT / "tools" / "evaluate.py")
 
 
 def test_killed_and_resumed(call, tmp_path):

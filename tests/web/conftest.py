@@ -1,0 +1,5 @@
+"""The fixtures of the inferencers' tests."""
+
+from tests.inference.conftest import images, tokenizer
+
+__all__ = ["images", "tokenizer"]
