@@ -66,12 +66,12 @@ def test_robustness(call, made, tmp_path):
     run("contrast")
     out = run("contrast", "gaussian_noise")
     assert out.count("done before") == 3
-    lines = read_lines(tmp_path / "work_dirs" / "evaluate_robustness")
+    lines = read_lines(tmp_path / "work_dirs" / "robustness")
     kinds = [(line["corruption"], line["severity"]) for line in lines]
     assert kinds == [(None, 0), ("contrast", 1), ("contrast", 5), ("gaussian_noise", 1), ("gaussian_noise", 5)]
     clean, *scores = (line["scores"]["mIoU"] for line in lines)
     assert len({clean, *scores}) > 1
-    summary = (tmp_path / "work_dirs" / "evaluate_robustness" / "table.md").read_text().splitlines()[2]
+    summary = (tmp_path / "work_dirs" / "robustness" / "table.md").read_text().splitlines()[2]
     mean = sum(scores) / 4
     assert summary == f"| seed-0 | mIoU | {clean:.2f} | {mean:.2f} | {100 * mean / clean:.2f} |"
     assert cv2.imread("work_dirs/robustness/plot.png") is not None
