@@ -150,7 +150,7 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     ),
     (r"python tools/analyze_errors.py configs/shapes/", Run("--images 1")),
     (r"python tools/evaluate.py --list$", Run()),
-    (r"python tools/(evaluate|robustness).py --index mine.yml ", evaluate_mine),
+    (r"python tools/(evaluate|evaluate_robustness).py --index mine.yml ", evaluate_mine),
     (
         r"python tools/evaluate.py ",
         Accept("downloads the released weights and wants whole datasets: tests/evaluation/published evaluates made models"),
