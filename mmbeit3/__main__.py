@@ -1,4 +1,4 @@
-"""The tools of an installed package: ``python -m mmbeit3 train CONFIG`` runs ``tools/train.py CONFIG``, wherever it lies."""
+"""Run a tool of an installed package: ``python -m mmbeit3 train CONFIG`` runs ``tools/train.py CONFIG``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mmbeit3.resources import CONFIG_PREFIX, path_of
 
 
 def main() -> None:
-    """Run the tool that the first argument names, with the others; without arguments, list what there is."""
+    """Run the tool named by the first argument. Without arguments, list the tools and configs."""
     tools = {path.relative_to(path_of("tools")).with_suffix("").as_posix(): path for path in path_of("tools").rglob("*.py")}
     if len(sys.argv) == 1 or sys.argv[1] in ("-h", "--help"):
         print(_overview(sorted(tools)))
         return
     name = sys.argv[1]
     if name not in tools:
-        raise UserError(f"there is no tool '{name}'; there are {', '.join(sorted(tools))}")
+        raise UserError(f"there is no tool '{name}': choose one of {', '.join(sorted(tools))}")
     sys.argv = [str(tools[name]), *sys.argv[2:]]
     runpy.run_path(str(tools[name]), run_name="__main__")
 
 
 def _overview(tools: list[str]) -> str:
-    """What can be run, and with which configs."""
+    """List the tools and configs."""
     folder = path_of("configs")
     configs = sorted(path.relative_to(folder) for path in folder.rglob("*.py") if "_base_" not in path.parts)
     return "\n".join(

@@ -1,9 +1,8 @@
-"""Makes mmcv's operators available to every program in an environment where mmcv was installed without them.
+"""Make replacements for mmcv's compiled ops available to every program of an environment whose mmcv has none.
 
-PyTorch calls :func:`install` when it is imported: it is an entry point of the group ``torch.backends``. So mmdet's and
-mmseg's own scripts and inferencers work, which import what needs the operators before they read a config. Nothing else is
-imported or changed; compiled operators, where there are some, come first. ``MMBEIT3_MMCV_OPS=0`` in the environment switches
-it off.
+PyTorch calls :func:`install` when it is imported, because it is an entry point of the group ``torch.backends``. mmdet's and
+mmseg's own scripts and inferencers import the ops before they read a config, so this is early enough for them. Nothing else is
+imported or changed. Compiled ops take precedence. ``MMBEIT3_MMCV_OPS=0`` in the environment turns this off.
 """
 
 from __future__ import annotations
@@ -15,34 +14,34 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["NAME", "install"]
+from mmbeit3.versions import MMCV_EXTENSION
 
-NAME = "mmcv._ext"
-"""mmcv's compiled module."""
+__all__ = ["install"]
 
 
 class _Finder(MetaPathFinder):
-    """The last to be asked for mmcv's compiled module, so that it answers only where there is none."""
+    """Finder of the replacements. It is last in ``sys.meta_path``, so a compiled module is found first."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, _StandInLoader(), origin=__name__) if fullname == NAME else None
+        return ModuleSpec(fullname, _ReplacementLoader(), origin=__name__) if fullname == MMCV_EXTENSION else None
 
 
-class _StandInLoader(Loader):
+class _ReplacementLoader(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        from mmbeit3.ops.mmcv_ext.module import make_stand_in
+        # Imports torch, which is being imported itself when install() is called.
+        from mmbeit3.ops.mmcv_ext.module import make_replacement
 
-        return make_stand_in(spec.name)
+        return make_replacement()
 
     def exec_module(self, module: ModuleType) -> None:
-        """It is complete already."""
+        """Do nothing: the module is complete when it is created."""
 
 
 def install(force: bool = False) -> None:
-    """Answer imports of mmcv's compiled module, unless it is there. Can be called again.
+    """Serve imports of mmcv's compiled module if it is missing. Repeated calls have no effect.
 
     Args:
-        force: also where the environment says not to.
+        force: install even if ``MMBEIT3_MMCV_OPS=0``.
     """
     if not force and os.environ.get("MMBEIT3_MMCV_OPS") == "0":
         return

@@ -17,13 +17,13 @@ __all__ = ["OptionsAction", "run"]
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a tool's main function, which imports what takes long or may be missing.
+    """Run a tool's main function and report errors in one line.
 
-    An error of the user's input ends it in one line on stderr and exit code 2; with ``MMBEIT3_TRACEBACK=1`` in the environment
-    the traceback comes before. Ctrl-C ends it in one line and exit code 130.
+    Import slow or optional packages inside the main function. A :class:`~mmbeit3.errors.UserError` or a missing package is
+    printed to stderr with exit code 2, after the traceback if ``MMBEIT3_TRACEBACK=1`` is set. Ctrl-C gives exit code 130.
     """
     for stream in (sys.stdout, sys.stderr):
-        # Names of files may have bytes that are no letters.
+        # File names may contain bytes that are not valid UTF-8.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -45,29 +45,29 @@ def run(main: Callable[[], None]) -> None:
 
 
 class OptionsAction(argparse.Action):
-    """MMEngine's reading of ``--cfg-options NAME=VALUE``, where a value that it cannot read is an error of the command line.
+    """Parse ``--cfg-options NAME=VALUE`` as MMEngine does, and report a value that cannot be parsed as a command line error.
 
-    MMEngine is imported when there is something to read.
+    MMEngine is imported only if the option is used.
     """
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Put names and values into the namespace."""
+        """Store the names and values in the namespace."""
         from mmengine.config import DictAction
 
         read = DictAction(self.option_strings, self.dest)
         for value in values:
             if "=" not in value:
-                raise argparse.ArgumentError(self, f"'{value}' is not of the form NAME=VALUE")
+                raise argparse.ArgumentError(self, f"'{value}' does not have the form NAME=VALUE")
             try:
                 read(parser, namespace, [value], option_string)
             except Exception as error:
                 raise argparse.ArgumentError(
-                    self, f"'{value}' cannot be read ({type(error).__name__}: {one_line(error)}): write it into a config"
+                    self, f"'{value}' cannot be parsed ({type(error).__name__}: {one_line(error)}): write it into a config"
                 ) from error
 
 
 def _last_line(error: UserError) -> str:
-    """The message itself: one from a data loader's worker comes with the worker's traceback before it."""
+    """Return the message only. Errors from a data loader's worker have the worker's traceback before it."""
     return str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.{UserError.__qualname__}: ")

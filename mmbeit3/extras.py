@@ -1,4 +1,4 @@
-"""What is not installed with the package alone, and which extra brings it."""
+"""Check for optional packages, and name the extra that installs a missing one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def require(*packages: str) -> None:
         *packages: import names, e.g. ``'mmdet'``.
 
     Raises:
-        ImportError: naming what is missing and what to install.
+        ImportError: with the names of the missing packages and the command that installs them.
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
@@ -28,14 +28,14 @@ def require(*packages: str) -> None:
 
 
 def explain(error: ImportError) -> str | None:
-    """What to install so that an import does not fail again; None if that is not known.
+    """Return a line that says what to install after an import failed, or None if that is not known.
 
-    An error of :func:`require` says it itself.
+    The message of an error from :func:`require` already says it.
     """
     package = (error.name or "").partition(".")[0]
     if package == "cv2":
         reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({one_line(error)})"
-        return f"OpenCV {reason}: pip install opencv-python, or in its place opencv-python-headless where there is no display"
+        return f"OpenCV {reason}: pip install opencv-python, or opencv-python-headless if there is no display"
     if "pip install" in str(error):
         return one_line(error, limit=1000)
     return _message([package]) if package in _EXTRAS else None

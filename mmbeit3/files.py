@@ -1,4 +1,4 @@
-"""The folder of this package's own files, files' hashes, and writing files that are never there by half."""
+"""The cache folder, file hashes, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = [
 
 
 def cache_home() -> Path:
-    """The folder for what is kept between runs: ``$MMBEIT3_HOME``, else ``mmbeit3`` in the user's cache."""
+    """Return the cache folder: ``$MMBEIT3_HOME``, or ``mmbeit3`` in the user's cache folder."""
     home = os.environ.get("MMBEIT3_HOME")
     return Path(home).expanduser() if home else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmbeit3"
 
 
 def hash_file(path: str | Path, name: str = "sha256") -> str:
-    """A file's hash, hexadecimal, by its name in hashlib."""
+    """Compute a file's hash with an algorithm of hashlib, as hexadecimal digits."""
     digest = hashlib.new(name)
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -41,16 +41,16 @@ def hash_file(path: str | Path, name: str = "sha256") -> str:
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file to be written such that at any moment either the old or the whole new content is there, also after a crash.
+    """Open a file for atomic writing: even after a crash, the path has either the old or the complete new content.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file; a missing folder is created.
 
     Yields:
-        A file of another name, which gets the path's when it is complete; after an error it is removed.
+        A temporary file in the same folder. It is renamed to the path when it is complete, and removed after an error.
 
     Raises:
-        UserError: if it cannot be written, with the reason and what to do.
+        UserError: if the file cannot be written, with the reason and what to do.
     """
     path = Path(path)
     with naming_target(path):
@@ -69,17 +69,17 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 _LONGEST = 200
-"""Letters of a file's name that its temporary one has, too."""
+"""Number of characters of the file's name that the temporary name begins with."""
 
 _REMEDIES = {
-    errno.EEXIST: "a file stands where its folder should be, give another path",
-    errno.ENOTDIR: "a file stands where its folder should be, give another path",
-    errno.EACCES: "allow writing there, or give another path",
-    errno.EPERM: "allow writing there, or give another path",
-    errno.EROFS: "give a path on a disk that can be written to",
-    errno.ENOSPC: "make room there, or give a path on another disk",
-    errno.EDQUOT: "make room there, or give a path on another disk",
-    errno.EFBIG: "give a path on a disk that takes files of that size",
+    errno.EEXIST: "a file has the name of its folder, give another path",
+    errno.ENOTDIR: "a file has the name of its folder, give another path",
+    errno.EACCES: "allow writing to the folder, or give another path",
+    errno.EPERM: "allow writing to the folder, or give another path",
+    errno.EROFS: "give a path on a writable disk",
+    errno.ENOSPC: "free space on the disk, or give a path on another disk",
+    errno.EDQUOT: "free space on the disk, or give a path on another disk",
+    errno.EFBIG: "give a path on a disk that supports files of that size",
     errno.EISDIR: "give the path of a file, not of a folder",
     errno.ENAMETOOLONG: "give a shorter name",
 }
@@ -87,22 +87,22 @@ _REMEDIES = {
 
 @contextmanager
 def naming_target(path: str | Path, whole_folder: bool = False) -> Iterator[None]:
-    """Have errors of writing say which file or folder it is, why it cannot be written, and what to do.
+    """Turn errors of writing a file or folder into a UserError that names it, the reason, and what to do.
 
-    An OSError inside that is of reading another file is left as it is.
+    An OSError about another file, for example one that is read in the block, passes unchanged.
 
     Args:
-        path: what is written.
-        whole_folder: whether whatever lies below the folder that the path is in is part of it, too.
+        path: file or folder that the block writes.
+        whole_folder: True if the block also writes other files below the path's folder.
 
     Raises:
-        UserError: for an OSError of the path, of what lies in its folder, or of no path at all, such as a full disk.
+        UserError: for an OSError about the path, about a file in its folder, or without a path, such as a full disk.
     """
     path = Path(path)
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # PyTorch's writer says something of its own when a disk is full.
+        # PyTorch's writer raises a RuntimeError when the disk is full; the OSError is its context.
         reason = error if isinstance(error, OSError) else error.__context__
         if not isinstance(reason, OSError):
             raise
@@ -113,10 +113,10 @@ def naming_target(path: str | Path, whole_folder: bool = False) -> Iterator[None
 
 
 def check_writable(path: str | Path) -> None:
-    """Try whether a file can be written, before the work whose result it will take; its folder is made, the file is not.
+    """Check that a file can be written, before long work whose result it will hold. Creates the folder, not the file.
 
     Raises:
-        UserError: if it cannot, with the reason and what to do.
+        UserError: if it cannot be written, with the reason and what to do.
     """
     path = Path(path)
     with naming_target(path):
@@ -124,33 +124,33 @@ def check_writable(path: str | Path) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as file:
-            # A full disk makes empty files.
+            # Empty files can be created on a full disk.
             file.write(b"0" * 4096)
 
 
 def _about(name: Path, target: Path, whole_folder: bool) -> bool:
-    """Whether an error is about a target, something beside it, or a folder above it."""
+    """Return True if an error's path is the target, a file beside it, or a folder above it."""
     if whole_folder and target.parent in name.parents:
         return True
     return name == target or name.parent == target.parent or name in target.parents
 
 
 def refuse_overwriting(target: str | Path, source: str | Path) -> None:
-    """Refuse to write a command's result over what it was made from.
+    """Refuse to write a result over the file it was made from.
 
     Raises:
-        UserError: if both are the same file, whatever its names.
+        UserError: if both paths are the same file.
     """
-    # Path's own methods raise for names that are too long.
+    # Path's methods raise for names that are too long; those of os.path return False.
     if os.path.exists(target) and os.path.exists(source) and os.path.samefile(target, source):  # noqa: PTH110, PTH121
-        raise UserError(f"'{target}' is the file that is read, and would be lost: give the result another name")
+        raise UserError(f"'{target}' is the input file and would be overwritten: give another name for the output")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file's whole content by :func:`atomic_file`.
+    """Write a file's content atomically, see :func:`atomic_file`.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: if the file cannot be written.
     """
     with atomic_file(path) as file:
         file.write(content)

@@ -1,20 +1,23 @@
-"""Making OpenMMLab ready: what is installed, and whether its compiled operators are there.
+"""Prepare OpenMMLab's packages: check that they are installed, and supply the ops that mmcv lacks.
 
-The original packages and the maintained forks (``onedl-*``) share their import names, so only these are looked at.
+The original packages and the maintained forks (``onedl-*``) have the same import names, so both work.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 
+from mmbeit3.autoload import install
 from mmbeit3.checkpoint.guard import guard_loading
 from mmbeit3.extras import require
 from mmbeit3.ops import mmcv_ext
 from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
 from mmbeit3.optional import guard_imports
+from mmbeit3.versions import MMCV_EXTENSION
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "provide_ops"]
 
 _MASK2FORMER = "mmseg.models.decode_heads.mask2former_head"
 
@@ -22,17 +25,17 @@ _prepared = False
 
 
 def prepare() -> None:
-    """Provide mmcv's operators where the compiled ones are missing, log once which are in use, and make loading safe.
+    """Supply replacements for missing mmcv ops, log once which ops are in use, and make MMEngine load checkpoints safely.
 
-    Must run before anything of ``mmdet.models`` is imported; :mod:`mmbeit3.registry` calls it.
+    Must run before anything of ``mmdet.models`` is imported. :mod:`mmbeit3.registry` calls it.
 
     Raises:
-        ImportError: if MMEngine or mmcv are missing, if mmcv's compiled module is broken, or if mmseg's Mask2Former head was
-            imported too early and has silently become a stub.
+        ImportError: if MMEngine or mmcv is missing, if mmcv's compiled module cannot be loaded, or if mmseg's Mask2Former head
+            was imported too early and is only a stub.
     """
     global _prepared
     require("mmengine", "mmcv")
-    stand_in = mmcv_ext.provide()
+    replaced = provide_ops()
     _refuse_stub()
     if _prepared:
         return
@@ -42,12 +45,32 @@ def prepare() -> None:
     guard_imports()
     from mmengine.logging import print_log
 
-    in_use = "mmbeit3's stand-in (no compiled mmcv found)" if stand_in else "compiled mmcv"
-    print_log(f"mmcv operators in use: {in_use}", logger="current", level=logging.INFO)
+    in_use = "mmbeit3's replacements (mmcv has no compiled ops)" if replaced else "compiled by mmcv"
+    print_log(f"mmcv ops in use: {in_use}", logger="current", level=logging.INFO)
+
+
+def provide_ops() -> bool:
+    """Supply replacements for mmcv's compiled ops if they are missing. Repeated calls have no effect.
+
+    Returns:
+        True if the replacements are in use, False if mmcv's compiled ops are.
+
+    Raises:
+        ImportError: if the compiled module exists but cannot be loaded, which happens after an upgrade of torch.
+    """
+    install(force=True)
+    try:
+        importlib.import_module(MMCV_EXTENSION)
+    except ImportError as error:
+        raise ImportError(
+            f"mmcv's compiled module is installed but cannot be loaded ({error}): it was built for another torch. "
+            "Build mmcv again, or remove the file to use mmbeit3's replacements"
+        ) from error
+    return mmcv_ext.is_replaced()
 
 
 def _refuse_stub() -> None:
-    """mmseg swallows a failed import of mmdet and puts a plain BaseModule where Mask2Former's head should be."""
+    """Raise if mmseg could not import mmdet: it then silently uses a BaseModule as Mask2Former's head."""
     module = sys.modules.get(_MASK2FORMER)
     if module is None:
         return
@@ -56,6 +79,6 @@ def _refuse_stub() -> None:
     if getattr(module, "MMDET_Mask2FormerHead", None) is BaseModule:
         require("mmdet")
         raise ImportError(
-            "mmseg's Mask2FormerHead is a stub, because mmseg.models was imported before mmcv's operators were there: "
+            "mmseg's Mask2FormerHead is a stub, because mmseg.models was imported before mmcv's ops were available: "
             "import mmbeit3.registry first (in a config: first in custom_imports)"
         )

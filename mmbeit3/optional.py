@@ -1,7 +1,7 @@
-"""Optional libraries of OpenMMLab's whose own faults must not end what can do without them.
+"""Turn any error while mmpretrain is imported into an ``ImportError``.
 
-mmdet imports mmpretrain wherever it is installed, and leaves it aside only after an ``ImportError``. mmpretrain 1.3.6 raises
-other errors beside transformers 5, or where one of its requirements is broken.
+mmdet imports mmpretrain if it is installed, and continues without it only after an ``ImportError``. mmpretrain 1.3.6 raises
+other errors if transformers 5 is installed or one of its requirements is broken.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _GUARDED = "mmpretrain"
 
 
 class _GuardedFinder(MetaPathFinder):
-    """Finds a guarded library's modules as all finders together would, and guards their execution."""
+    """Finder that asks all other finders for a guarded library's modules and wraps their loader."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname.partition(".")[0] != _GUARDED:
@@ -34,7 +34,7 @@ class _GuardedFinder(MetaPathFinder):
 
 
 class _GuardedLoader(Loader):
-    """Runs a module such that whatever it raises is an ``ImportError``."""
+    """Loader that turns any error of a module's execution into an ``ImportError``."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -58,7 +58,7 @@ class _GuardedLoader(Loader):
 
 
 def guard_imports() -> None:
-    """Have imports of mmpretrain succeed or fail with an ``ImportError``. Can be called again; imports nothing."""
+    """Install the finder. Repeated calls have no effect; nothing is imported."""
     if not any(isinstance(finder, _GuardedFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _GuardedFinder())
 
@@ -71,9 +71,9 @@ def _has_transformers_5() -> bool:
 
 
 def _leave_out_multimodal(dependency: ModuleType) -> None:
-    """mmpretrain's own multi-modal models are made for transformers 4."""
+    """Disable mmpretrain's own multi-modal models, which need transformers 4."""
     from mmengine.logging import print_log
 
     dependency.WITH_MULTIMODAL = False  # type: ignore[attr-defined]
     reason = f"they need transformers 4, and {version('transformers')} is installed"
-    print_log(f"mmpretrain's own multi-modal models are left out: {reason}", logger="current", level=logging.INFO)
+    print_log(f"mmpretrain's own multi-modal models are disabled: {reason}", logger="current", level=logging.INFO)

@@ -1,4 +1,4 @@
-"""Finding what comes with the package without being Python of it: the configs, the tools, the model zoo's index."""
+"""Find the files that are installed with the package: configs, tools, and the model zoo's index."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mmbeit3.errors import UserError
 __all__ = ["CONFIG_PREFIX", "config_path", "path_of"]
 
 CONFIG_PREFIX = "mmbeit3::"
-"""Before the name of a config that comes with the package, as in ``mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py``."""
+"""Prefix for configs of the package, as in ``mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py``."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
 def path_of(name: str) -> Path:
-    """Where a file or folder is that comes with the package, e.g. ``configs``, ``model-index.yml`` or ``tools/train.py``.
+    """Return the path of a file or folder of the package, e.g. ``configs``, ``model-index.yml`` or ``tools/train.py``.
 
-    A wheel holds them in ``mmbeit3/.mim``, where OpenMMLab's packages have them; an editable installation reads the checkout.
+    A wheel contains them in ``mmbeit3/.mim``, the folder that OpenMMLab's packages use. An editable installation uses the clone.
 
     Args:
         name: path relative to the repository's root.
@@ -31,15 +31,15 @@ def path_of(name: str) -> Path:
     wheel = _PACKAGE / ".mim"
     path = (wheel if wheel.is_dir() else _PACKAGE.parent) / name
     if not path.exists():
-        raise UserError(f"mmbeit3 comes with no '{name}' (there is no '{path}'): `python -m mmbeit3` lists what there is")
+        raise UserError(f"mmbeit3 has no '{name}' ('{path}' does not exist): `python -m mmbeit3` lists the tools and configs")
     return path
 
 
 def config_path(config: str | Path) -> Path:
-    """The file that a user means by a config: a path, or :data:`CONFIG_PREFIX` and a path below the package's ``configs``.
+    """Return the path of a config given as a path, or as :data:`CONFIG_PREFIX` and a path below the package's ``configs``.
 
     Raises:
-        UserError: if the package has no config of that name. Whether another path exists is not looked at.
+        UserError: if the package has no config of that name. Other paths are not checked.
     """
     name = str(config)
     if name.startswith(CONFIG_PREFIX):

@@ -1,11 +1,14 @@
-"""Which versions of other packages are installed, by their import names, whatever distribution holds them."""
+"""Find installed versions of other packages by import name, whichever distribution provides them."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-__all__ = ["Installed", "find_installed"]
+__all__ = ["MMCV_EXTENSION", "Installed", "find_installed"]
+
+MMCV_EXTENSION = "mmcv._ext"
+"""Import name of mmcv's compiled ops."""
 
 _DISTRIBUTIONS = {
     "mmengine": ("onedl-mmengine", "mmengine"),
@@ -14,7 +17,7 @@ _DISTRIBUTIONS = {
     "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
     "mmpretrain": ("onedl-mmpretrain", "mmpretrain"),
 }
-"""Import names and the distributions that may hold them where these differ, the maintained forks first."""
+"""Import names and the distributions that may provide them, the maintained forks first."""
 
 
 class Installed(NamedTuple):
@@ -25,7 +28,7 @@ class Installed(NamedTuple):
 
 
 def find_installed(package: str) -> Installed | None:
-    """The distribution that holds a package; None if there is none.
+    """Return the installed distribution that provides a package, or None.
 
     Args:
         package: its import name.

@@ -6,11 +6,12 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from mmbeit3.autoload import NAME, _Finder
+from mmbeit3.autoload import _Finder
 from mmbeit3.ops import mmcv_ext
+from mmbeit3.versions import MMCV_EXTENSION
 from tests.paths import ROOT
 
-pytestmark = pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv is in use")
+pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv is in use")
 
 
 def run(code, **environment):
@@ -40,7 +41,7 @@ def test_it_can_be_switched_off():
 
 def test_it_answers_for_nothing_else():
     finder = _Finder()
-    assert finder.find_spec(NAME, None) is not None
+    assert finder.find_spec(MMCV_EXTENSION, None) is not None
     assert all(finder.find_spec(name, None) is None for name in ("mmcv", "mmcv._extra", "mmcv.ops", "_ext"))
 
 

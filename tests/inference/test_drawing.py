@@ -79,5 +79,5 @@ def test_pictures_are_written(tmp_path):
 def test_the_image_is_not_drawn_over(tmp_path):
     path = tmp_path / "image.png"
     write_image(path, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match=r"image\.png' is the file that is read, and would be lost"):
+    with pytest.raises(UserError, match=r"image\.png' is the input file and would be overwritten"):
         draw_prediction(None, None, path, path)

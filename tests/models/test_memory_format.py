@@ -131,7 +131,7 @@ def detector(request):
     return MODELS.build(cfg)
 
 
-@pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv reads raw memory itself")
+@pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv reads raw memory itself")
 @pytest.mark.parametrize("detector", NECKS, indirect=True)
 def test_a_detector_on_operators_that_read_raw_memory(detector, monkeypatch):
     """With compiled mmcv, channels-last maps gave features of other places and channels, without a word."""

@@ -32,7 +32,7 @@ def test_a_wheels_own_files_come_before_what_lies_beside_it(tmp_path, monkeypatc
 def test_configs_are_named_or_given_as_paths():
     assert config_path(f"mmbeit3::{CONFIG}") == path_of("configs") / CONFIG
     assert config_path("configs/mine.py") == Path("configs/mine.py")
-    with pytest.raises(UserError, match=r"comes with no 'configs/shapes/none\.py'"):
+    with pytest.raises(UserError, match=r"has no 'configs/shapes/none\.py'"):
         config_path("mmbeit3::shapes/none.py")
 
 

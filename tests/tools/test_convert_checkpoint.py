@@ -50,5 +50,5 @@ def test_the_source_is_not_overwritten(call, official, tmp_path):
     before = (folder / "beit3.pth").read_bytes()
     (folder / "link.pth").symlink_to("beit3.pth")
     for target in ("beit3.pth", "./beit3.pth", "link.pth"):
-        refused(call("convert_checkpoint", "beit3.pth", target, "--to", "ours"), "is the file that is read, and would be lost")
+        refused(call("convert_checkpoint", "beit3.pth", target, "--to", "ours"), "is the input file and would be overwritten")
     assert (folder / "beit3.pth").read_bytes() == before

@@ -1,11 +1,11 @@
-"""A stand-in for ``mmcv._ext``, mmcv's compiled operators.
+"""Replacements for ``mmcv._ext``, mmcv's compiled ops, on CPU and CUDA.
 
-``pip install onedl-mmcv`` builds without torch in sight and leaves the compiled module out; ``import mmcv.ops`` and with it all
-of mmdet then fails. Where it is missing, :func:`provide` puts a module in its place that gives what COCO and ADE20K configs of
-mmdet and mmseg touch, on CPU and CUDA. Where it is there it is used untouched.
+``pip install onedl-mmcv`` builds mmcv in an environment without torch and leaves the compiled module out. ``import mmcv.ops``,
+and with it all of mmdet, then fails. :func:`mmbeit3.openmmlab.provide_ops` supplies this module instead, with the ops that COCO
+and ADE20K configs of mmdet and mmseg use. If mmcv has compiled ops, they are used unchanged.
 
 =============================================  ==========================================
-operator                                       made of
+op                                             implementation
 =============================================  ==========================================
 ``nms``                                        ``torchvision.ops.nms``; with offset 1 NumPy
 ``softnms``                                    NumPy, on the CPU as mmcv's
@@ -15,9 +15,9 @@ operator                                       made of
 ``ms_deform_attn_forward``, ``_backward``      :func:`mmbeit3.ops.ms_deform_attn`
 =============================================  ==========================================
 
-Any other operator can be imported and raises an error when it is called.
+Any other op can be imported and raises an error when it is called.
 """
 
-from mmbeit3.ops.mmcv_ext.module import is_compiled, is_stand_in, provide
+from mmbeit3.ops.mmcv_ext.module import is_compiled, is_replaced
 
-__all__ = ["is_compiled", "is_stand_in", "provide"]
+__all__ = ["is_compiled", "is_replaced"]

@@ -1,73 +1,52 @@
-"""The module object that takes the place of ``mmcv._ext``."""
+"""The module that replaces ``mmcv._ext``."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import NoReturn
 
-from mmbeit3.autoload import NAME, install
 from mmbeit3.ops.mmcv_ext import boxes, deform_attn, focal_loss, info, roi_align
+from mmbeit3.versions import MMCV_EXTENSION
 
-__all__ = ["is_compiled", "is_stand_in", "make_stand_in", "provide"]
+__all__ = ["is_compiled", "is_replaced", "make_replacement"]
 
 _PROVIDERS = (boxes, deform_attn, focal_loss, info, roi_align)
 
 
-class _StandIn(ModuleType):
-    """Answers mmcv's check that every operator exists, and says so clearly when one that does not is called."""
+class _Replacement(ModuleType):
+    """Module with every attribute that mmcv looks up. An op that mmbeit3 does not have raises an error when it is called."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):
-            # inspect, pickle and import machinery probe every module for these.
-            raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
+            # inspect, pickle and the import system look these up in every module.
+            raise AttributeError(f"module {MMCV_EXTENSION!r} has no attribute {name!r}")
 
         def missing(*args: object, **kwargs: object) -> NoReturn:
             raise NotImplementedError(
-                f"operator '{name}' needs mmcv's compiled module, which this installation lacks and mmbeit3 does not replace. "
-                "With torch installed and a C++ compiler at hand: pip install --no-build-isolation --force-reinstall --no-deps "
+                f"operator '{name}' needs mmcv's compiled ops, which are not installed and which mmbeit3 does not replace. "
+                "With torch and a C++ compiler installed: pip install --no-build-isolation --force-reinstall --no-deps "
                 "--no-binary :all: onedl-mmcv (about 15 minutes), or install a wheel that was built for your torch"
             )
 
         return missing
 
 
-def make_stand_in(name: str) -> ModuleType:
-    """A module of mmcv's operators by us, under the name of the compiled one."""
-    module = _StandIn(name, "mmbeit3's stand-in for mmcv's compiled operators")
+def make_replacement() -> ModuleType:
+    """Create the module with mmbeit3's versions of mmcv's ops."""
+    module = _Replacement(MMCV_EXTENSION, "mmbeit3's replacements for mmcv's compiled ops")
     for provider in _PROVIDERS:
         for operator in provider.__all__:
             setattr(module, operator, getattr(provider, operator))
     return module
 
 
-def provide() -> bool:
-    """Put the stand-in in the place of mmcv's compiled module, if that is missing. Can be called again.
-
-    Returns:
-        True where the stand-in is in use, False where the compiled module is.
-
-    Raises:
-        ImportError: if the compiled module is there but cannot be loaded, which happens after an upgrade of torch.
-    """
-    install(force=True)
-    try:
-        importlib.import_module(NAME)
-    except ImportError as error:
-        raise ImportError(
-            f"mmcv's compiled module is installed but cannot be loaded ({error}): it was built for another torch. "
-            "Build mmcv again, or remove the file and mmbeit3's own operators are used"
-        ) from error
-    return is_stand_in()
-
-
-def is_stand_in() -> bool:
-    """Whether the operators in use are ours."""
-    return isinstance(sys.modules.get(NAME), _StandIn)
+def is_replaced() -> bool:
+    """Return True if mmbeit3's replacements are in use."""
+    return isinstance(sys.modules.get(MMCV_EXTENSION), _Replacement)
 
 
 def is_compiled() -> bool:
-    """Whether mmcv's own compiled operators are there and loaded."""
-    return NAME in sys.modules and not is_stand_in()
+    """Return True if mmcv's compiled ops are installed and loaded."""
+    return MMCV_EXTENSION in sys.modules and not is_replaced()

@@ -16,7 +16,7 @@ _MAX, _AVERAGE = range(2)
 def _check_mode(pool_mode: int) -> None:
     if pool_mode != _AVERAGE:
         raise NotImplementedError(
-            "RoIAlign with pool_mode='max' needs mmcv's compiled module; mmbeit3's stand-in has pool_mode='avg' only"
+            "RoIAlign with pool_mode='max' needs mmcv's compiled module; mmbeit3's replacement supports only pool_mode='avg'"
         )
 
 

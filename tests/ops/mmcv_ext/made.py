@@ -1,4 +1,4 @@
-"""Boxes for tests of the stand-in."""
+"""Boxes for tests of the replacements."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of the stand-in, called through mmcv's own functions."""
+"""Non-maximum suppression of the replacements, called through mmcv's own functions."""
 
 import mmcv.ops
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmbeit3.ops import mmcv_ext
 from tests.ops.mmcv_ext.made import random_boxes
 
-pytestmark = pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv is in use, which is not ours to test")
+pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv is in use, which is not ours to test")
 
 TYPES = st.sampled_from([np.float32, np.float64])
 OFFSET = st.sampled_from([0, 1])

@@ -1,4 +1,4 @@
-"""Focal losses of the stand-in, called through mmcv's own functions."""
+"""Focal losses of the replacements, called through mmcv's own functions."""
 
 import mmcv.ops
 import mpmath
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmbeit3.ops import mmcv_ext
 
-pytestmark = pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv is in use, which is not ours to test")
+pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv is in use, which is not ours to test")
 
 ALPHA = 0.25
 GAMMA = st.sampled_from([0, 0.25, 0.5, 1, 1.5, 2, 3])

@@ -1,4 +1,4 @@
-"""The stand-in for mmcv's compiled module."""
+"""The replacement of mmcv's compiled module."""
 
 import subprocess
 import sys
@@ -7,9 +7,10 @@ import mmcv.ops
 import pytest
 import torch
 
+from mmbeit3 import openmmlab
 from mmbeit3.ops import mmcv_ext
 
-pytestmark = pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv is in use, which is not ours to test")
+pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv is in use, which is not ours to test")
 
 
 def test_an_operator_that_is_not_there():
@@ -19,7 +20,7 @@ def test_an_operator_that_is_not_there():
 
 def test_providing_twice():
     before = sys.modules["mmcv._ext"]
-    assert mmcv_ext.provide()
+    assert openmmlab.provide_ops()
     assert sys.modules["mmcv._ext"] is before
 
 
@@ -32,8 +33,8 @@ def test_a_compiled_module_is_left_alone(tmp_path):
     (tmp_path / "_ext.py").write_text("nms = 'compiled'")
     done = run(
         f"import mmcv; mmcv.__path__.append({str(tmp_path)!r})\n"
-        "from mmbeit3.ops import mmcv_ext\n"
-        "assert mmcv_ext.provide() is False\n"
+        "from mmbeit3 import openmmlab\n"
+        "assert openmmlab.provide_ops() is False\n"
         "import mmcv._ext; assert mmcv._ext.nms == 'compiled'"
     )
     assert done.returncode == 0, done.stderr
@@ -41,7 +42,7 @@ def test_a_compiled_module_is_left_alone(tmp_path):
 
 def test_a_broken_compiled_module_is_an_error(tmp_path):
     (tmp_path / "_ext.py").write_text("raise ImportError('undefined symbol')")
-    done = run(f"import mmcv; mmcv.__path__.append({str(tmp_path)!r})\nfrom mmbeit3.ops import mmcv_ext\nmmcv_ext.provide()")
+    done = run(f"import mmcv; mmcv.__path__.append({str(tmp_path)!r})\nfrom mmbeit3 import openmmlab\nopenmmlab.provide_ops()")
     assert done.returncode != 0
     assert "built for another torch" in done.stderr
 

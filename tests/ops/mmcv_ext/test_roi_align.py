@@ -1,4 +1,4 @@
-"""RoIAlign of the stand-in, called through mmcv's own functions."""
+"""RoIAlign of the replacements, called through mmcv's own functions."""
 
 import mmcv.ops
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmbeit3.ops import mmcv_ext
 from tests.ops.mmcv_ext.made import random_boxes
 
-pytestmark = pytest.mark.skipif(not mmcv_ext.is_stand_in(), reason="compiled mmcv is in use, which is not ours to test")
+pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv is in use, which is not ours to test")
 
 
 def roi_align_by_hand(features, roi, out, scale, samples, aligned):
