@@ -6,8 +6,8 @@ __all__ = ["UserError", "one_line", "printable"]
 class UserError(Exception):
     """An error that the user can fix. The message is one line: what is wrong, where, and what to do.
 
-    The command-line tools print it without a traceback and exit with code 2. Bytes of file names that are not valid UTF-8 become
-    ``?``, so that the message can be printed and logged everywhere.
+    The command-line tools print it without a traceback and exit with code 2. Bytes of file names that are not valid UTF-8
+    become ``?``, so that the message can be printed and logged everywhere.
     """
 
     def __init__(self, message: object = "") -> None:

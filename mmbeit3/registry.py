@@ -1,7 +1,8 @@
 """Registries of scope ``mmbeit3``, children of MMEngine's: ``type='mmbeit3.X'`` works from any mmdet or mmseg config.
 
 Importing this module prepares OpenMMLab (:func:`mmbeit3.openmmlab.prepare`): if mmcv has no compiled ops, mmbeit3 supplies
-replacements. This must happen before anything of ``mmdet.models`` is imported, so a config imports this module first: ``custom_imports = dict(imports=['mmbeit3.registry'], allow_failed_imports=False)``.
+replacements. This must happen before anything of ``mmdet.models`` is imported, so a config imports this module first:
+``custom_imports = dict(imports=['mmbeit3.registry'], allow_failed_imports=False)``.
 """
 
 from mmbeit3.openmmlab import prepare

@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def path_of(name: str) -> Path:
     """Return the path of a file or folder of the package, e.g. ``configs``, ``model-index.yml`` or ``tools/train.py``.
 
-    A wheel contains them in ``mmbeit3/.mim``, the folder that OpenMMLab's packages use. An editable installation uses the clone.
+    A wheel contains them in ``mmbeit3/.mim``, as OpenMMLab's packages do. An editable installation uses the clone.
 
     Args:
         name: path relative to the repository's root.

@@ -42,9 +42,9 @@ def test_weights_on_a_full_disk(tmp_path, name):
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EACCES, "Permission denied: allow writing there, or give another path"),
-        (errno.EROFS, "Read-only file system: give a path on a disk that can be written to"),
-        (errno.ENOSPC, "No space left on device: make room there"),
+        (errno.EACCES, "Permission denied: allow writing to the folder, or give another path"),
+        (errno.EROFS, "Read-only file system: give a path on a writable disk"),
+        (errno.ENOSPC, "No space left on device: free space on the disk"),
         (errno.EIO, "Input/output error: give another path"),
     ],
 )
@@ -86,7 +86,7 @@ def test_targets_below_a_file(tmp_path):
         lambda: train_text_tokenizer(iter(()), target / "a.spm"),
         lambda: make_shapes_dataset(target, train=1, val=1, size=64),
     ):
-        with pytest.raises(UserError, match=r"cannot be written: .*: a file stands where its folder"):
+        with pytest.raises(UserError, match=r"cannot be written: .*: a file has the name of its folder"):
             write()
 
 

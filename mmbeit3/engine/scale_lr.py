@@ -1,7 +1,6 @@
-"""Learning rates for the batch that one update is really made of, accumulated gradients included.
+"""Scale learning rates linearly with the batch size of an update, including accumulated gradients (arXiv 1706.02677).
 
-The linear rule (arXiv 1706.02677): twice the batch, twice the rate. MMEngine's own scaling counts the GPUs and what each has in
-a step, but not the steps of which ``accumulative_counts`` makes one update.
+MMEngine's own scaling counts the GPUs and the batch of each, but not the ``accumulative_counts`` steps of an update.
 """
 
 from __future__ import annotations
@@ -23,27 +22,29 @@ __all__ = ["scale_lr", "scale_runner_lr"]
 
 
 def scale_runner_lr(runner: Runner | FlexibleRunner) -> None:
-    """Have a runner train at the rate for its real batch, if ``auto_scale_lr`` is enabled in its config. Else do nothing.
+    """Scale a runner's learning rates for its real batch if ``auto_scale_lr`` is enabled in its config.
 
-    To be called once, before training. MMEngine scales when training begins; what it leaves out is put into the rates that the
-    runner builds its optimizers with. The runner's config, which is written to the work directory, stays as it is, and so does
-    what MMEngine decides by it when resuming with another number of GPUs.
+    Call it once, before training. MMEngine scales when training begins. This function applies the factor that MMEngine leaves
+    out to the optimizer configs of the runner. The runner's own config, which is written to the work directory, does not
+    change, so MMEngine still compares it when training resumes with another number of GPUs.
 
     Args:
         runner: built from a config.
 
     Raises:
-        UserError: as :func:`scale_lr`; and for a strategy under which MMEngine scales nothing.
+        UserError: see :func:`scale_lr`; also for DeepSpeed, for which MMEngine does not scale.
     """
     auto_scale_lr = runner.cfg.get("auto_scale_lr")
     if not auto_scale_lr or not auto_scale_lr.get("enable", False) or runner.optim_wrapper is None:
         return
     strategy = runner.cfg.get("strategy")
     if strategy and "DeepSpeed" in str(strategy.get("type")):
-        raise UserError("auto_scale_lr: MMEngine scales no rates under DeepSpeed: set them for the batch and leave it out")
+        raise UserError(
+            "auto_scale_lr: MMEngine does not scale learning rates with DeepSpeed: set them for your batch size and remove auto_scale_lr"
+        )
     loader = runner.cfg.get("train_dataloader")
     real = _batch_size(loader)
-    # Of a config, MMEngine's plain runner looks at this number alone.
+    # MMEngine's plain runner reads only this key of a dataloader config, not that of the batch sampler.
     seen = real if strategy else (loader or {}).get("batch_size", real)
     base = _base_batch_size(auto_scale_lr)
     runner.optim_wrapper = scale_lr(
@@ -58,29 +59,29 @@ def scale_lr(
     auto_scale_lr: Mapping[str, Any],
     already: float = 1.0,
 ) -> Any:
-    """Multiply learning rates by the real batch over the one that they are for, whether ``auto_scale_lr`` is enabled or not.
+    """Multiply learning rates by real batch size / base batch size. Ignores the ``enable`` flag.
 
-    The real batch is ``world_size * batch_size * accumulative_counts``. Of several optimizers each has its own.
+    The real batch size is ``world_size * batch_size * accumulative_counts``, separately for each optimizer.
 
     Args:
-        optim_wrapper: MMEngine's, as a config, built, or a dict of several of either.
-        train_dataloader: built, or a config with ``batch_size``, its own or its ``batch_sampler``'s, which counts first.
+        optim_wrapper: MMEngine's optimizer wrapper, built or as a config, or a dict of several.
+        train_dataloader: built, or a config. The batch sampler's ``batch_size`` takes precedence over the dataloader's.
         world_size: number of processes.
-        auto_scale_lr: with ``base_batch_size``, the batch that the rates are for.
-        already: what somebody else multiplies the rates by.
+        auto_scale_lr: dict with ``base_batch_size``, the batch size that the learning rates are for.
+        already: factor that MMEngine applies itself.
 
     Returns:
-        What was built, its rates changed, or a new config; the given one stays as it is.
+        A built wrapper with its rates changed in place, or a new config.
 
     Raises:
-        UserError: if ``base_batch_size`` is missing or no positive number, the batch size is not known, or a rate is missing.
+        UserError: if ``base_batch_size`` is missing or not positive, or if the batch size or a learning rate is unknown.
     """
     base, batch = _base_batch_size(auto_scale_lr), _batch_size(train_dataloader) * world_size
     return _scaled(optim_wrapper, batch, base, already)
 
 
 def _scaled(wrapper: Any, batch: int, base: float, already: float) -> Any:
-    # Itself a wrapper, too.
+    # A subclass of OptimWrapper, so it is checked first.
     if isinstance(wrapper, OptimWrapperDict):
         for one in wrapper.values():
             _scaled(one, batch, base, already)
@@ -88,7 +89,7 @@ def _scaled(wrapper: Any, batch: int, base: float, already: float) -> Any:
     if isinstance(wrapper, OptimWrapper):
         ratio = _ratio(batch, wrapper._accumulative_counts, base)
         _multiply(wrapper.optimizer, ratio / already)
-        # What MMEngine logs as the base rate, and schedules with the rest.
+        # MMEngine logs and schedules this base rate like the others.
         if wrapper.base_param_settings is not None:
             wrapper.base_param_settings["lr"] *= ratio / already
         return wrapper
@@ -104,7 +105,9 @@ def _scaled(wrapper: Any, batch: int, base: float, already: float) -> Any:
         _multiply(optimizer, ratio / already)
         return wrapper
     if not isinstance(optimizer.get("lr"), int | float):
-        raise UserError(f"auto_scale_lr needs a rate to scale, and optim_wrapper.optimizer has lr={optimizer.get('lr')!r}")
+        raise UserError(
+            f"auto_scale_lr needs a number as learning rate, but optim_wrapper.optimizer has lr={optimizer.get('lr')!r}"
+        )
     changed["optimizer"] = copy.copy(optimizer)
     changed["optimizer"]["lr"] = optimizer["lr"] * ratio / already
     return changed
@@ -113,8 +116,8 @@ def _scaled(wrapper: Any, batch: int, base: float, already: float) -> Any:
 def _ratio(batch: int, counts: int, base: float) -> float:
     ratio = batch * counts / base
     print_log(
-        f"auto_scale_lr: the rate is for a batch of {base}; an update has {batch * counts}, in {counts} step(s) of {batch}: "
-        f"times {ratio:.6g} in all",
+        f"auto_scale_lr: base batch size {base}, update batch size {batch * counts} ({counts} step(s) of {batch}): "
+        f"learning rates are multiplied by {ratio:.6g}",
         logger="current",
     )
     return ratio
@@ -128,12 +131,14 @@ def _multiply(optimizer: Optimizer, factor: float) -> None:
 def _base_batch_size(auto_scale_lr: Mapping[str, Any]) -> float:
     base = auto_scale_lr.get("base_batch_size")
     if isinstance(base, bool) or not isinstance(base, int | float) or not base > 0:
-        raise UserError(f"auto_scale_lr needs base_batch_size, the batch that the rates are for, above 0; got {base!r}")
+        raise UserError(
+            f"auto_scale_lr needs base_batch_size, the batch size that the learning rates are for, above 0; got {base!r}"
+        )
     return base
 
 
 def _batch_size(loader: Mapping[str, Any] | DataLoader | None) -> int:
-    """What one process has in a step."""
+    """Return the batch size of one process in one step."""
     if isinstance(loader, DataLoader):
         found = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
     else:
@@ -142,5 +147,7 @@ def _batch_size(loader: Mapping[str, Any] | DataLoader | None) -> int:
         own = sampler.get("batch_size") if isinstance(sampler, Mapping) else getattr(sampler, "batch_size", None)
         found = loader.get("batch_size") if own is None else own
     if not found:
-        raise UserError("auto_scale_lr needs train_dataloader.batch_size, and there is none: give it, or set rates by hand")
+        raise UserError(
+            "auto_scale_lr needs train_dataloader.batch_size, which is missing: set it, or set the learning rates yourself"
+        )
     return found

@@ -1,4 +1,4 @@
-"""Training that goes on after a kill as if it had not been killed."""
+"""Exact resume: after a kill, training continues as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -19,54 +19,57 @@ _POSITIONS = "data_positions"
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Keep in each checkpoint where every rank was in its data, and draw each step's random numbers anew.
+    """Save each rank's position in the data with every checkpoint, and reseed every step.
 
-    For datasets that are a :class:`~mmbeit3.pretrain.data.ResumableDataset` and give their position as ``data_samples``; with
-    ``fast_forward_on_resume=True`` in ``train_cfg``, so that MMEngine does not skip data besides, and with
-    :class:`~mmbeit3.engine.hooks.SafeCheckpointHook`, which asks for the positions before it saves. What a model draws in a
-    step (stochastic depth) depends on seed, step and rank alone, and so is the same after a resume.
+    Requirements: the dataset is a :class:`~mmbeit3.pretrain.data.ResumableDataset` that returns its position as
+    ``data_samples``; ``train_cfg`` has ``fast_forward_on_resume=True``, so that MMEngine does not skip data as well; and the
+    checkpoint hook is :class:`~mmbeit3.engine.hooks.SafeCheckpointHook`, which requests the positions before it saves. The
+    random numbers of a step (stochastic depth) depend only on seed, step and rank, so they are the same after a resume.
     """
 
     priority = "HIGH"
 
     def before_train(self, runner: Runner) -> None:
-        """Set the data to where it was; called before any worker starts.
+        """Restore the position in the data. MMEngine calls this before any worker starts.
 
         Raises:
-            UserError: if the checkpoint was saved by another number of ranks, or checkpoints would fall between the steps of
-                one accumulated gradient, which they do not hold.
+            UserError: if the checkpoint was saved by another number of ranks, or if checkpoints would be saved between the
+                steps of an accumulated gradient, which checkpoints do not contain.
         """
         accumulated = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.interval > 0 and hook.interval % accumulated:
                 raise UserError(
-                    f"checkpoints every {hook.interval} steps do not fall on updates, which come every {accumulated} steps: "
-                    "make the interval a multiple of accumulative_counts"
+                    f"the checkpoint interval of {hook.interval} steps is no multiple of the {accumulated} steps of an update: "
+                    "set it to a multiple of accumulative_counts"
                 )
         if runner.iter == 0:
             return
         positions = runner.message_hub.get_info(_POSITIONS, None)
         if positions is None:
-            raise UserError("cannot resume the data: the checkpoint has no position of it; start anew with load_from instead")
+            raise UserError(
+                "cannot resume the data: the checkpoint does not contain its position; use load_from to start from the weights"
+            )
         if len(positions) != get_world_size():
             raise UserError(
-                f"cannot resume the data: the checkpoint is of {len(positions)} ranks, and this run has {get_world_size()}"
+                f"cannot resume the data: the checkpoint was saved by {len(positions)} ranks, but this run "
+                f"has {get_world_size()}"
             )
         self._data(runner).load_state_dict(positions[get_rank()])
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the step."""
-        # Any mixing of the three numbers does, as long as no two steps or ranks share a seed.
+        # Any formula works if no two steps or ranks get the same seed.
         torch.manual_seed(((runner.seed or 0) * 1_000_003 + runner.iter) * get_world_size() + get_rank())
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        """Note that the step's data has been used."""
+        """Record that the step's data has been used."""
         self._data(runner).consumed(data_batch["data_samples"])
 
     def before_checkpoint(self, runner: Runner) -> None:
-        """Gather all ranks' positions into the message hub, which is saved with each checkpoint."""
+        """Gather the positions of all ranks in the message hub, which is saved with each checkpoint."""
         runner.message_hub.update_info(_POSITIONS, all_gather_object(self._data(runner).state_dict()))
 
     def _data(self, runner: Runner) -> Any:

@@ -1,4 +1,4 @@
-"""Faster linear layers on CPUs, in parts of a model that are not ours."""
+"""Use the fast CPU kernel for the linear layers of heads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["FastLinearHook"]
 
 @HOOKS.register_module()
 class FastLinearHook(Hook):
-    """Before a run, have the heads' linear layers compute as our own do, see :func:`mmbeit3.ops.linear`.
+    """Make all linear layers of the model use :func:`mmbeit3.ops.linear`.
 
-    On GPUs, and where PyTorch's own way is the fastest, that is PyTorch's own way. Parameters and their names stay as they are.
+    It calls PyTorch's own kernel on GPUs, and on CPUs where that is the fastest. Parameters and their names do not change.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Change the model's layers in place."""
+        """Replace the layers in place."""
         model = runner.model
         replace_linears(model.module if is_model_wrapper(model) else model)

@@ -1,4 +1,4 @@
-"""Training that does not go on when its loss is no number."""
+"""Stop training, or skip the step, if the loss is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = ["FiniteLossHook"]
 _MOST_NAMES = 8
 
 _SCALER_PATIENCE = 20
-"""Steps in succession that a gradient scaler may leave out while it looks for its scale."""
+"""Number of consecutive steps that a gradient scaler may skip while it searches for its scale."""
 
 _RECORD_KEYS = ("img_path", "image_id", "question_id", "sentence_id", "key")
-"""What records of a batch may be known by."""
+"""Keys that may identify a record of a batch."""
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops a training whose loss is NaN or infinite, before a checkpoint of it is written, or leaves such steps out.
+    """Stop training if the loss is NaN or infinite, before a checkpoint is written, or skip such steps.
 
-    On a GPU a step's loss is looked at when the next step is done, so that nothing waits for it. Under automatic mixed
-    precision the gradient scaler leaves out steps by itself, of which 20 in succession are let pass.
+    On a GPU the hook checks a step's loss after the next step, so that the host does not wait for it. With automatic mixed
+    precision the gradient scaler skips steps itself; up to 20 consecutive ones are accepted.
 
     Args:
-        skip: number of steps in succession that may be left out, on all ranks together: weights stay as they are, and the log
-            says so. 0 stops at the first.
+        skip: number of consecutive steps that may be skipped, on all ranks together. A skipped step does not change the weights
+            and is logged. With 0, training stops at the first one.
     """
 
     priority = "NORMAL"
@@ -49,21 +49,21 @@ class FiniteLossHook(Hook):
         self._pending: tuple[int, Mapping[str, Any], Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Have the optimizer leave out steps, if that is wanted.
+        """Make the optimizer skip steps if ``skip`` is set.
 
         Raises:
-            UserError: if there are several optimizers, whose steps are not left out together.
+            UserError: if there are several optimizers, which cannot skip a step together.
         """
         if not self.skip:
             return
         wrapper = runner.optim_wrapper
         if isinstance(wrapper, OptimWrapperDict):
-            raise UserError("FiniteLossHook(skip=...) needs one optimizer, and the config has several: leave skip out")
+            raise UserError("FiniteLossHook(skip=...) supports one optimizer, but the config has several: remove skip")
         update = wrapper.update_params
 
         def update_if_finite(loss: Tensor, *args: Any, **kwargs: Any) -> None:
             finite = torch.isfinite(loss.detach()).all().float()
-            # One rank that leaves its step out alone would leave the others waiting for its gradients.
+            # If one rank alone skipped the step, the others would wait for its gradients.
             all_reduce(finite, "min")
             if finite:
                 update(loss, *args, **kwargs)
@@ -73,10 +73,10 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Look at the loss.
+        """Check the loss.
 
         Raises:
-            UserError: if it is no number, with the step, its parts and the batch's records.
+            UserError: if it is NaN or infinite, with the step, the parts of the loss and the records of the batch.
         """
         self._check(runner)
         if isinstance(outputs, Mapping):
@@ -85,11 +85,11 @@ class FiniteLossHook(Hook):
                 self._check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look at the last step's loss."""
+        """Check the loss of the last step."""
         self._check(runner)
 
     def before_checkpoint(self, runner: Runner) -> None:
-        """Look at the last step's loss."""
+        """Check the loss of the last step."""
         self._check(runner)
 
     def _check(self, runner: Runner) -> None:
@@ -110,17 +110,17 @@ class FiniteLossHook(Hook):
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         where = f"step {step}: {parts}" + (f" (on {', '.join(names[:_MOST_NAMES])}{more})" if names else "")
         if self._in_row <= patience:
-            runner.logger.warning(f"{where}; the step was left out, {self._in_row} in succession")
+            runner.logger.warning(f"{where}; the step was skipped ({self._in_row} in a row)")
             return
         raise UserError(
-            f"{where}. Training was stopped{_last_checkpoint(runner)}: lower the learning rate, look at these data, or leave "
-            f"such steps out by custom_hooks=[dict(type='mmbeit3.FiniteLossHook', skip={max(10, 2 * patience)})]"
+            f"{where}. Training stopped{_last_checkpoint(runner)}: lower the learning rate, check these records, or skip "
+            f"such steps with custom_hooks=[dict(type='mmbeit3.FiniteLossHook', skip={max(10, 2 * patience)})]"
         )
 
 
 def _losses(outputs: Mapping[str, Any]) -> list[Any]:
-    """The sum of the losses, by which steps are left out, too; of a model that gives none, all values."""
-    # One value for each step, as each is waited for; what is logged besides, such as an accuracy of nothing, may be no number.
+    """Return the total loss, or all values of a model that does not return one."""
+    # Only one value, because each costs a transfer. Other logged values, such as the accuracy of an empty set, may be NaN.
     return [outputs["loss"]] if "loss" in outputs else list(outputs.values())
 
 
@@ -129,7 +129,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _records(batch: Any) -> Iterator[str]:
-    """Names of a batch's records, as far as it has some."""
+    """Yield the names of a batch's records, if it has any."""
     if isinstance(batch, BaseDataElement):
         batch = dict(batch.all_items())
     if isinstance(batch, Mapping):
@@ -145,4 +145,4 @@ def _records(batch: Any) -> Iterator[str]:
 
 def _last_checkpoint(runner: Runner) -> str:
     path = runner.message_hub.get_info("last_ckpt", None)
-    return f"; weights from before are in '{path}'" if path else ""
+    return f"; the last checkpoint is '{path}'" if path else ""

@@ -18,10 +18,10 @@ __all__ = ["ProgressBarHook"]
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Show iterations, loss and remaining time. Silent where stderr is no terminal, and on all ranks but the first.
+    """Show iterations, loss and remaining time on the first rank if stderr is a terminal.
 
     Args:
-        title: what stands before the bar.
+        title: text before the bar.
     """
 
     priority = "VERY_LOW"

@@ -1,4 +1,4 @@
-"""Checkpoints that survive being killed in the middle of saving."""
+"""Save checkpoints so that a kill during saving does no harm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["AtomicLocalBackend", "SafeCheckpointHook"]
 
 
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local file backend, writing to a temporary name that is then renamed."""
+    """MMEngine's local file backend with atomic writes: it writes a temporary file and renames it."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes atomically."""
@@ -32,16 +32,16 @@ register_backend("mmbeit3_atomic", AtomicLocalBackend, force=True)
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook``, such that a kill at any moment leaves something to resume.
+    """MMEngine's ``CheckpointHook``, changed so that a kill at any moment leaves a checkpoint to resume from.
 
-    MMEngine deletes an old checkpoint before the new one is written, writes in place, and rewrites ``last_checkpoint`` in
-    place. Here the new file is complete under its name first, then ``last_checkpoint`` names it, then old ones go. Before it
-    saves, on all ranks, it calls ``before_checkpoint(runner)`` of the hooks that have one. Weights that are no numbers are not
-    saved, since a good checkpoint would go for them.
+    MMEngine deletes an old checkpoint before it writes the new one, and overwrites files in place. This hook first writes the
+    new file completely, then updates ``last_checkpoint``, then deletes old checkpoints. Before it saves, it calls
+    ``before_checkpoint(runner)`` of all hooks that have this method, on all ranks. It does not save weights that are NaN or
+    infinite, because a good checkpoint would be deleted for them.
 
     Args:
-        max_keep_ckpts: how many to keep; -1 for all, else at least 2, so that one is left if the newest is damaged.
-        **kwargs: those of ``CheckpointHook``.
+        max_keep_ckpts: number of checkpoints to keep; -1 for all, otherwise at least 2, in case the newest is damaged.
+        **kwargs: arguments of ``CheckpointHook``.
 
     Raises:
         ValueError: if ``max_keep_ckpts`` is 0 or 1.
@@ -54,7 +54,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(*args, max_keep_ckpts=max_keep_ckpts, **kwargs)
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run left half written."""
+        """Remove temporary files of a killed run."""
         super().before_train(runner)
         if is_main_process():
             for folder in {Path(self.out_dir), Path(runner.work_dir)}:
@@ -67,7 +67,7 @@ class SafeCheckpointHook(CheckpointHook):
         _check_weights(runner, step)
         outdated: list[int] = []
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
-            # MMEngine's queue is of this length and drops the oldest silently.
+            # MMEngine's queue has this maximal length and would drop the oldest entry without deleting its file.
             while len(self.keep_ckpt_ids) >= self.max_keep_ckpts:
                 outdated.append(self.keep_ckpt_ids.popleft())
             self.keep_ckpt_ids.append(step)
@@ -94,16 +94,16 @@ class SafeCheckpointHook(CheckpointHook):
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
             elif self.file_backend.isdir(path):
-                # DeepSpeed's checkpoints are folders.
+                # A DeepSpeed checkpoint is a folder.
                 self.file_backend.rmtree(path)
 
 
 def _check_weights(runner: Runner, step: int) -> None:
     for name, weight in runner.model.named_parameters():
-        # Of weights that are spread over processes, each looks at its own.
+        # Each process checks its own shards.
         part = weight.to_local() if isinstance(weight, DTensor) else weight
         if not torch.isfinite(part).all():
             raise UserError(
-                f"checkpoint {step} was not saved: '{name}' is no longer finite, and earlier checkpoints in "
-                f"'{runner.work_dir}' are kept; go on from the last of them with a lower learning rate"
+                f"checkpoint {step} was not saved: '{name}' is no longer finite. Earlier checkpoints in "
+                f"'{runner.work_dir}' are kept: resume from the last one with a lower learning rate"
             )

@@ -1,4 +1,4 @@
-"""Layer-wise learning-rate decay: the deeper a layer, the closer its rate to the full one (BEiT, arXiv 2106.08254)."""
+"""Layer-wise learning rate decay (BEiT, arXiv 2106.08254): lower layers get lower learning rates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNDECAYED = re.compile(
 
 
 def layer_depth(name: str, num_layers: int) -> int:
-    """Depth of a parameter by its name.
+    """Return the depth of a parameter from its name.
 
     Args:
         name: full name, e.g. ``backbone.vit.layers.3.ffn.fc1.weight``.
@@ -41,7 +41,7 @@ def layer_depth(name: str, num_layers: int) -> int:
         0 for embeddings, i + 1 for layer i, ``num_layers + 1`` for the final norm, the adapter, necks and heads.
 
     Raises:
-        ValueError: for a parameter of the backbone that belongs to none of these.
+        ValueError: for another parameter of the backbone.
     """
     full = num_layers + 1
     if match := _FUSION.search(name):
@@ -59,44 +59,45 @@ def layer_depth(name: str, num_layers: int) -> int:
     if _FINAL.match(inner):
         return full
     raise ValueError(
-        f"layer decay cannot place parameter '{name}': it is in the backbone, but neither embedding, layer, final norm nor "
-        "adapter. Use this constructor with BEiT3Vision, TimmViT or a ViTAdapter around them"
+        f"layer decay does not support the parameter '{name}': it is in the backbone, but not in the embedding, a layer, the final "
+        "norm or the adapter. Use this constructor with BEiT3Vision, TimmViT or ViTAdapter"
     )
 
 
 def num_layers_of(names: Iterable[str]) -> int:
-    """Count the layers that parameter names speak of.
+    """Return the number of layers from the names of a model's parameters.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if no name contains a layer.
     """
     indices = [
         int(match[1]) for name in names if (tower := _TOWER.match(name)) and (match := _LAYER.match(name[tower.end() :]))
     ]
     if not indices:
-        raise ValueError("layer decay found no layers: the model has no BEiT3Vision, TimmViT or BEiT3 tower")
+        raise ValueError("layer decay found no layers: the model has no tower of BEiT3Vision, TimmViT or BEiT3")
     return max(indices) + 1
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor:
-    """Give each parameter the learning rate of its layer: ``lr * rate ** (num_layers + 1 - depth)``.
+    """Set the learning rate of each parameter to ``lr * rate ** (num_layers + 1 - depth)``.
 
-    No weight decay for vectors (norms, biases, layer scales), positions, class, register and mask tokens and the adapter's
-    level embedding. Mask2Former's query embeddings get the full rate and are decayed, as in its own recipe's backbone-free
-    part; the reference ViT-Adapter treats them as layer 0 by an accident of their names, which is not repeated.
+    Vectors (norms, biases, layer scales), position tables, class, register and mask tokens and the adapter's level embedding
+    have no weight decay. Mask2Former's query embeddings get the full learning rate and weight decay, as all of its head in its
+    own recipe. The reference ViT-Adapter treats them as layer 0 because of their names; this is not reproduced.
 
     ``paramwise_cfg``:
 
-    * ``layer_decay_rate`` (float): in 0 to 1; 1 for none.
-    * ``custom_keys`` (dict, optional): name parts to ``dict(lr_mult=, decay_mult=)``; the longest that fits counts.
+    * ``layer_decay_rate`` (float): above 0 and at most 1; 1 means no decay.
+    * ``custom_keys`` (dict, optional): parts of names mapped to ``dict(lr_mult=, decay_mult=)``. The longest
+      matching part is used.
 
     Args:
-        optim_wrapper_cfg: MMEngine's, with an ``optimizer``.
+        optim_wrapper_cfg: config of MMEngine's optimizer wrapper, with an ``optimizer``.
         paramwise_cfg: see above.
 
     Raises:
-        ValueError: for unknown keys, or a rate out of range.
+        ValueError: for unknown keys or a rate outside of its range.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
@@ -104,7 +105,7 @@ class LayerDecayOptimWrapperConstructor:
         self.rate = float(options.pop("layer_decay_rate", 1.0))
         self.custom_keys: dict[str, dict[str, float]] = dict(options.pop("custom_keys", {}))
         if options:
-            raise ValueError(f"paramwise_cfg: unknown {', '.join(sorted(options))}; known are layer_decay_rate and custom_keys")
+            raise ValueError(f"paramwise_cfg: unknown keys {', '.join(sorted(options))}: use layer_decay_rate and custom_keys")
         if not 0 < self.rate <= 1:
             raise ValueError(f"paramwise_cfg: layer_decay_rate must be above 0 and at most 1, got {self.rate}")
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
@@ -114,7 +115,7 @@ class LayerDecayOptimWrapperConstructor:
         """Build the optimizer wrapper for a model.
 
         Raises:
-            ValueError: if a backbone's parameter cannot be placed, see :func:`layer_depth`.
+            ValueError: for a parameter of unknown depth, see :func:`layer_depth`.
         """
         if is_model_wrapper(model):
             model = cast(nn.Module, model.module)
@@ -122,7 +123,7 @@ class LayerDecayOptimWrapperConstructor:
         return OPTIM_WRAPPERS.build({"type": "OptimWrapper", **self.optim_wrapper_cfg, "optimizer": optimizer})
 
     def param_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Sort the trainable parameters into groups of the same rate and decay; each has a ``param_group`` label."""
+        """Group the trainable parameters by learning rate and weight decay. Each group has a ``param_group`` label."""
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         num_layers = num_layers_of(name for name, _ in model.named_parameters())
         lr = self.optimizer_cfg["lr"]

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer spread over all ranks: PyTorch's FSDP2 for MMEngine."""
+"""PyTorch's FSDP2 for MMEngine: weights, gradients and optimizer state are sharded over all ranks."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ __all__ = ["FullyShardedStrategy"]
 
 @STRATEGIES.register_module()
 class FullyShardedStrategy(DDPStrategy):
-    """PyTorch's second FSDP, ``fully_shard``, around the units of :func:`~mmbeit3.models.beit3.sharding_units`.
+    """Shard the units of :func:`~mmbeit3.models.beit3.sharding_units` with ``fully_shard`` (FSDP2).
 
-    MMEngine's own ``FSDPStrategy`` is the first FSDP, whose shards have no shape: clipping by the norm of all gradients, and
-    groups of parameters by name, need the second's. In a config: ``strategy=dict(type='mmbeit3.FullyShardedStrategy')``.
+    MMEngine's own ``FSDPStrategy`` uses FSDP1, which flattens parameters. Clipping by the global gradient norm and parameter
+    groups by name need FSDP2, which keeps their shapes. In a config: ``strategy=dict(type='mmbeit3.FullyShardedStrategy')``.
 
-    Frozen weights, such as an image tokenizer's, stay whole on each rank. A checkpoint is one file of whole weights, written by
-    the first rank, that loads wherever an unsharded one does; its optimizer's state can be resumed by this strategy alone.
+    Frozen weights, such as an image tokenizer's, are not sharded. A checkpoint is one file with the full weights, written by
+    the first rank, and loads like an unsharded one. Its optimizer state can be resumed only with this strategy.
 
     Attributes:
-        start: file that a model is filled from before it is sharded.
+        start: checkpoint file to load into the model before it is sharded.
 
     Args:
-        reshard_after_forward: free the gathered weights of a unit after its forward pass, and gather them again for the
-            backward pass; otherwise they are kept in between.
-        param_dtype: type, as ``'bfloat16'``, that weights are gathered in: half the bytes between ranks. For use with
-            ``AmpOptimWrapper`` of the same type, which takes care of what is not weights.
-        reduce_dtype: type that gradients are summed in over ranks.
-        **kwargs: those of MMEngine's ``DDPStrategy``.
+        reshard_after_forward: free a unit's gathered weights after its forward pass and gather them again in the backward
+            pass. If False, they stay in memory in between.
+        param_dtype: dtype of gathered weights, e.g. ``'bfloat16'``, which halves the traffic. Use it with ``AmpOptimWrapper``
+            of the same dtype, which handles the activations.
+        reduce_dtype: dtype in which gradients are summed over ranks.
+        **kwargs: arguments of MMEngine's ``DDPStrategy``.
 
     Raises:
-        UserError: for an unknown type, or PyTorch before 2.10; later, if there is no process group.
+        UserError: for an unknown dtype, or PyTorch before 2.10; when the model is wrapped, if there is no process group.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class FullyShardedStrategy(DDPStrategy):
     ) -> None:
         if TorchVersion(torch.__version__) < "2.10":
             raise UserError(
-                f"FullyShardedStrategy needs PyTorch 2.10 or newer, and {torch.__version__} is installed: older ones do not "
-                "shard on CPUs, or do not average gradients right there; upgrade it, or train without strategy"
+                f"FullyShardedStrategy needs PyTorch 2.10 or newer, but {torch.__version__} is installed. On CPUs, older versions do "
+                "not shard or average gradients incorrectly: upgrade PyTorch, or train without strategy"
             )
         super().__init__(**kwargs)
         self.start: str | None = None
@@ -78,10 +78,10 @@ class FullyShardedStrategy(DDPStrategy):
         self.precision = MixedPrecisionPolicy(param_dtype=_dtype(param_dtype), reduce_dtype=_dtype(reduce_dtype))
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        """Shard in place: the model keeps its class and its names."""
+        """Shard the model in place. Its class and the names of its parameters do not change."""
         if not dist.is_initialized():
             raise UserError(
-                "FullyShardedStrategy shares weights among processes: start it as "
+                "FullyShardedStrategy needs several processes: start the training with "
                 "torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch"
             )
         if self.start is not None:
@@ -93,7 +93,7 @@ class FullyShardedStrategy(DDPStrategy):
         options: dict[str, Any] = {
             "mesh": init_device_mesh(device, (get_world_size(),)),
             "mp_policy": self.precision,
-            # None is True but for the root: what is used in the whole of a pass stays until its end.
+            # None means True for all units but the root, whose weights are used until the end of the pass.
             "reshard_after_forward": None if self.reshard_after_forward else False,
             "ignored_params": frozen,
         }
@@ -103,20 +103,20 @@ class FullyShardedStrategy(DDPStrategy):
         return model
 
     def build_optim_wrapper(self, optim_wrapper: Any, model: nn.Module | None = None) -> Any:
-        """Build it as MMEngine does; gradients of shards are clipped by the norm over all ranks."""
+        """Build the optimizer wrapper. Gradients are clipped by their norm over all ranks."""
         built = super().build_optim_wrapper(optim_wrapper, model)
         if getattr(built, "clip_grad_kwargs", None):
             clip = built.clip_func
-            # Each rank's number is a part of the norm; the log wants the whole one.
-            built.clip_func = lambda *args, **kwargs: _whole(clip(*args, **kwargs))
+            # The norm is a DTensor; the log needs the full value.
+            built.clip_func = lambda *args, **kwargs: _full_norm(clip(*args, **kwargs))
         return built
 
     def model_state_dict(self) -> dict[str, Any]:
-        """Whole weights on the CPU, on the first rank; empty on the others. To be called by all."""
+        """Return the full weights on the CPU of the first rank, and an empty dict on the others. All ranks must call it."""
         return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
     def optim_state_dict(self) -> dict[str, Any]:
-        """The optimizer's whole state by names of parameters, on the first rank. To be called by all."""
+        """Return the full optimizer state by parameter names, on the first rank. All ranks must call it."""
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         state: dict[str, Any] = dict(get_optimizer_state_dict(self.model, self.optim_wrapper.optimizer, options=options))
         if isinstance(self.optim_wrapper, AmpOptimWrapper):
@@ -126,23 +126,23 @@ class FullyShardedStrategy(DDPStrategy):
     def load_model_state_dict(
         self, state_dict: Mapping[str, Any], *, strict: bool = False, revise_keys: Any = ((r"^module\.", ""),)
     ) -> None:
-        """Load whole weights, given on every rank."""
+        """Load full weights, which every rank passes."""
         state = dict(state_dict)
         for pattern, replacement in revise_keys:
             state = {re.sub(pattern, replacement, name): value for name, value in state.items()}
         set_model_state_dict(self.model, state, options=StateDictOptions(full_state_dict=True, strict=strict))
 
     def load_optim_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what :meth:`optim_state_dict` gave, on every rank.
+        """Load the result of :meth:`optim_state_dict`, which every rank passes.
 
         Raises:
-            UserError: if it comes from training without this strategy.
+            UserError: if the state was saved without this strategy.
         """
         state = dict(state_dict)
         scaler = state.pop("loss_scaler", None)
         if any(not isinstance(name, str) for name in state.get("state", {})):
             raise UserError(
-                "the checkpoint's optimizer is not of sharded training and cannot be resumed by it: "
+                "the checkpoint's optimizer state was saved without FullyShardedStrategy and cannot be resumed with it: "
                 "start from its weights with load_from"
             )
         options = StateDictOptions(full_state_dict=True)
@@ -159,7 +159,7 @@ class FullyShardedStrategy(DDPStrategy):
         extra_ckpt: dict[str, Any] | None = None,
         callback: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """Gather everything on the first rank, which writes it; to be called by all ranks. Arguments as MMEngine's."""
+        """Gather the checkpoint on the first rank, which writes it. All ranks must call it. Arguments: see MMEngine."""
         checkpoint: dict[str, Any] = {"state_dict": self.model_state_dict()}
         if save_optimizer and hasattr(self, "optim_wrapper"):
             checkpoint["optimizer"] = self.optim_state_dict()
@@ -173,7 +173,7 @@ class FullyShardedStrategy(DDPStrategy):
         if is_main_process():
             with atomic_file(filename) as file:
                 torch.save(checkpoint, file)
-        # Nobody goes on, and perhaps dies, before the file is there.
+        # No rank continues, and possibly fails, before the file is complete.
         dist.barrier()
 
 
@@ -182,9 +182,9 @@ def _dtype(name: str | None) -> torch.dtype | None:
         return None
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise UserError(f"strategy: unknown type {name!r}; float32, bfloat16 or float16")
+        raise UserError(f"strategy: unknown dtype {name!r}: use float32, bfloat16 or float16")
     return dtype
 
 
-def _whole(norm: Tensor | None) -> Tensor | None:
+def _full_norm(norm: Tensor | None) -> Tensor | None:
     return norm.full_tensor() if isinstance(norm, DTensor) else norm

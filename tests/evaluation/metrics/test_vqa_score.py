@@ -69,5 +69,5 @@ def test_errors(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a folder"):
         VQAScore(submission=str(tmp_path))
-    with pytest.raises(UserError, match=r"answers.json' cannot be written: .*: a file stands where its folder"):
+    with pytest.raises(UserError, match=r"answers.json' cannot be written: .*: a file has the name of its folder"):
         VQAScore(submission=str(tmp_path / "file" / "answers.json"))
