@@ -39,9 +39,7 @@ def scale_runner_lr(runner: Runner | FlexibleRunner) -> None:
         return
     strategy = runner.cfg.get("strategy")
     if strategy and "DeepSpeed" in str(strategy.get("type")):
-        raise UserError(
-            "auto_scale_lr: MMEngine does not scale learning rates with DeepSpeed: set them for your batch size and remove auto_scale_lr"
-        )
+        raise UserError("auto_scale_lr does not work with DeepSpeed: remove it, and set the learning rates for your batch size")
     loader = runner.cfg.get("train_dataloader")
     real = _batch_size(loader)
     # MMEngine's plain runner reads only this key of a dataloader config, not that of the batch sampler.

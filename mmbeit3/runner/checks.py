@@ -18,7 +18,7 @@ from mmbeit3.pretrain.checks import check_pretraining
 __all__ = ["check_config"]
 
 _LIBRARIES = {"mmdet": "det", "mmseg": "seg", "mmpretrain": "tasks"}
-"""Packages whose names are scopes in configs, and the extras that bring them."""
+"""Packages whose names are scopes in configs, and the extras that install them."""
 
 
 def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
@@ -33,7 +33,7 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
             safely, or the config asks for mixed precision on a CPU.
     """
     if cfg.get("load_from") and urlparse(cfg.load_from).scheme in ("", "http", "https"):
-        # A file that is damaged, or could run code, is named before anything is built.
+        # Report a damaged or unsafe file before anything is built.
         read_state_dict(cfg.load_from)
     _check_library(cfg.get("default_scope"), f"the config's default_scope '{cfg.get('default_scope')}'")
     _check_libraries(cfg.to_dict())
@@ -45,17 +45,17 @@ def check_config(cfg: Config, splits: tuple[str, ...]) -> None:
 
 
 def _check_precision(cfg: Config) -> None:
-    """MMEngine's mixed precision needs an accelerator, which it would say after everything else is built."""
+    """Refuse mixed precision on a CPU. MMEngine refuses it only after everything else is built."""
     wrapper = str((cfg.get("optim_wrapper") or {}).get("type")).rpartition(".")[2].rstrip("'>")
     if wrapper == "AmpOptimWrapper" and get_device() in ("cpu", "mps"):
         raise UserError(
-            f"optim_wrapper is AmpOptimWrapper, mixed precision, which MMEngine has for GPUs and not for '{get_device()}': "
-            "train in float32, without --amp, by optim_wrapper=dict(type='OptimWrapper', ...) without dtype and loss_scale"
+            f"optim_wrapper is AmpOptimWrapper (mixed precision), which MMEngine does not support on '{get_device()}': train "
+            "in float32, without --amp and with optim_wrapper=dict(type='OptimWrapper', ...) without dtype and loss_scale"
         )
 
 
 def _check_libraries(cfg: Any) -> None:
-    """Whether a library is there of which a config names parts; MMEngine would only say that it does not know them."""
+    """Check that the libraries of all types in a config are installed. MMEngine would only report an unknown type."""
     if isinstance(cfg, dict):
         kind = cfg.get("type")
         if isinstance(kind, str):
@@ -68,4 +68,4 @@ def _check_libraries(cfg: Any) -> None:
 
 def _check_library(scope: str | None, what: str) -> None:
     if scope in _LIBRARIES and find_spec(scope) is None:
-        raise UserError(f"{what} is {scope}'s, which is not installed: pip install 'mmbeit3[{_LIBRARIES[scope]}]'")
+        raise UserError(f"{what} needs {scope}, which is not installed: pip install 'mmbeit3[{_LIBRARIES[scope]}]'")

@@ -19,12 +19,12 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     """Read a config file and apply what the command line changes.
 
     Args:
-        path: the file; or ``mmbeit3::`` and a path below the configs that come with the package.
-        options: dotted names to values, as ``--cfg-options`` gives them.
-        work_dir: where results go; default the config's own, else ``work_dirs/`` and the file's name.
+        path: the file, or ``mmbeit3::`` and a path below the package's configs.
+        options: values by dotted names, as in ``--cfg-options``.
+        work_dir: folder for results. Default: the config's ``work_dir``, or ``work_dirs/`` and the file's name.
 
     Raises:
-        UserError: if the file does not exist, is no config, or inherits from a package that is not installed.
+        UserError: if the file does not exist, is not a config, or inherits from a package that is not installed.
     """
     path = config_path(path)
     if not path.is_file():
@@ -34,17 +34,17 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
     except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {one_line(error)})") from error
     except ImportError as error:
-        # MMEngine looks for the packages whose configs it inherits from, and imports what it has in custom_imports.
+        # MMEngine imports packages that the config inherits from or lists in custom_imports.
         raise UserError(
-            f"config '{path}' needs what is not installed: {explain(error) or one_line(error)}; "
-            "pip install 'mmbeit3[all]' brings everything that the package's own need"
+            f"config '{path}' needs a package that is not installed: {explain(error) or one_line(error)}; "
+            "pip install 'mmbeit3[all]' installs everything that the configs of mmbeit3 need"
         ) from error
     if options:
         try:
             cfg.merge_from_dict(dict(options))
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise UserError(
-                f"--cfg-options do not fit config '{path}': {one_line(error)}; name settings that it has"
+                f"--cfg-options do not match config '{path}': {one_line(error)}; use settings of this config"
             ) from error
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -54,13 +54,13 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
 
 
 def use_tta(cfg: Config) -> None:
-    """Make a config test with its own test-time augmentation.
+    """Enable the test-time augmentation of a config, in place.
 
     Raises:
-        UserError: if it has none.
+        UserError: if the config defines none.
     """
     if "tta_model" not in cfg or "tta_pipeline" not in cfg:
-        raise UserError("--tta needs tta_model and tta_pipeline in the config, and this one has none")
+        raise UserError("--tta needs tta_model and tta_pipeline, which the config does not have")
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset.dataset

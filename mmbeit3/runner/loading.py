@@ -1,7 +1,7 @@
-"""Replace OpenMMLab's transforms that load images and label images by ours, which check what they read.
+"""Replace OpenMMLab's transforms that load images and label images by mmbeit3's, which check what they read.
 
-The config itself does not change: MMEngine writes it into the work directory and into checkpoints, and users pass it on to
-tools that look for OpenMMLab's transforms by name.
+The config itself does not change, because MMEngine saves it with the results, and other tools look for OpenMMLab's transforms
+in it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _DET_LABELS = "mmdet.datasets.transforms.loading"
 
 
 def use_checked_loading(dataloader: DataLoader | dict[str, Any], cfg: Mapping[str, Any]) -> Any:
-    """A data loader's config with our transforms in place of OpenMMLab's that load images and label images.
+    """Return a copy of a dataloader config with checked loading transforms.
 
     Args:
-        dataloader: its config, which is left as it is; a finished data loader is returned unchanged.
+        dataloader: config of a dataloader. A built dataloader is returned unchanged.
         cfg: the whole config.
     """
     if isinstance(dataloader, DataLoader):
@@ -40,7 +40,7 @@ def use_checked_loading(dataloader: DataLoader | dict[str, Any], cfg: Mapping[st
 
 
 def _replace(part: Any, scope: str, labels: dict[str, Any]) -> None:
-    """Change the config of a dataset, of a wrapper, or of a transform with others inside, in place."""
+    """Replace transforms in the config of a dataset, a dataset wrapper or a nested transform, in place."""
     if not isinstance(part, dict):
         return
     if "pipeline" in part:
@@ -68,7 +68,7 @@ def _replace_steps(steps: Any, scope: str, labels: dict[str, Any]) -> list[Any]:
 
 
 def _steps_for(step: dict[str, Any], scope: str, labels: dict[str, Any]) -> list[dict[str, Any]]:
-    """What takes the place of a transform."""
+    """Return the transforms that replace a given one."""
     kind = step["type"]
     if isinstance(kind, str):
         with TRANSFORMS.switch_scope_and_registry(scope) as registry:
@@ -81,7 +81,7 @@ def _steps_for(step: dict[str, Any], scope: str, labels: dict[str, Any]) -> list
     if kind.__module__ == _SEG_LABELS:
         return [{**ours, **labels, "reduce_zero_label": step.get("reduce_zero_label")}]
     if kind.__module__ == _DET_LABELS and step.get("with_seg"):
-        # Its labels are of another model part than the classes are of.
+        # These labels belong to the semantic head; the dataset's classes are those of the boxes.
         options = {"reduce_zero_label": step.get("reduce_zero_label", False), "ignore_index": step.get("ignore_index", 255)}
         return [{**step, "with_seg": False}, {**ours, **options}]
     return [step]

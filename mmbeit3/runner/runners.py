@@ -1,8 +1,4 @@
-"""MMEngine's runners with our loading of images, labels and starting weights, which refuses what OpenMMLab's would let pass.
-
-The config stays as it is: MMEngine writes it into the work directory and into checkpoints, and users pass it on to tools that
-look for OpenMMLab's transforms by name.
-"""
+"""MMEngine's runners with checked loading of images, labels and initial weights."""
 
 from __future__ import annotations
 
@@ -31,12 +27,12 @@ __all__ = ["CheckedFlexibleRunner", "CheckedRunner", "quiet_console"]
 _QUIET = ContextVar("quiet", default=False)
 
 _READ = ("", "http", "https")
-"""Kinds of addresses that our reader reads; MMEngine's model zoos have others."""
+"""URL schemes of mmbeit3's reader. Others, such as ``torchvision://``, are left to MMEngine."""
 
 
 @contextmanager
 def quiet_console(quiet: bool = True) -> Iterator[None]:
-    """Have runners that are built inside show warnings and errors only; their log files are complete all the same."""
+    """Make runners built in this context print only warnings and errors. Their log files are complete in any case."""
     token = _QUIET.set(quiet)
     try:
         yield
@@ -44,8 +40,8 @@ def quiet_console(quiet: bool = True) -> Iterator[None]:
         _QUIET.reset(token)
 
 
-class _Loading:
-    """What both runners of MMEngine do differently here."""
+class _CheckedLoading:
+    """Changes that apply to both runners of MMEngine."""
 
     cfg: Config
 
@@ -65,22 +61,22 @@ class _Loading:
         return logger
 
 
-class CheckedRunner(_Loading, Runner):
-    """MMEngine's ``Runner``, which loads data by our transforms, and trains on CPUs in several processes as well."""
+class CheckedRunner(_CheckedLoading, Runner):
+    """MMEngine's ``Runner`` with checked loading, and with training on CPUs in several processes."""
 
     def load_or_resume(self) -> None:
-        """Start from ``load_from``, see :func:`mmbeit3.checkpoint.start_from`, or resume as MMEngine does."""
+        """Load ``load_from`` with :func:`mmbeit3.checkpoint.start_from`, or resume as MMEngine does."""
         if self._has_loaded or self._resume or self._load_from is None or urlparse(self._load_from).scheme not in _READ:
             super().load_or_resume()
             return
         model = self.model.module if is_model_wrapper(self.model) else self.model
         self.logger.info(f"load_from: {start_from(model, self._load_from)}")
-        # MMEngine's hooks, such as that of averaged weights, take what was loaded from here.
+        # Hooks such as EMAHook copy the loaded weights from this call.
         self.call_hook("after_load_checkpoint", checkpoint={"state_dict": model.state_dict()})
         self._has_loaded: bool = True
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """Wrap the model for several processes; MMEngine alone would name a GPU for each, also where there is none."""
+        """Wrap the model for several processes. MMEngine would assign a GPU to each process even if there is none."""
         if model_wrapper_cfg is None and self.distributed and get_device() == "cpu":
             model_wrapper_cfg = {
                 "type": "MMDistributedDataParallel",
@@ -91,11 +87,11 @@ class CheckedRunner(_Loading, Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
 
-class CheckedFlexibleRunner(_Loading, FlexibleRunner):
-    """MMEngine's runner of strategies, which loads data by our transforms."""
+class CheckedFlexibleRunner(_CheckedLoading, FlexibleRunner):
+    """MMEngine's ``FlexibleRunner``, which supports strategies, with checked loading."""
 
     def load_or_resume(self) -> None:
-        """As MMEngine does, unless the strategy has started from ``load_from`` itself, before it took the weights apart."""
+        """Load or resume as MMEngine does. A fully sharded strategy has already loaded ``load_from`` before sharding."""
         if self._resume or not isinstance(self.strategy, FullyShardedStrategy):
             super().load_or_resume()
 

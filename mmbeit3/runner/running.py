@@ -1,4 +1,4 @@
-"""Training and testing with errors in one line: what a user can mend is said, whatever library noticed it."""
+"""Train and test, and report errors that the user can fix in one line, whichever library raised them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ValueError,
         r"Expected more than 1 value per channel when training",
-        "batch norm got a single value for each channel: the images are too small for a batch of one; use a batch_size of at "
-        "least 2, larger images, or norm_cfg=dict(type='mmbeit3.LN2d')",
+        "batch norm got a single value per channel, because the images are too small for a batch of one: use a batch_size of "
+        "at least 2, larger images, or norm_cfg=dict(type='mmbeit3.LN2d')",
     ),
     (
         torch.OutOfMemoryError,
@@ -30,14 +30,14 @@ _KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         RuntimeError,
         r"DataLoader worker .*(?:killed|exited unexpectedly)",
-        "a worker of the data loader was killed, mostly because memory ran out: use fewer num_workers or a smaller batch_size",
+        "a worker of the data loader was killed, usually because memory ran out: use fewer num_workers or a smaller batch_size",
     ),
 )
-"""Errors that come with the first steps or later: their type, what their message has, and what to do."""
+"""Known errors of training: type, regex of the message, and the line that the user sees."""
 
 
 class _Progress(Hook):
-    """Notes whether a step was completed."""
+    """Record that a step was completed."""
 
     begun = False
 
@@ -49,15 +49,15 @@ class _Progress(Hook):
 
 
 def train(runner: Runner, command: str | None = None) -> None:
-    """Train, with the errors that a user can mend in one line.
+    """Train, and report errors that the user can fix in one line.
 
     Args:
         runner: from :func:`~mmbeit3.runner.build.build_runner`.
-        command: what to type to go on after an interruption.
+        command: command that resumes after an interruption.
 
     Raises:
-        UserError: for whatever happens before the first step is done, and for what :func:`explain_failure` knows.
-        KeyboardInterrupt: with a message that says how to go on.
+        UserError: for any error before the first step is complete, and later for errors of :func:`explain_failure`.
+        KeyboardInterrupt: with a message that says how to resume.
     """
     try:
         _run(runner, runner.train, "training")
@@ -66,7 +66,7 @@ def train(runner: Runner, command: str | None = None) -> None:
 
 
 def test(runner: Runner) -> None:
-    """Test, with errors as in :func:`train`."""
+    """Test, and report errors as :func:`train` does."""
     _run(runner, runner.test, "testing")
 
 
@@ -80,14 +80,14 @@ def _run(runner: Runner, run: Callable[[], Any], what: str) -> None:
     except Exception as error:
         reason = explain_failure(error)
         if reason is None and not progress.begun:
-            reason = f"{what} cannot begin: {type(error).__name__}: {one_line(error)}"
+            reason = f"{what} cannot start: {type(error).__name__}: {one_line(error)}"
         if reason is None:
             raise
         raise UserError(reason) from error
 
 
 def explain_failure(error: Exception) -> str | None:
-    """Say in one line what to do about an error of a library; None if it may be a fault of the code."""
+    """Return one line about what to do, or None if the error may be a bug."""
     for kind, pattern, reason in _KNOWN:
         if isinstance(error, kind) and re.search(pattern, str(error)):
             return reason
@@ -100,6 +100,6 @@ def _interrupted(runner: Runner, command: str | None) -> str:
     step = f"interrupted at iteration {runner.iter}"
     record = Path(runner.work_dir) / "last_checkpoint"
     if not record.is_file():
-        return f"{step}, before the first checkpoint: start again"
+        return f"{step}, before the first checkpoint: start again from the beginning"
     checkpoint = Path(record.read_text(encoding="utf-8").strip()).name
-    return f"{step}; to go on from {checkpoint}: {command or 'resume from the work directory ' + str(runner.work_dir)}"
+    return f"{step}; to resume from {checkpoint}: {command or 'resume from the work directory ' + str(runner.work_dir)}"

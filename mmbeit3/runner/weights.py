@@ -15,16 +15,15 @@ __all__ = ["load_trained", "without_wrappers"]
 
 
 def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
-    """Fill a model to be tested or asked.
+    """Load trained weights into a model for testing or inference.
 
     Args:
-        model: a task's model, whose network is filled from a file of any layout, such as the official fine-tuned ones; or any
-            other model, filled from what its training wrote; or either wrapped, as for several processes or test-time
-            augmentation.
+        model: the model, also if wrapped for several processes or for test-time augmentation. A task's model accepts files of
+            every supported layout, such as the official fine-tuned weights. Other models accept checkpoints of their training.
         checkpoint: path or URL.
 
     Raises:
-        UserError: if the file cannot be read, is of another model, or lacks a part of it, such as the task's head.
+        UserError: if the file cannot be read, belongs to another model, or lacks a part of it, such as the task's head.
     """
     model = without_wrappers(model)
     if not isinstance(model, TaskModel):
@@ -33,8 +32,8 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
     report = load_checkpoint(model.network, checkpoint)
     if report.missing:
         raise UserError(
-            f"checkpoint '{checkpoint}' is not of this task: it lacks {len(report.missing)} of the model's tensors, such as "
-            f"{report.missing[0]}; give one that {type(model).__name__} was trained to"
+            f"checkpoint '{checkpoint}' belongs to another task: it lacks {len(report.missing)} of the model's tensors, such "
+            f"as {report.missing[0]}; use a checkpoint of {type(model).__name__}"
         )
     print_log(str(report), logger="current")
 

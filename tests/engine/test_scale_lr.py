@@ -88,9 +88,9 @@ def test_where_the_batch_size_is(loader):
         ({"auto_scale_lr": {"base_batch_size": 0}}, "above 0; got 0"),
         ({"auto_scale_lr": {"base_batch_size": -8}}, "above 0; got -8"),
         ({"auto_scale_lr": {"base_batch_size": "16"}}, "got '16'"),
-        ({"train_dataloader": {}}, "batch_size, and there is none"),
-        ({"train_dataloader": None}, "batch_size, and there is none"),
-        ({"train_dataloader": DataLoader(torch.zeros(3), batch_size=None)}, "batch_size, and there is none"),
+        ({"train_dataloader": {}}, "batch_size, which is missing"),
+        ({"train_dataloader": None}, "batch_size, which is missing"),
+        ({"train_dataloader": DataLoader(torch.zeros(3), batch_size=None)}, "batch_size, which is missing"),
         ({"optim_wrapper": {"optimizer": {"type": "SGD"}}}, "has lr=None"),
     ],
 )

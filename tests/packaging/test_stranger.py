@@ -116,5 +116,5 @@ def test_a_detectors_config_without_mmdet_says_what_is_missing(environment, fold
     done = environment("tasks").run("-m", "mmbeit3", "train", f"mmbeit3::{DETECTOR}", cwd=folder)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "needs what is not installed: mmdet is not installed" in line
+    assert "needs a package that is not installed: mmdet is not installed" in line
     assert "pip install 'mmbeit3[all]'" in line

@@ -13,9 +13,9 @@ from mmbeit3.runner.build import build_runner
     [
         (
             {"train_dataloader": {"dataset": {"pipeline": [{"type": "mmpretrain.CenterCrop"}]}}},
-            r"'mmpretrain.CenterCrop' is mmpretrain's, .* pip install 'mmbeit3\[tasks\]'",
+            r"'mmpretrain.CenterCrop' needs mmpretrain, .* pip install 'mmbeit3\[tasks\]'",
         ),
-        ({"default_scope": "mmseg"}, r"default_scope 'mmseg' is mmseg's, which is not .* 'mmbeit3\[seg\]'"),
+        ({"default_scope": "mmseg"}, r"default_scope 'mmseg' needs mmseg, which is not .* 'mmbeit3\[seg\]'"),
         ({"model": {"head": [{"type": "mmdet.Mask2FormerHead"}]}}, r"'mmdet.Mask2FormerHead' .* 'mmbeit3\[det\]'"),
     ],
 )

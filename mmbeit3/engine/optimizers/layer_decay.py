@@ -59,8 +59,8 @@ def layer_depth(name: str, num_layers: int) -> int:
     if _FINAL.match(inner):
         return full
     raise ValueError(
-        f"layer decay does not support the parameter '{name}': it is in the backbone, but not in the embedding, a layer, the final "
-        "norm or the adapter. Use this constructor with BEiT3Vision, TimmViT or ViTAdapter"
+        f"layer decay does not support the parameter '{name}': it is in the backbone, but not in the embedding, a layer, the "
+        "final norm or the adapter. Use this constructor with BEiT3Vision, TimmViT or ViTAdapter"
     )
 
 

@@ -69,8 +69,8 @@ class FullyShardedStrategy(DDPStrategy):
     ) -> None:
         if TorchVersion(torch.__version__) < "2.10":
             raise UserError(
-                f"FullyShardedStrategy needs PyTorch 2.10 or newer, but {torch.__version__} is installed. On CPUs, older versions do "
-                "not shard or average gradients incorrectly: upgrade PyTorch, or train without strategy"
+                f"FullyShardedStrategy needs PyTorch 2.10 or newer, but {torch.__version__} is installed. On CPUs, older "
+                "versions do not shard or average gradients incorrectly: upgrade PyTorch, or train without strategy"
             )
         super().__init__(**kwargs)
         self.start: str | None = None
