@@ -13,7 +13,7 @@ from typing import Any
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.extras import explain
 
-__all__ = ["OptionsAction", "run"]
+__all__ = ["OptionsAction", "add_run_arguments", "run"]
 
 
 def run(main: Callable[[], None]) -> None:
@@ -42,6 +42,14 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that training and testing share: work directory, changed settings, launcher and local rank."""
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints (work_dirs/CONFIG)")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
 
 
 class OptionsAction(argparse.Action):

@@ -1,11 +1,11 @@
-"""Translate a checkpoint's names to another project's, without loss; precision stays as it is."""
+"""Rename the keys of a checkpoint to another project's layout, without loss. The precision does not change."""
 
 import argparse
 
 from mmbeit3.cli import run
 
 _OURS = "mmbeit3"
-# Where each project's own loader looks for the weights of a .pth file.
+# Key of a .pth file under which each project's loader expects the weights.
 _WRAPPERS = {"official": "model", "timm": None, "vit_adapter": "state_dict", _OURS: "state_dict"}
 
 
@@ -16,11 +16,11 @@ def main() -> None:
     from mmbeit3.files import refuse_overwriting
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", help="a .pth or .safetensors file, or a folder of DeepSpeed's, in any known layout")
-    parser.add_argument("target", help="file to write: .safetensors (needs little memory) or .pth")
+    parser.add_argument("source", help="a .pth or .safetensors file or a DeepSpeed folder, in any supported layout")
+    parser.add_argument("target", help="output file: .safetensors (needs little memory) or .pth")
     parser.add_argument("--to", required=True, choices=["ours", *LAYOUTS], help="layout to write (ours is mmbeit3)")
-    parser.add_argument("--vision-only", action="store_true", help="leave out all but the vision tower")
-    parser.add_argument("--allow-nonfinite", action="store_true", help="write weights that are NaN or infinite, too")
+    parser.add_argument("--vision-only", action="store_true", help="write only the vision tower")
+    parser.add_argument("--allow-nonfinite", action="store_true", help="accept weights that are NaN or infinite")
     args = parser.parse_args()
 
     to = _OURS if args.to == "ours" else args.to
@@ -31,7 +31,7 @@ def main() -> None:
     if done.left_out:
         print(f"left out: {count_names(done.left_out)}")
     if done.unread:
-        print(f"left out: first rows of {count_names(done.unread)}, which no model reads")
+        print(f"left out: first rows of {count_names(done.unread)}, which no model uses")
 
 
 if __name__ == "__main__":

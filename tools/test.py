@@ -1,22 +1,21 @@
-"""Evaluate a checkpoint with any config of this repository, with any of MMEngine's launchers."""
+"""Evaluate a checkpoint with a config, on one or several processes."""
 
 import argparse
 import os
 
-from mmbeit3.cli import OptionsAction, run
+from mmbeit3.cli import add_run_arguments, run
 
 
 def main() -> None:
     """Parse arguments and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote; of a task, also an official one")
-    parser.add_argument("--work-dir", help="where logs go (work_dirs/CONFIG)")
-    parser.add_argument("--show-dir", help="draw predictions into this folder of the work dir")
+    parser.add_argument(
+        "checkpoint", help="a checkpoint of this config's training; for the fine-tuned tasks also a released one"
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--show-dir", help="draw predictions into this folder, below the work dir")
     parser.add_argument("--tta", action="store_true", help="use the config's test-time augmentation")
-    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
 
     from mmengine.registry import init_default_scope

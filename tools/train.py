@@ -1,29 +1,26 @@
-"""Train any config of this repository with any of MMEngine's launchers."""
+"""Train a model from a config, on one or several processes."""
 
 import argparse
 import os
 import shlex
 import sys
 
-from mmbeit3.cli import OptionsAction, run
+from mmbeit3.cli import add_run_arguments, run
 
 
 def main() -> None:
     """Parse arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="where logs and checkpoints go (work_dirs/CONFIG)")
+    add_run_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
-    parser.add_argument("--auto-scale-lr", action="store_true", help="scale the rate by the real batch size")
+    parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the real batch size")
     parser.add_argument(
-        "--resume", nargs="?", const="auto", help="resume from the latest checkpoint of the work dir, or from a given one"
+        "--resume", nargs="?", const="auto", help="resume from the last checkpoint in the work dir, or from a given file"
     )
     parser.add_argument(
-        "--progress", metavar="TITLE", help="on a terminal, show a progress bar of this title instead of the log"
+        "--progress", metavar="TITLE", help="show a progress bar with this title instead of the log, if stderr is a terminal"
     )
-    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
     args = parser.parse_args()
 
     from mmbeit3.errors import UserError
