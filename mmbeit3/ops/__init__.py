@@ -1,4 +1,4 @@
-"""Operators that the models need and that no library gives everywhere, or none fast enough."""
+"""Operators for which no library has an implementation on every device, or none that is fast enough."""
 
 from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn

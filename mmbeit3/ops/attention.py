@@ -1,7 +1,7 @@
-"""Softmax attention: PyTorch's, and on CPUs a compiled kernel (``ops/csrc/attention.c``) where no gradient is wanted.
+"""Softmax attention: PyTorch's, or on CPUs without gradients a compiled C kernel (``ops/csrc/attention.c``).
 
-PyTorch's own CPU kernel multiplies through MKL, which on processors not of Intel's make uses half of their width, and computes
-bfloat16 hardly faster than float32.
+PyTorch's CPU kernel multiplies with MKL, which uses only half of the vector width on processors of other makers than Intel, and
+is hardly faster in bfloat16 than in float32.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Problem(ctypes.Structure):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention, scaled by the root of the heads' width.
+    """Compute softmax attention, with scores divided by the square root of the head dimension.
 
     Args:
         q: (B, heads, N, d).
@@ -47,12 +47,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     Returns:
         (B, heads, N, d), laid out as (B, N, heads, d) in memory.
     """
-    if mask is None and _is_ours(q, k, v):
+    if mask is None and _use_c_kernel(q, k, v):
         return torch.ops.mmbeit3.attention(q, k, v).transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def _is_ours(q: Tensor, k: Tensor, v: Tensor) -> bool:
+def _use_c_kernel(q: Tensor, k: Tensor, v: Tensor) -> bool:
     if portable() or q.device.type != "cpu" or q.dtype not in _DTYPES or not q.dtype == k.dtype == v.dtype:
         return False
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
@@ -70,7 +70,7 @@ def _load() -> bool:
     try:
         load_library("attention").attention_workspace.restype = ctypes.c_int64
     except CompileError as error:
-        log_once(f"attention on the CPU is PyTorch's: {error}")
+        log_once(f"attention on CPUs uses PyTorch's kernel: {error}")
         return False
     return True
 

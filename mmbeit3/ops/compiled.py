@@ -1,8 +1,8 @@
-"""C kernels, compiled on first use where there is a compiler.
+"""C kernels that are compiled at first use if a compiler is available.
 
-Not at installation: a wheel's build sees neither the user's torch nor his processor, and that is how mmcv lost its operators.
-The sources are plain C without any header of torch, so that compiling takes a second or two and no release of torch breaks it.
-The library is kept in the user's cache, under a name made of everything that it depends on.
+They are not compiled at installation, because the build of a wheel does not know the user's torch and processor; this is why
+mmcv's wheels often lack their ops. The sources are plain C without headers of torch, so they compile in one or two seconds and
+do not depend on the release of torch. The library is kept in the user's cache; its name is a hash of everything it depends on.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _TIMEOUT = 120
 
 
 class CompileError(RuntimeError):
-    """A kernel cannot be had on this machine; the message says why."""
+    """A kernel cannot be compiled or loaded on this machine. The message says why."""
 
 
 @cache
 def load_library(name: str) -> ctypes.CDLL:
-    """Compile ``csrc/<name>.c``, or take it from the cache, and load it.
+    """Load the library of ``csrc/<name>.c``, and compile it if it is not in the cache.
 
     Args:
-        name: a source without its ending.
+        name: name of the source file without its suffix.
 
     Raises:
-        CompileError: if there is no compiler, or it does not produce a library that can be loaded.
+        CompileError: if there is no compiler, or its library cannot be loaded.
     """
     source = _SOURCES / f"{name}.c"
     compiler = _compiler()
@@ -52,7 +52,7 @@ def load_library(name: str) -> ctypes.CDLL:
     folder = cache_folder()
     path = folder / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"
     problems = []
-    # Without a threading library of its own it shares torch's, whose threads are awake; where torch's cannot be found, with.
+    # First link without OpenMP: the library then shares torch's threads, which are already running. If that fails, link OpenMP.
     for link in ((), _THREADS):
         target = path.with_suffix(".omp.so") if link else path
         try:
@@ -65,10 +65,10 @@ def load_library(name: str) -> ctypes.CDLL:
 
 
 def cache_folder() -> Path:
-    """The folder of compiled kernels: ``$MMBEIT3_HOME/kernels``, else ``mmbeit3/kernels`` in the user's cache.
+    """Return the folder of compiled kernels: ``$MMBEIT3_HOME/kernels``, or ``mmbeit3/kernels`` in the user's cache.
 
     Raises:
-        CompileError: if it cannot be made, or others than the user could put files there, which would then be run.
+        CompileError: if it cannot be created, or if other users could write to it, since its files are executed.
     """
     folder = cache_home() / "kernels"
     try:
@@ -77,7 +77,9 @@ def cache_folder() -> Path:
     except OSError as error:
         raise CompileError(f"no folder for compiled kernels ({error}): set MMBEIT3_HOME to a folder of your own") from error
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise CompileError(f"'{folder}' is not yours alone, and kernels are run from it: chmod go-w, or set MMBEIT3_HOME")
+        raise CompileError(
+            f"other users can write to '{folder}', and its files are executed: run chmod go-w on it, or set MMBEIT3_HOME"
+        )
     return folder
 
 
@@ -91,7 +93,7 @@ def _compiler() -> list[str]:
 
 
 def _processor() -> str:
-    """What ``-march=native`` depends on: a home directory may be shared by machines."""
+    """Describe the processor, on which ``-march=native`` depends: several machines may share a home directory."""
     info = Path("/proc/cpuinfo")
     flags = ""
     if info.is_file():
@@ -101,7 +103,7 @@ def _processor() -> str:
 
 
 def _compile(compiler: list[str], source: Path, target: Path, link: tuple[str, ...]) -> None:
-    """Write the library beside its place and rename it when complete, so that processes may do this at once."""
+    """Compile to a temporary file and rename it, so that several processes can compile at the same time."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         compiled, library = Path(folder) / "kernel.o", Path(folder) / "kernel.so"
         error = ""
@@ -116,7 +118,7 @@ def _compile(compiler: list[str], source: Path, target: Path, link: tuple[str, .
 
 
 def _call(command: list[str]) -> str:
-    """Run a compiler; returns what went wrong, in one line, or nothing."""
+    """Run a compiler. Return its error in one line, or an empty string."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:

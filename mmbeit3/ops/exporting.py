@@ -1,4 +1,4 @@
-"""Whether a graph is being made that others will run, or count the operations of."""
+"""Detect tracing by ``torch.export`` and ``torch.jit.trace``."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ __all__ = ["exporting", "fixed", "portable", "tracing"]
 
 
 def exporting() -> bool:
-    """Whether ``torch.export`` is tracing, also on behalf of ONNX.
+    """Return True while ``torch.export`` is tracing, also for ONNX.
 
-    The graph must then hold for all sizes and be of PyTorch's own operators, which every runtime knows. Always False before
-    PyTorch 2.7, which does not say.
+    The graph must then be valid for all sizes and contain only PyTorch's own operators, which every runtime supports. Always
+    False before PyTorch 2.7, which cannot report it.
     """
     return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()
 
 
 def tracing() -> bool:
-    """Whether ``torch.jit.trace`` is at work, also for MMEngine, which counts the operations of a graph (``get_flops.py``).
+    """Return True while ``torch.jit.trace`` is tracing, also for MMEngine's ``get_flops.py``.
 
-    Everything must then be computed anew, and not depend on whether gradients are wanted.
+    Cached tensors must not be used then, and the graph must not depend on whether gradients are enabled.
     """
-    # In this order, since compilers need not know the second.
+    # Checked in this order, because torch.compile cannot trace the second call.
     return not torch.compiler.is_compiling() and torch.jit.is_tracing()
 
 
 def portable() -> bool:
-    """Whether a graph is being made that must be of PyTorch's own operators."""
+    """Return True while a graph is traced that must contain only PyTorch's own operators."""
     return exporting() or tracing()
 
 
 def fixed(height: int, width: int) -> tuple[int, int]:
-    """A map's sides as numbers. ``torch.jit.trace`` has them as tensors, of which PyTorch makes no list of sizes.
+    """Return a map's sides as integers. ``torch.jit.trace`` passes them as tensors, which cannot be used as sizes.
 
-    Its graph is then for images of one size, as its warning says; ``torch.export`` makes one for all.
+    The traced graph is then valid for one image size only, and PyTorch warns about it. ``torch.export`` supports all sizes.
     """
     return (int(height), int(width)) if tracing() else (height, width)

@@ -1,9 +1,9 @@
-"""Linear layers in float32 on CPUs: by oneDNN where PyTorch would go through MKL on a processor that MKL uses half of.
+"""Linear layers in float32 on CPUs: use oneDNN instead of MKL on AMD processors with AVX-512.
 
-PyTorch multiplies float32 matrices by MKL, which takes its AVX2 code on processors not of Intel's make, also where they have
-AVX-512. oneDNN, which PyTorch brings as well, goes by what the processor can: 1.8 to 2.6 times as fast on an AMD EPYC (Zen 5).
-Zen 4 has the instructions but works them off in halves: there oneDNN gains some 10% in large products, and loses up to 40% in
-small ones and in the gradients of weights, which are left to MKL.
+PyTorch multiplies float32 matrices with MKL, which uses AVX2 code on processors of other makers than Intel even if they have
+AVX-512. oneDNN, which PyTorch also contains, checks the processor's instructions: it is 1.8 to 2.6 times as fast on an AMD EPYC
+(Zen 5). Zen 4 executes AVX-512 in two halves: oneDNN is about 10% faster in large products, but up to 40% slower in small ones
+and in weight gradients, which stay with MKL.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _VARIABLE = "MMBEIT3_LINEAR"
 _CHOICES = ("onednn", "torch")
 _LEAST_ROWS = 16
 _LEAST_PRODUCTS = 2 * 10**8
-"""Multiplications that a layer must have for oneDNN where it gains little; below, what calls it takes longer."""
+"""Fewest multiplications of a layer for oneDNN on Zen 4. Below, the call overhead exceeds the gain."""
 
 
 class Linear(nn.Linear):
-    """``torch.nn.Linear`` that computes by :func:`linear`; parameters and their names are the same."""
+    """``torch.nn.Linear`` with the kernel of :func:`linear`. Parameters and their names are the same."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
@@ -37,13 +37,13 @@ class Linear(nn.Linear):
 
 
 def replace_linears(model: nn.Module) -> int:
-    """Have every plain ``torch.nn.Linear`` inside a model, such as a detection head's, compute by :func:`linear`.
+    """Make every plain ``torch.nn.Linear`` of a model, such as a detection head's, use :func:`linear`. Works in place.
 
-    In place; parameters, names and results stay as they are. Subclasses of ``torch.nn.Linear`` are left alone, but for mmcv's
-    wrapper, which does no more than its base since PyTorch 1.5.
+    Parameters, names and results do not change. Subclasses of ``torch.nn.Linear`` are skipped, except mmcv's wrapper, which
+    behaves like its base class since PyTorch 1.5.
 
     Returns:
-        How many layers were changed.
+        Number of changed layers.
     """
     wrappers = sys.modules.get("mmcv.cnn.bricks.wrappers")
     kinds = (nn.Linear,) if wrappers is None else (nn.Linear, wrappers.Linear)
@@ -54,9 +54,9 @@ def replace_linears(model: nn.Module) -> int:
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute ``input @ weight.T + bias``, differentiable as PyTorch's own.
+    """Compute ``input @ weight.T + bias``, with gradients.
 
-    The environment variable ``MMBEIT3_LINEAR`` (``onednn`` or ``torch``) overrides the choice.
+    The environment variable ``MMBEIT3_LINEAR`` (``onednn`` or ``torch``) selects the kernel.
 
     Args:
         input: (..., in).
@@ -75,7 +75,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and _onednn_is_faster()
         and not (_onednn_gains_little() and input.numel() * weight.shape[0] < _LEAST_PRODUCTS)
     ):
-        # Rows alone, since an operator's output that is a view could not be written to, as by ReLU in place.
+        # Pass rows, because a custom operator's output must not be a view: ReLU could not modify it in place.
         rows = torch.ops.mmbeit3.linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.view(*input.shape[:-1], weight.shape[0])
     return F.linear(input, weight, bias)
@@ -106,14 +106,14 @@ def _half_used_by_mkl() -> bool:
 
 @torch.compiler.assume_constant_result
 def _onednn_gains_little() -> bool:
-    """Whether 512-bit operations take the processor twice as long as 256-bit ones: AMD's before family 26, which is Zen 5."""
+    """Return True on AMD processors before family 26 (Zen 5), where 512-bit operations take twice as long as 256-bit ones."""
     maker, family = _processor()
     return os.environ.get(_VARIABLE) is None and maker == "AuthenticAMD" and family < 26
 
 
 @cache
 def _processor() -> tuple[str, int]:
-    """Maker and family; empty and 0 where Linux does not say."""
+    """Return the processor's maker and family, or empty and 0 if /proc/cpuinfo does not contain them."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,4 +1,4 @@
-"""What the operators have to say, once."""
+"""Log a warning of the operators once."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ __all__ = ["log_once"]
 
 @cache
 def log_once(message: str) -> None:
-    """Warn through Python's logging, under ``mmbeit3``; the same message only once in a process."""
+    """Log a warning under the logger ``mmbeit3``, once per process and message."""
     logging.getLogger("mmbeit3").warning(message)

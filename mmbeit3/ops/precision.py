@@ -1,4 +1,4 @@
-"""Computing in float32 what comes in half precision, and in float64 what comes in float64."""
+"""Compute in at least float32: half precision is widened to float32, float64 stays float64."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["wide_dtype", "widened"]
 
 
 def wide_dtype(*tensors: Tensor) -> torch.dtype:
-    """The type to compute tensors in together: float32, or float64 if one of them is."""
+    """Return the common dtype for a computation: float32, or float64 if a tensor has it."""
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """A tensor in :func:`wide_dtype`: half precision and integers become float32, float32 and float64 stay as they are."""
+    """Convert half precision and integers to float32. Float32 and float64 tensors are returned unchanged."""
     return tensor.to(wide_dtype(tensor))

@@ -1,8 +1,8 @@
-/* Softmax attention on a CPU, forward, without a matrix of scores in memory. See mmbeit3/ops/attention.py.
+/* Softmax attention on a CPU, forward pass, without storing the matrix of scores. See mmbeit3/ops/attention.py.
  *
- * Keys and values of every head are first laid out as the multiplication wants them. Then strips of ROWS queries go over the keys in
- * blocks, with the running maximum and sum of the softmax (Milakov & Gimelshein, arXiv 1805.02867; FlashAttention, arXiv 2205.14135).
- * bfloat16 is multiplied in pairs, summed in float32, where the processor can (AVX512_BF16), else widened first.
+ * Keys and values of every head are first packed for the multiplication. Then each strip of ROWS queries iterates over blocks of keys,
+ * with the running maximum and sum of the softmax (Milakov & Gimelshein, arXiv 1805.02867; FlashAttention, arXiv 2205.14135).
+ * bfloat16 is multiplied in pairs and summed in float32 if the processor has AVX512_BF16, otherwise it is widened first.
  */
 #include <math.h>
 #include <stdint.h>
@@ -35,7 +35,7 @@ typedef struct {
 
 INLINE int64_t round_up(int64_t number, int64_t step) { return (number + step - 1) / step * step; }
 
-/* Two bfloat16 as they stand in one float's place. */
+/* Two bfloat16 in the space of one float. */
 INLINE float pair(uint16_t first, uint16_t second) {
     uint32_t bits = (uint32_t)first | (uint32_t)second << 16;
     float number;
@@ -85,14 +85,14 @@ INLINE void product(const float *left, int64_t left_stride, const float *right, 
         for (int n = 0; n < vectors; n++) store(sums + m * sums_stride + LANES * n, sum[m][n]);
 }
 
-/* 2 to the power of each, for numbers of at most 0: the whole part goes into the exponent, the rest into a polynomial. */
+/* 2^x for x <= 0: the integer part goes into the exponent, a polynomial computes the fraction. */
 INLINE floats power_of_two(floats x) {
     const floats least = spread(-126.0f);
     ints below = x < least;
     x = (floats)((below & (ints)least) | (~below & (ints)x));
     ints whole = __builtin_convertvector(x - 0.5f, ints); /* cut off towards zero, so rounded */
     floats f = x - __builtin_convertvector(whole, floats); /* -0.5 to 0.5 */
-    /* Taylor's series of 2^f; the first term left out is below 2e-8. */
+    /* Taylor's series of 2^f; the first omitted term is below 2e-8. */
     floats p = spread(1.5403530e-4f);
     p = p * f + spread(1.3333558e-3f);
     p = p * f + spread(9.6181291e-3f);
@@ -120,7 +120,7 @@ INLINE floats larger(floats a, floats b) {
     return (floats)((first & (ints)a) | (~first & (ints)b));
 }
 
-/* Sizes of one head in the layout of the multiplication, in floats. */
+/* Sizes of one packed head, in floats. */
 typedef struct {
     int64_t keys, width, depth; /* padded keys; padded channels of the output; channels (or pairs of them) of a product */
     int64_t keys_size, values_size;
@@ -140,7 +140,7 @@ INLINE float element(const void *data, int64_t index, int half) {
     return half ? widen(((const uint16_t *)data)[index]) : ((const float *)data)[index];
 }
 
-/* Keys: panels of PANEL keys, in each (depth, PANEL). Values: (keys, width), or (keys / 2, width) of pairs. Padding is zero. */
+/* Keys: panels of PANEL keys, each (depth, PANEL). Values: (keys, width), or (keys / 2, width) pairs. Padding is zero. */
 INLINE void lay_out(const Problem *p, const Layout *layout, const void *k, const void *v, int64_t b, int64_t h, float *keys,
                     float *values, int half, int pairs) {
     int64_t k_start = b * p->k_strides[0] + h * p->k_strides[1], v_start = b * p->v_strides[0] + h * p->v_strides[1];
@@ -182,7 +182,7 @@ typedef struct {
     float largest[STRIPS * ROWS], sum[STRIPS * ROWS];
 } Scratch;
 
-/* One strip, one block of keys. */
+/* Process one strip of queries and one block of keys. */
 INLINE void strip_block(const Problem *p, const Layout *layout, const float *keys, const float *values, Scratch *s, int64_t strip,
                         int64_t first, int pairs) {
     int64_t count = layout->keys - first < BLOCK ? layout->keys - first : BLOCK;
@@ -231,7 +231,7 @@ INLINE void strip_block(const Problem *p, const Layout *layout, const float *key
         product(s->shares, BLOCK, rows + c, layout->width, output + c, MAX_DIMS, depth, 1, pairs, 1);
 }
 
-/* STRIPS strips of queries of one head. */
+/* Process STRIPS strips of queries of one head. */
 INLINE void strips(const Problem *p, const Layout *layout, const void *q, const float *keys, const float *values, void *out, int64_t b,
                    int64_t h, int64_t start, Scratch *s, int half, int pairs) {
     int64_t rows = p->queries - start < STRIPS * ROWS ? p->queries - start : STRIPS * ROWS;
@@ -264,7 +264,7 @@ INLINE void strips(const Problem *p, const Layout *layout, const void *q, const 
     }
 }
 
-/* Floats of memory that attention() wants to work in. */
+/* Size of the workspace of attention(), in floats. */
 int64_t attention_workspace(const Problem *p) {
     Layout layout = layout_of(p, p->half && PAIRS_POSSIBLE);
     return p->batch * p->heads * (layout.keys_size + layout.values_size);

@@ -1,4 +1,4 @@
-/* bfloat16 as it is stored, and what both kernels are written with. */
+/* The storage format of bfloat16, and macros of both kernels. */
 #ifndef MMBEIT3_BFLOAT16_H
 #define MMBEIT3_BFLOAT16_H
 

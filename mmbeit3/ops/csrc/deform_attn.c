@@ -1,10 +1,10 @@
 /* Multi-scale deformable attention on a CPU, forward and backward. See mmbeit3/ops/deform_attn/cpu_kernel.py.
  *
  * Layouts, all contiguous: value (B, S, H, D) in float32 or bfloat16; locations (B, Q, H, L, P, 2) and weights (B, Q, H, L, P) in
- * float32; shapes (L, 2) as height and width. Sums are made in float32, in an order that does not depend on the threads.
+ * float32; shapes (L, 2) as height and width. Sums are computed in float32, in an order that does not depend on the number of threads.
  *
- * Every head of every image is one task. Its values are first put together, (S, D), since in (B, S, H, D) they are spread over as
- * many pages of memory as all heads' are; and its gradients by the values are summed in a buffer like that.
+ * Each head of each image is one task. Its values are first copied to a contiguous (S, D) buffer, because in (B, S, H, D) they are
+ * spread over as many memory pages as those of all heads. The gradients of the values are summed in such a buffer, too.
  */
 #include <stdint.h>
 #include <string.h>
@@ -31,11 +31,11 @@ typedef struct {
     float by_x[4], by_y[4];          /* their derivatives by the point's place in cells */
 } Corners;
 
-/* Find the cells around a point of a map. Returns 0 where it touches none, also for NaN. */
+/* Find the cells around a point of a map. Returns 0 if there are none, also for NaN. */
 INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, Corners *corners) {
     float x = location[0] * (float)w - 0.5f, y = location[1] * (float)h - 0.5f;
     if (!(x > -1.0f && x < (float)w && y > -1.0f && y < (float)h)) return 0;
-    /* Above -1, cutting off after adding 1 rounds down. */
+    /* For x > -1, truncation after adding 1 rounds down. */
     int64_t left = (int64_t)(x + 1.0f) - 1, top = (int64_t)(y + 1.0f) - 1;
     float fx = x - (float)left, fy = y - (float)top;
     float in_left = left >= 0, in_right = left + 1 < w, in_top = top >= 0, in_bottom = top + 1 < h;
@@ -61,7 +61,7 @@ INLINE int around(const float *location, int64_t h, int64_t w, int64_t stride, C
     return 1;
 }
 
-/* One head's values as float32, (S, D). */
+/* Copy one head's values to (S, D) in float32. */
 INLINE void gather(const Problem *p, const void *value, int64_t b, int64_t head, float *map, int dims, int half) {
     int64_t stride = p->heads * dims, start = b * p->cells * stride + head * dims;
     for (int64_t s = 0; s < p->cells; s++, start += stride)
@@ -69,7 +69,7 @@ INLINE void gather(const Problem *p, const void *value, int64_t b, int64_t head,
             map[s * dims + c] = half ? widen(((const uint16_t *)value)[start + c]) : ((const float *)value)[start + c];
 }
 
-/* The way back. */
+/* Copy one head's gradients back. */
 INLINE void spread(const Problem *p, const float *map, int64_t b, int64_t head, void *value, int dims, int half) {
     int64_t stride = p->heads * dims, start = b * p->cells * stride + head * dims;
     for (int64_t s = 0; s < p->cells; s++, start += stride)
@@ -139,7 +139,7 @@ INLINE void backward_head(const Problem *p, const void *value, const float *loca
                     by_weight = at.share[0] * d0 + at.share[1] * d1 + at.share[2] * d2 + at.share[3] * d3;
                     by_x = weight * (at.by_x[0] * d0 + at.by_x[1] * d1 + at.by_x[2] * d2 + at.by_x[3] * d3);
                     by_y = weight * (at.by_y[0] * d0 + at.by_y[1] * d1 + at.by_y[2] * d2 + at.by_y[3] * d3);
-                    /* One after another: at an edge two of the four can be the same cell. */
+                    /* Add one after another: at an edge, two of the four cells can be the same. */
                     for (int corner = 0; corner < 4; corner++) {
                         float share = weight * at.share[corner];
                         float *to = grad_map + start + at.offset[corner];
@@ -156,7 +156,7 @@ INLINE void backward_head(const Problem *p, const void *value, const float *loca
     spread(p, grad_map, b, head, grad_value, dims, half);
 }
 
-/* The usual widths of a head get code of their own. */
+/* Specialised code for the usual head dimensions. */
 #define FOR_DIMS(CALL)               \
     switch (p->dims) {               \
         case 8: CALL(8); break;      \
@@ -185,7 +185,7 @@ void deform_attn_forward(const Problem *p, const void *value, const float *locat
     }
 }
 
-/* workspace: twice as much. */
+/* workspace: 2 * cells * dims floats for each thread. */
 void deform_attn_backward(const Problem *p, const void *value, const float *locations, const float *weights, const void *grad_out,
                           void *grad_value, float *grad_locations, float *grad_weights, float *workspace) {
 #pragma omp parallel for schedule(static) num_threads(p->threads)

@@ -1,7 +1,7 @@
-"""Deformable attention on a CPU by a compiled kernel (``ops/csrc/deform_attn.c``).
+"""Deformable attention on CPUs with a compiled C kernel (``ops/csrc/deform_attn.c``).
 
-Both passes are deterministic, whatever the number of threads: sums are made in float32 in a fixed order. A thread gets whole
-heads, so it scales up to B * heads threads.
+Both passes are deterministic for any number of threads, because sums are computed in float32 in a fixed order. Each thread
+processes whole heads, so up to B * heads threads are used.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _Problem(ctypes.Structure):
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why this kernel cannot take values of a type on a device, in one line; None where it can."""
+    """Return in one line why this kernel does not support a dtype on a device, or None if it does."""
     if device.type != "cpu":
         return f"the CPU kernel cannot reach {device.type} memory"
     if dtype not in _DTYPES:
-        return f"the CPU kernel knows float32 and bfloat16, not {dtype}"
+        return f"the CPU kernel supports float32 and bfloat16, not {dtype}"
     return _not_compiled()
 
 
@@ -48,7 +48,7 @@ def _not_compiled() -> str | None:
 
 
 def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Sum values sampled at given points; see :func:`mmbeit3.ops.ms_deform_attn`.
+    """Compute the weighted sum of values sampled at given points, see :func:`mmbeit3.ops.ms_deform_attn`.
 
     Args:
         value: (B, S, heads, d), float32 or bfloat16, d at most 1024.
@@ -72,7 +72,7 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
 def backward(
     value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, grad_output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`forward` by ``value`` (in its dtype), ``locations`` and ``weights`` (float32)."""
+    """Return the gradients of ``value`` (in its dtype), ``locations`` and ``weights`` (float32)."""
     value, locations, weights = value.contiguous(), locations.contiguous(), weights.contiguous()
     grad_output = grad_output.to(value.dtype).contiguous()
     gradients = torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
@@ -84,10 +84,10 @@ def backward(
 
 
 def _problem(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor) -> tuple[_Problem, ctypes.Array[ctypes.c_int64]]:
-    """The kernel's description of a call, and the array that it points to, which must live as long."""
+    """Return the C struct of a call, and the array that it points to, which the caller must keep alive."""
     B, S, heads, d = value.shape
     if d > _MAX_DIMS:
-        raise ValueError(f"the CPU kernel of deformable attention takes heads of at most {_MAX_DIMS} channels, got {d}")
+        raise ValueError(f"the CPU kernel of deformable attention supports at most {_MAX_DIMS} channels per head, got {d}")
     _, Q, _, L, P, _ = locations.shape
     sizes = (ctypes.c_int64 * (2 * L))(*(side for shape in shapes for side in shape))
     half = int(value.dtype == torch.bfloat16)
@@ -96,10 +96,10 @@ def _problem(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor) ->
 
 
 def _workspace(problem: _Problem, maps: int) -> Tensor:
-    """Room for one head's values (and gradients) in each thread."""
+    """Allocate memory for one head's values (and gradients) per thread."""
     return torch.empty(maps * problem.threads * problem.cells * problem.dims)
 
 
 def _addresses(*tensors: Tensor) -> list[ctypes.c_void_p]:
-    """Where tensors are; the caller keeps them alive."""
+    """Return the addresses of tensors. The caller must keep them alive."""
     return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]

@@ -1,7 +1,7 @@
-"""Deformable attention by mmcv's compiled CUDA operator, where mmcv has one.
+"""Deformable attention with mmcv's compiled CUDA op, if mmcv has one.
 
-It takes coordinates in the type of the values, which is why values of half precision are left to other kernels. The forward
-pass is deterministic, the gradient by the values is summed in no fixed order.
+It computes coordinates in the dtype of the values, so values in half precision are left to other kernels. The forward pass is
+deterministic. The gradient of the values is not, because its sum has no fixed order.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _STEP = 64
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why this kernel cannot take values of a type on a device, in one line; None where it can."""
+    """Return in one line why this kernel does not support a dtype on a device, or None if it does."""
     if device.type != "cuda":
         return f"mmcv's kernel cannot reach {device.type} memory"
     if dtype != torch.float32:
         return f"mmcv's kernel would compute coordinates in {dtype}"
     if not mmcv_ext.is_compiled():
-        return "mmcv is not there, or without compiled operators"
+        return "mmcv is not installed or has no compiled ops"
     return None
 
 
 def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Sum values sampled at given points; see :func:`mmbeit3.ops.ms_deform_attn`. All in float32."""
+    """Compute the weighted sum of values sampled at given points in float32, see :func:`mmbeit3.ops.ms_deform_attn`."""
     from mmcv._ext import ms_deform_attn_forward
 
     if not locations.shape[0] * locations.shape[1]:
@@ -40,7 +40,7 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
 def backward(
     value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, grad_output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`forward` by ``value``, ``locations`` and ``weights``."""
+    """Return the gradients of ``value``, ``locations`` and ``weights``."""
     from mmcv._ext import ms_deform_attn_backward
 
     inputs = [tensor.contiguous() for tensor in (value, *_levels(shapes, value.device), locations, weights, grad_output)]
@@ -57,6 +57,6 @@ def _levels(shapes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor
 
 
 def _step(value: Tensor) -> int:
-    """Images in one launch; the batch must be a multiple of it."""
+    """Return the number of images per launch, a divisor of the batch size."""
     batch = value.shape[0]
     return next(step for step in range(min(batch, _STEP), 0, -1) if batch % step == 0)

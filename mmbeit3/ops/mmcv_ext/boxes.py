@@ -1,8 +1,8 @@
-"""Non-maximum suppression by the rules of mmcv's CPU operators.
+"""Non-maximum suppression with the rules of mmcv's CPU ops.
 
-All is computed in float32, the threshold and the comparison with it included; for float64 boxes or scores, which mmcv does not
-take, in float64. So an IoU of exactly 0.3 is not above a threshold of 0.3, although 0.3 in float32 is above that in float64.
-(mmcv's CUDA operator compares the intersection with threshold times union instead, whose last bit may differ.)
+Everything is computed in float32, including the threshold and the comparison with it. Float64 boxes or scores, which mmcv does
+not support, are computed in float64. An IoU of exactly 0.3 is therefore not above a threshold of 0.3, although the float32
+number 0.3 is larger than the float64 one. (mmcv's CUDA op compares the intersection with threshold * union; its last bit may differ.)
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _NAIVE, _LINEAR, _GAUSSIAN = range(3)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Greedy suppression of boxes that overlap a better one by more than ``iou_threshold``.
+    """Suppress boxes whose IoU with a better box is above ``iou_threshold``, greedily.
 
     Args:
         boxes: (N, 4), x1, y1, x2, y2.
         scores: (N,).
-        iou_threshold: in 0 to 1; a box of just this IoU stays.
-        offset: 1 if a box includes its last pixel, so that its width is x2 - x1 + 1; else 0.
+        iou_threshold: from 0 to 1. A box with exactly this IoU is kept.
+        offset: 1 if a box includes its last pixel, so that its width is x2 - x1 + 1, otherwise 0.
 
     Returns:
         Indices of the kept boxes, best first.
@@ -34,10 +34,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     dtype = wide_dtype(boxes, scores)
     boxes, scores = boxes.to(dtype), scores.to(dtype)
     if not offset:
-        # torchvision compares in double precision: with a threshold rounded to float32 that is the comparison in float32.
+        # torchvision compares in float64. Rounding the threshold to float32 gives the result of a float32 comparison.
         threshold = float(np.float32(iou_threshold)) if dtype == torch.float32 else iou_threshold
         return torchvision.ops.nms(boxes, scores, threshold)
-    # Boxes that torchvision would take for one pixel larger are rounded otherwise than widths that are.
+    # Enlarging the boxes by one pixel for torchvision would round differently than adding 1 to the widths.
     corners = boxes.detach().cpu().numpy()
     areas = _areas(corners, offset)
     left = scores.argsort(descending=True, stable=True).cpu().numpy()
@@ -61,17 +61,17 @@ def softnms(
 ) -> Tensor:
     """Lower the scores of boxes that overlap a better one, best first (Soft-NMS, arXiv 1704.04503).
 
-    Of boxes with the same score that comes first which mmcv's operator takes first: it puts the best box in the place of the
-    first one left, and the last one in the place of one that is dropped.
+    Ties are resolved as in mmcv: it swaps the best box with the first remaining one, and overwrites a dropped box with the last
+    one. The order of equal scores depends on these moves, so they are repeated here.
 
     Args:
         boxes: (N, 4) on the CPU.
         scores: (N,).
-        dets: (N, 5) buffer; its first rows are filled with box and new score of what is kept.
-        iou_threshold: from which overlap on, itself included, scores change, for methods 0 and 1.
-        sigma: of the Gaussian decay.
-        min_score: boxes that fall below it are dropped.
-        method: 0 drops (plain NMS), 1 multiplies by 1 - IoU, 2 by exp(-IoU² / sigma).
+        dets: (N, 5) buffer. Its first rows receive the kept boxes and their new scores.
+        iou_threshold: scores change at this IoU and above, for methods 0 and 1.
+        sigma: width of the Gaussian decay.
+        min_score: boxes with a lower score are dropped.
+        method: 0 drops boxes (plain NMS), 1 multiplies scores by 1 - IoU, 2 by exp(-IoU² / sigma).
         offset: see :func:`nms`.
 
     Returns:
@@ -90,7 +90,7 @@ def softnms(
         dets[len(kept), :4] = boxes[chosen]
         dets[len(kept), 4] = float(score)
         kept.append(chosen)
-        # The first one left moves to the place of the best.
+        # The first remaining box moves to the position of the best.
         places = np.arange(len(left))
         places[best] = 0
         left, remaining = left[places[1:]], remaining[places[1:]]
@@ -105,7 +105,7 @@ def _areas(corners: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _overlap(corners: np.ndarray, areas: np.ndarray, one: int, others: np.ndarray, offset: int) -> np.ndarray:
-    """IoU of one box with others."""
+    """Compute the IoU of one box with others."""
     top_left = np.maximum(corners[one, :2], corners[others, :2])
     bottom_right = np.minimum(corners[one, 2:], corners[others, 2:])
     inter = np.clip(bottom_right - top_left + offset, 0, None).prod(axis=1)
@@ -121,7 +121,7 @@ def _decay(iou: np.ndarray, threshold: np.floating, sigma: float, method: int) -
 
 
 def _survivors(alive: np.ndarray) -> np.ndarray:
-    """Places of those alive, where each that is not has been replaced by the last one that is."""
+    """Return the positions of surviving boxes after each dropped box was overwritten by the last surviving one."""
     count = int(alive.sum())
     places = np.arange(len(alive))
     places[:count][~alive[:count]] = places[count:][alive[count:]][::-1]

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention as mmcv calls it."""
+"""Multi-scale deformable attention with the signatures of mmcv's ops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """See :func:`mmbeit3.ops.ms_deform_attn`; the level starts follow from the shapes, the step is of no use here."""
+    """See :func:`mmbeit3.ops.ms_deform_attn`. Level starts are computed from the shapes; ``im2col_step`` is not used."""
     return ms_deform_attn(value, value_spatial_shapes.tolist(), sampling_locations, attention_weights)
 
 
@@ -46,18 +46,20 @@ def ms_deform_attn_backward(
 
 
 def replace_fallback() -> None:
-    """Have mmcv's layer, and with it mmdet's and mmseg's models, call ours where mmcv would fall back to plain PyTorch.
+    """Replace mmcv's PyTorch fallback of deformable attention, also for mmdet's and mmseg's models.
 
-    That is on CPUs and, for bfloat16, on GPUs. mmcv's own form stays there as ``__wrapped__`` of what takes its place.
+    mmcv uses the fallback on CPUs and, for bfloat16, on GPUs. The original function remains available as ``__wrapped__``.
     """
-    from mmcv.ops import multi_scale_deform_attn as theirs
+    from mmcv.ops import multi_scale_deform_attn as mmcv_module
 
-    fallback = theirs.multi_scale_deformable_attn_pytorch
+    fallback = mmcv_module.multi_scale_deformable_attn_pytorch
     if hasattr(fallback, "__wrapped__"):
         return
 
     @wraps(fallback)
-    def ours(value: Tensor, value_spatial_shapes: Tensor, sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
+    def replacement(
+        value: Tensor, value_spatial_shapes: Tensor, sampling_locations: Tensor, attention_weights: Tensor
+    ) -> Tensor:
         return ms_deform_attn(value, value_spatial_shapes, sampling_locations, attention_weights)
 
-    theirs.multi_scale_deformable_attn_pytorch = ours
+    mmcv_module.multi_scale_deformable_attn_pytorch = replacement

@@ -1,4 +1,4 @@
-"""What the operators were compiled with, for bug reports."""
+"""Compiler information for bug reports."""
 
 import torch
 
@@ -6,7 +6,7 @@ __all__ = ["get_compiler_version", "get_compiling_cuda_version"]
 
 
 def get_compiler_version() -> str:
-    """Say that nothing was compiled."""
+    """Return a note that no compiler was used."""
     return "none (operators by mmbeit3 and torchvision)"
 
 
