@@ -2,7 +2,8 @@
 
 Everything is computed in float32, including the threshold and the comparison with it. Float64 boxes or scores, which mmcv does
 not support, are computed in float64. An IoU of exactly 0.3 is therefore not above a threshold of 0.3, although the float32
-number 0.3 is larger than the float64 one. (mmcv's CUDA op compares the intersection with threshold * union; its last bit may differ.)
+number 0.3 is larger than the float64 one. (mmcv's CUDA op compares the intersection with threshold * union, which may round
+differently.)
 """
 
 from __future__ import annotations
