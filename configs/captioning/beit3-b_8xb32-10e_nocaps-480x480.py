@@ -3,18 +3,7 @@
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 1e-5
 optim_wrapper = dict(optimizer=dict(lr=lr))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=1,
-        end=10,
-        T_max=9,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[1].eta_min_ratio = 1e-6 / lr
 nocaps_val = dict(
     _delete_=True,
     type="mmbeit3.CocoCaptions",

@@ -4,10 +4,8 @@ data = _base_.shapes
 tokenizer = data + "/texts.spm"
 model = dict(
     type="mmbeit3.BEiT3Captioning",
-    network=dict(arch=_base_.arch),
     tokenizer=tokenizer,
     max_length=48,
-    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 # Without flips, which would change what is left of what.
 train_pipeline = [
@@ -29,9 +27,3 @@ train_dataloader = dict(
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(data_root=data, pipeline=test_pipeline, **val))
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 2
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=epochs, val_interval=epochs)

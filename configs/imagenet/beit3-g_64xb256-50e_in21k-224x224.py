@@ -33,17 +33,7 @@ optim_wrapper = dict(
     optimizer=dict(lr=lr, betas=(0.9, 0.98), eps=1e-6),
     paramwise_cfg=dict(layer_decay_rate=0.85),
 )
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=50,
-        T_max=45,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 5
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=5, end=50, T_max=45)
 train_cfg = dict(max_epochs=50)
 auto_scale_lr = dict(enable=False, base_batch_size=16384)

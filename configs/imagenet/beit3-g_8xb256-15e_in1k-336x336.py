@@ -12,18 +12,8 @@ model = dict(
     init_cfg=dict(type="Pretrained", checkpoint="work_dirs/beit3-g_64xb256-50e_in21k-224x224/epoch_50.pth"),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.95))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=3,
-        end=15,
-        T_max=12,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 3
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=3, end=15, T_max=12)
 image_size = 336
 train_dataloader = _base_.train_dataloader
 val_dataloader = _base_.val_dataloader

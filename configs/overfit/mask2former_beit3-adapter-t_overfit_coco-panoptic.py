@@ -1,7 +1,7 @@
 # Learn a handful of COCO images and their panoptic segments by heart, from random weights on two CPU cores: shows in minutes
 # whether annotations are read as they were meant, and whether all parts learn. Trains and evaluates on the same images: its
 # score says nothing about others. All numbers here are ours.
-_base_ = "../coco/mask2former_beit3-adapter-b_8xb2-lsj-50e_coco-panoptic.py"
+_base_ = ["../coco/mask2former_beit3-adapter-b_8xb2-lsj-50e_coco-panoptic.py", "../_base_/models/adapter-t.py"]
 data_root = "data/coco_few/"
 panoptic = dict(
     data_root=data_root,
@@ -10,17 +10,10 @@ panoptic = dict(
 )
 width = 128
 attention = dict(embed_dims=width)
+_base_.adapter.vit.update(image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None)
 model = dict(
     data_preprocessor=dict(batch_augments=None),
-    backbone=dict(
-        vit=dict(arch="tiny", image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None),
-        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
-        deform_num_heads=6,
-        drop_path_rate=0.0,
-        use_extra_extractor=False,
-        init_gain=0.1,
-        norm_cfg=dict(type="BN"),
-    ),
+    backbone=dict(_base_.pop("adapter"), drop_path_rate=0.0),
     panoptic_head=dict(
         in_channels=[192] * 4,
         feat_channels=width,

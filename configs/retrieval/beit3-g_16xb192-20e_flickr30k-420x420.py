@@ -7,18 +7,7 @@ model = dict(
     init_cfg=dict(checkpoint="work_dirs/beit3-g_itc_256xb64-5e/iter_6400.pth"),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.95))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=20,
-        T_max=15,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[1].eta_min_ratio = 1e-6 / lr
 image_size = 420
 train_dataloader = _base_.train_dataloader
 val_dataloader = _base_.val_dataloader

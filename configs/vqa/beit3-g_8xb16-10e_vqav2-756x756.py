@@ -7,18 +7,7 @@ model = dict(
     init_cfg=dict(checkpoint="work_dirs/beit3-g_mdm_256xb8-1m/iter_1000000.pth"),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=1,
-        end=10,
-        T_max=9,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[1].eta_min_ratio = 1e-6 / lr
 image_size = 756
 train_dataloader = _base_.train_dataloader
 val_dataloader = _base_.val_dataloader

@@ -5,9 +5,7 @@ tokenizer = data + "/texts.spm"
 answers = data + "/vqa/answers.txt"
 model = dict(
     type="mmbeit3.BEiT3VQA",
-    network=dict(arch=_base_.arch),
     answers=answers,
-    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="question", max_length=48, max_positions=62)
 # Neither flips nor crops: they would change what is left of what, and how many there are.
@@ -53,9 +51,3 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 2
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=epochs, val_interval=epochs)
