@@ -1,7 +1,7 @@
-# What all fine-tuning on tasks shares, as in the released code (microsoft/unilm, beit3): AdamW without clipping, rate linear from zero,
-# then a cosine to 1e-6 in each iteration, seed 42. There: float16 with a scaled loss. Chosen here: bfloat16, and validation with test
-# transforms (the released code validates with training ones). Here stand a rate of 1e-4 and 10 epochs with one to warm up; a config
-# with others sets them in both parts of `param_scheduler`.
+# What all fine-tuning on tasks shares, as in the released code (microsoft/unilm, beit3): AdamW without clipping, rate linear
+# from zero, then a cosine to 1e-6 in each iteration, seed 42. There: float16 with a scaled loss. Chosen here: bfloat16, and
+# validation with test transforms (the released code validates with training ones). Here stand a rate of 1e-4 and 10 epochs with
+# one to warm up; a config with others sets them in both parts of `param_scheduler`.
 _base_ = "./mmbeit3.py"
 default_scope = "mmengine"
 randomness = dict(seed=42)

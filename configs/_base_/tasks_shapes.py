@@ -1,5 +1,5 @@
-# What the tiny configs of the tasks share: from what tools/pretrain_demo.py pretrains on the same images and vocabulary, on two CPU
-# cores. Numbers are ours.
+# What the tiny configs of the tasks share: from what tools/pretrain_demo.py pretrains on the same images and vocabulary, on two
+# CPU cores. Numbers are ours.
 _base_ = "./tasks.py"
 pretrained = "work_dirs/pretrain-demo/pretraining/iter_1800.pth"
 shapes = "data/shapes-plain"

@@ -1,4 +1,5 @@
-# UperNet with BEiT-3 base and ViT-Adapter on ADE20K at 512. Not trained here; nobody has published BEiT-3 base or large on ADE20K.
+# UperNet with BEiT-3 base and ViT-Adapter on ADE20K at 512. Not trained here; nobody has published BEiT-3 base or large on
+# ADE20K.
 # Sources: schedule (160k, warm-up 1500, linear decay to 0, batch 16, no clipping), drop path 0.2 and layer decay 0.95 as
 # ViT-Adapter's BEiT base with Mask2Former; rate 3e-5 the same. Global attention, as its segmentation has.
 # Chosen: weights after image-text contrastive tuning, as BEiT-3's README recommends for pure vision tasks.

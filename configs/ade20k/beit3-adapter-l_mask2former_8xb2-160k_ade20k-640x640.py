@@ -1,6 +1,6 @@
-# Mask2Former with BEiT-3 large and ViT-Adapter on ADE20K at 640. Sources: ViT-Adapter's Mask2Former with BEiT-L at 640 (rate 2e-5, layer
-# decay 0.9, drop path 0.3, head of 1024 channels and 32 heads), whose BEiT-L reached 58.3 mIoU; the rest as the base config. Not
-# trained here.
+# Mask2Former with BEiT-3 large and ViT-Adapter on ADE20K at 640. Sources: ViT-Adapter's Mask2Former with BEiT-L at 640 (rate
+# 2e-5, layer decay 0.9, drop path 0.3, head of 1024 channels and 32 heads), whose BEiT-L reached 58.3 mIoU; the rest as the
+# base config. Not trained here.
 _base_ = [
     "./beit3-adapter-b_mask2former_8xb2-160k_ade20k-640x640.py",
     "../_base_/models/adapter-l.py",

@@ -1,6 +1,6 @@
-# Captions of COCO with BEiT-3 base, as the released code's README: rate 4e-5, no layer decay, drop path 0.1, RandAugment, texts of 32
-# tokens, 70% of them masked, the worst fifth of losses dropped after 12000 iterations. Released: CIDEr 133.6, and 135.0 from
-# beit3_base_indomain_patch16_224.pth. Not trained here.
+# Captions of COCO with BEiT-3 base, as the released code's README: rate 4e-5, no layer decay, drop path 0.1, RandAugment, texts
+# of 32 tokens, 70% of them masked, the worst fifth of losses dropped after 12000 iterations. Released: CIDEr 133.6, and 135.0
+# from beit3_base_indomain_patch16_224.pth. Not trained here.
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/coco_captions.py", "../_base_/weights.py"]
 lr = 4e-5
 model = dict(

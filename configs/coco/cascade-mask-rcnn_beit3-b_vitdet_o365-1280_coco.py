@@ -1,6 +1,6 @@
-# Cascade Mask R-CNN with BEiT-3 base and ViTDet's pyramid on COCO: the paper's recipe, which the paper has for the giant alone. Layer
-# decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the rest is the giant's.
-# Not trained here.
+# Cascade Mask R-CNN with BEiT-3 base and ViTDet's pyramid on COCO: the paper's recipe, which the paper has for the giant alone.
+# Layer decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the rest is
+# the giant's. Not trained here.
 _base_ = "./cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py"
 load_from = "work_dirs/cascade-rcnn_beit3-b_vitdet_1024_objects365/epoch_15.pth"
 model = dict(

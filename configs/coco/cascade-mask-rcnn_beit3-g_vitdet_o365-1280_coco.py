@@ -1,9 +1,9 @@
-# The paper's COCO recipe (arXiv 2208.10442, appendix): ViTDet's pyramid and windows, Cascade Mask R-CNN, from an Objects365
-# stage, longest training side 1280, soft-NMS. Paper, giant: 63.7 box AP and 54.8 mask AP on test-dev with multi-scale testing.
-# Not trained here; the giant's weights were never released.
+# The paper's COCO recipe for BEiT-3 giant (arXiv 2208.10442, appendix): ViTDet's pyramid and windows, Cascade Mask R-CNN, from
+# an Objects365 stage, longest training side 1280, soft-NMS. Paper: 63.7 box AP and 54.8 mask AP on test-dev with multi-scale
+# testing. Not trained here; the giant's weights were never released.
 # From the paper: lr 5e-5, 20 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
-# Unstated in the paper, chosen: windows of 16 patches with ten global blocks at even distances; heads and large-scale jitter 0.1
-# to 2 as ViTDet; drops of the rate by 10 at epochs 18 and 19, ViTDet's fractions of its schedule.
+# Unstated in the paper, chosen: windows of 16 patches with ten global blocks at even distances; heads and large-scale jitter
+# 0.1 to 2 as ViTDet; drops of the rate by 10 at epochs 18 and 19, ViTDet's fractions of its schedule.
 _base_ = ["../_base_/models/cascade-rcnn_vitdet.py", "mmdet::_base_/datasets/coco_instance.py", "../_base_/schedules/vitdet.py"]
 load_from = "work_dirs/cascade-rcnn_beit3-g_vitdet_1024_objects365/epoch_15.pth"
 image_size = (1280, 1280)

@@ -1,6 +1,6 @@
-# Mask2Former with BEiT-3 base and ViT-Adapter on COCO's panoptic segments, 50 epochs. Sources: head, losses, schedule and augmentation are
-# Mask2Former's own (mmdet); backbone as in mask-rcnn_beit3-adapter-b_fpn_1x_coco.py. Chosen: layer decay 0.9 as ViT-Adapter's
-# panoptic Mask2Former has. Not trained here.
+# Mask2Former with BEiT-3 base and ViT-Adapter on COCO's panoptic segments, 50 epochs. Sources: head, losses, schedule and
+# augmentation are Mask2Former's own (mmdet); backbone as in mask-rcnn_beit3-adapter-b_fpn_1x_coco.py. Chosen: layer decay 0.9
+# as ViT-Adapter's panoptic Mask2Former has. Not trained here.
 _base_ = [
     "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py",
     "../_base_/models/adapter-b.py",

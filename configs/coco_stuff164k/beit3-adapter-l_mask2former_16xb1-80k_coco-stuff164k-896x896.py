@@ -1,5 +1,5 @@
-# Mask2Former with BEiT-3 large and ViT-Adapter on COCO-Stuff-164k at 896: the first stage of ViT-Adapter's 896 recipe, 80k iterations,
-# 200 queries, rate 2e-5, layer decay 0.9, drop path 0.3 (its BEiTv2-L: 52.3 mIoU). Not trained here.
+# Mask2Former with BEiT-3 large and ViT-Adapter on COCO-Stuff-164k at 896: the first stage of ViT-Adapter's 896 recipe, 80k
+# iterations, 200 queries, rate 2e-5, layer decay 0.9, drop path 0.3 (its BEiTv2-L: 52.3 mIoU). Not trained here.
 _base_ = [
     "../_base_/models/mask2former_seg.py",
     "../_base_/models/mask2former_1024.py",

@@ -1,5 +1,5 @@
-# ImageNet-1k with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.15, mixup 0.8, cutmix 1, labels
-# smoothed by 0.1. Released: 85.4 top-1, 97.6 top-5. Not trained here.
+# ImageNet-1k with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.15, mixup 0.8, cutmix 1,
+# labels smoothed by 0.1. Released: 85.4 top-1, 97.6 top-5. Not trained here.
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py", "../_base_/weights.py"]
 lr = 7e-4
 model = dict(

@@ -1,4 +1,5 @@
-# Classes of single things on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Classes of single things on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in
+# _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
 data = _base_.shapes
 image_size = 64  # most crops are smaller

@@ -1,5 +1,5 @@
-# NLVR2 with the paper's giant, whose weights were never released. From the paper: rate 1e-3, layer decay 0.8, 20 epochs, drop path 0.4,
-# weight decay 0.05. The unstated as base. Not trained here.
+# NLVR2 with the paper's giant, whose weights were never released. From the paper: rate 1e-3, layer decay 0.8, 20 epochs, drop
+# path 0.4, weight decay 0.05. The unstated as base. Not trained here.
 _base_ = "./beit3-b_8xb32-20e_nlvr2-224x224.py"
 lr = 1e-3
 model = dict(

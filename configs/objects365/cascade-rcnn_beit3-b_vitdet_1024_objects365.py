@@ -1,6 +1,6 @@
-# Cascade R-CNN with BEiT-3 base and ViTDet's pyramid on Objects365: the paper's recipe, which the paper has for the giant alone. Layer
-# decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the rest is the giant's.
-# Not trained here.
+# Cascade R-CNN with BEiT-3 base and ViTDet's pyramid on Objects365: the paper's recipe, which the paper has for the giant
+# alone. Layer decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the
+# rest is the giant's. Not trained here.
 _base_ = ["./cascade-rcnn_beit3-g_vitdet_1024_objects365.py", "../_base_/weights.py"]
 model = dict(
     backbone=dict(

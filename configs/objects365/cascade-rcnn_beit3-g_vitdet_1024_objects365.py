@@ -1,4 +1,5 @@
-# The paper's first stage of its COCO recipe: Objects365 at 1024, boxes only, as the dataset has no masks. Not trained here.
+# The first stage of the paper's COCO recipe for BEiT-3 giant: Cascade R-CNN on Objects365 at 1024, boxes only, as the dataset
+# has no masks. Not trained here.
 # From the paper: lr 1e-4, 15 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
 # Unstated, chosen: as in coco/cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py; drops of the rate at epochs 13 and 14.
 _base_ = [

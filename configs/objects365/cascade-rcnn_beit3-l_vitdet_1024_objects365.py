@@ -1,5 +1,5 @@
-# Cascade R-CNN with BEiT-3 large and ViTDet's pyramid on Objects365: as the base config, with ViTDet's layer decay 0.8, drop path 0.4
-# and global blocks for large. Not trained here.
+# Cascade R-CNN with BEiT-3 large and ViTDet's pyramid on Objects365: as the base config, with ViTDet's layer decay 0.8, drop
+# path 0.4 and global blocks for large. Not trained here.
 _base_ = ["./cascade-rcnn_beit3-b_vitdet_1024_objects365.py", "../_base_/weights.py"]
 model = dict(
     backbone=dict(

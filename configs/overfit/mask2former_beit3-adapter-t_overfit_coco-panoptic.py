@@ -10,6 +10,8 @@ panoptic = dict(
 )
 width = 128
 attention = dict(embed_dims=width)
+__ffn = dict(embed_dims=width, feedforward_channels=4 * width)
+__positions = dict(num_feats=width // 2)
 _base_.adapter.vit.update(image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None)
 model = dict(
     data_preprocessor=dict(batch_augments=None),
@@ -20,20 +22,12 @@ model = dict(
         out_channels=width,
         num_queries=60,
         pixel_decoder=dict(
-            encoder=dict(
-                num_layers=2,
-                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width)),
-            ),
-            positional_encoding=dict(num_feats=width // 2),
+            encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=__ffn)),
+            positional_encoding=__positions,
         ),
-        positional_encoding=dict(num_feats=width // 2),
+        positional_encoding=__positions,
         transformer_decoder=dict(
-            num_layers=3,
-            layer_cfg=dict(
-                self_attn_cfg=attention,
-                cross_attn_cfg=attention,
-                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
-            ),
+            num_layers=3, layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=__ffn)
         ),
     ),
     train_cfg=dict(num_points=4096),
@@ -59,14 +53,11 @@ train_dataloader = dict(
 )
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **panoptic))
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(
-        type="mmbeit3.CocoPanopticQualityMetric",
-        ann_file=data_root + "annotations/panoptic_val2017.json",
-        seg_prefix=data_root + "annotations/panoptic_val2017/",
-    ),
-    dict(type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric=["bbox", "segm"]),
-]
+val_evaluator = _base_.val_evaluator
+val_evaluator[0].update(
+    ann_file=data_root + "annotations/panoptic_val2017.json", seg_prefix=data_root + "annotations/panoptic_val2017/"
+)
+val_evaluator[1].ann_file = data_root + "annotations/instances_val2017.json"
 test_evaluator = val_evaluator
 
 max_iters = 350

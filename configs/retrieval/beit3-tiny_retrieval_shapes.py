@@ -1,4 +1,5 @@
-# Retrieval on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Retrieval on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in _base_/tasks_shapes.py.
+# Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/coco_retrieval.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"

@@ -13,6 +13,7 @@ num_classes = 9
 crop_size = (128, 128)
 width = 96
 attention = dict(embed_dims=width, num_heads=6)
+__positions = dict(num_feats=width // 2)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(_base_.pop("adapter"), conv_inplane=64),
@@ -25,14 +26,11 @@ model = dict(
         pixel_decoder=dict(
             encoder=dict(
                 num_layers=2,
-                layer_cfg=dict(
-                    self_attn_cfg=attention,
-                    ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width),
-                ),
+                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width)),
             ),
-            positional_encoding=dict(num_feats=width // 2),
+            positional_encoding=__positions,
         ),
-        positional_encoding=dict(num_feats=width // 2),
+        positional_encoding=__positions,
         transformer_decoder=dict(
             num_layers=3,
             layer_cfg=dict(

@@ -1,5 +1,6 @@
-# VQAv2 with BEiT-3 base, as the released code's README: rate 3e-5, the classifier's 20 times that, no layer decay, drop path 0.1, weight
-# decay 0.01, RandAugment. Released: 77.65 on test-dev, 78.46 from beit3_base_indomain_patch16_224.pth. Not trained here.
+# VQAv2 with BEiT-3 base, as the released code's README: rate 3e-5, the classifier's 20 times that, no layer decay, drop path
+# 0.1, weight decay 0.01, RandAugment. Released: 77.65 on test-dev, 78.46 from beit3_base_indomain_patch16_224.pth. Not trained
+# here.
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/vqav2.py", "../_base_/weights.py"]
 lr = 3e-5
 model = dict(

@@ -1,4 +1,5 @@
-# Questions on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Questions on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in _base_/tasks_shapes.py.
+# Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/vqav2.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"
@@ -21,32 +22,29 @@ test_pipeline = [
     encode,
     dict(type="mmbeit3.PackTask", meta=("question_id", "gt_answers")),
 ]
+__questions = dict(_delete_=True, type="mmbeit3.VQAv2", data_root=data)
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
     dataset=dict(
-        _delete_=True,
-        type="mmbeit3.VQAv2",
-        data_root=data,
         data_prefix=dict(img_path="train2017"),
         question_file="vqa/questions_train2017.json",
         ann_file="vqa/annotations_train2017.json",
         indices=13_000,  # of 14,611, for five minutes on two cores
         pipeline=train_pipeline,
+        **__questions,
     ),
 )
 val_dataloader = dict(
     batch_size=50,
     num_workers=1,
     dataset=dict(
-        _delete_=True,
-        type="mmbeit3.VQAv2",
-        data_root=data,
         data_prefix=dict(img_path="val2017"),
         question_file="vqa/questions_val2017.json",
         ann_file="vqa/annotations_val2017.json",
         test_mode=True,
         pipeline=test_pipeline,
+        **__questions,
     ),
 )
 test_dataloader = val_dataloader

@@ -1,4 +1,5 @@
-# Captions of COCO in Karpathy's splits at 480 pixels. Scores are our own; for METEOR, ROUGE-L and SPICE set backend="pycocoevalcap".
+# Captions of COCO in Karpathy's splits at 480 pixels. Scores are our own; for METEOR, ROUGE-L and SPICE set
+# backend="pycocoevalcap".
 _base_ = ["./loaders.py", "./image_text.py", "./randaug.py"]
 train_pipeline = [
     *_base_.pop("load_train"),

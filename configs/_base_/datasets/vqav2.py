@@ -1,5 +1,5 @@
-# VQAv2 at 480 pixels. Training is on the train and val splits without 1000 images of the latter, which validate; the test split's
-# answers go to the EvalAI server. tools/build_answers.py makes the list of answers.
+# VQAv2 at 480 pixels. Training is on the train and val splits without 1000 images of the latter, which validate; the test
+# split's answers go to the EvalAI server. tools/build_answers.py makes the list of answers.
 _base_ = ["./loaders.py", "./image_text.py", "./randaug.py"]
 answers = "data/coco/vqa/answer2label.txt"
 train_pipeline = [
@@ -14,20 +14,19 @@ test_pipeline = [
     dict(type="mmbeit3.EncodeText", tokenizer=_base_.tokenizer, key="question"),
     dict(type="mmbeit3.PackTask", meta=("question_id", "gt_answers")),
 ]
+__coco = dict(type="mmbeit3.VQAv2", data_root="data/coco")
 train2014 = dict(
-    type="mmbeit3.VQAv2",
-    data_root="data/coco",
     data_prefix=dict(img_path="train2014"),
     question_file="vqa/v2_OpenEnded_mscoco_train2014_questions.json",
     ann_file="vqa/v2_mscoco_train2014_annotations.json",
     pipeline=train_pipeline,
+    **__coco,
 )
 val2014 = dict(
-    type="mmbeit3.VQAv2",
-    data_root="data/coco",
     data_prefix=dict(img_path="val2014"),
     question_file="vqa/v2_OpenEnded_mscoco_val2014_questions.json",
     ann_file="vqa/v2_mscoco_val2014_annotations.json",
+    **__coco,
 )
 train_dataloader = dict(
     batch_size=16,
@@ -40,12 +39,11 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=24,
     dataset=dict(
-        type="mmbeit3.VQAv2",
-        data_root="data/coco",
         data_prefix=dict(img_path="test2015"),
         question_file="vqa/v2_OpenEnded_mscoco_test2015_questions.json",
         test_mode=True,
         pipeline=test_pipeline,
+        **__coco,
     ),
 )
 val_evaluator = dict(type="mmbeit3.VQAScore")

@@ -1,5 +1,5 @@
-# 160k iterations in batches of 16, as ViT-Adapter trains BEiT base with Mask2Former: warm-up over 1500, then linear decay to 0, rate
-# 3e-5, layer decay 0.95, no clipping.
+# 160k iterations in batches of 16, as ViT-Adapter trains BEiT base with Mask2Former: warm-up over 1500, then linear decay to 0,
+# rate 3e-5, layer decay 0.95, no clipping.
 _base_ = "../seg_runtime.py"
 optim_wrapper = dict(
     type="OptimWrapper",
