@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/models/adapter-b_rcnn.py",
     "../_base_/mmbeit3.py",
 ]
-checkpoint = _base_.adapter.vit.init_cfg.checkpoint
+checkpoint = _base_.adapter.vit.init_cfg.checkpoint  # base, after contrastive tuning
 model = dict(backbone=dict(_base_.pop("adapter"), _delete_=True), neck=dict(in_channels=[768] * 4))
 optim_wrapper = dict(_base_.pop("adapter_optim_wrapper"), _delete_=True)
 default_hooks = dict(checkpoint=dict(type="mmbeit3.SafeCheckpointHook", max_keep_ckpts=2))

@@ -7,7 +7,7 @@
 # ImageNet's image statistics, which its vision fine-tuning uses (all that is not below is mmdet's or stands in the files of
 # _base_).
 _base_ = ["mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", "../_base_/models/adapter-b_rcnn.py", "../_base_/mmbeit3.py"]
-checkpoint = _base_.adapter.vit.init_cfg.checkpoint
+checkpoint = _base_.adapter.vit.init_cfg.checkpoint  # base, after contrastive tuning
 model = dict(backbone=dict(_base_.pop("adapter"), _delete_=True), neck=dict(in_channels=[768] * 4))
 optim_wrapper = dict(_base_.pop("adapter_optim_wrapper"), _delete_=True)
 default_hooks = dict(checkpoint=dict(type="mmbeit3.SafeCheckpointHook", max_keep_ckpts=2))

@@ -8,7 +8,7 @@ _base_ = [
     "../_base_/schedules/seg_160k.py",
 ]
 num_classes = 171
-width = 1024
+width = 1024  # of the head
 crop_size = (896, 896)
 _base_.adapter.update(drop_path_rate=0.3, with_cp=True, vit=dict(image_size=896, drop_path_rate=0.3))
 model = dict(

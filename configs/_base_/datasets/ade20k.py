@@ -1,4 +1,4 @@
-# ADE20KDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops replace the pipelines.
+# ADE20KDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops change the pipelines.
 data_root = "data/ade/ADEChallengeData2016"
 crop_size = (512, 512)
 train_pipeline = [
