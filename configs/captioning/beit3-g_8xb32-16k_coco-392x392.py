@@ -1,5 +1,6 @@
-# Captions of COCO with the paper's giant, whose weights were never released. From the paper: 392 pixels, rate 8e-6, 16000 iterations, 1600
-# to warm up, drop path 0.3, weight decay 0.01, 60% masked, beam 3. The unstated as base. Paper: CIDEr 147.6. Not trained here.
+# Captions of COCO with the paper's giant, whose weights were never released. From the paper: 392 pixels, rate 8e-6, 16000
+# iterations, 1600 to warm up, drop path 0.3, weight decay 0.01, 60% masked, beam 3. The unstated as base. Paper: CIDEr 147.6.
+# Not trained here.
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 8e-6
 model = dict(
@@ -13,19 +14,15 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min_ratio=1e-6 / lr, by_epoch=False, begin=1600, end=16000, T_max=14400),
 ]
 image_size = 392
-train_dataloader = _base_.train_dataloader
-val_dataloader = _base_.val_dataloader
-test_dataloader = _base_.test_dataloader
-train_dataloader.dataset.pipeline[1].scale = image_size
-for policy in train_dataloader.dataset.pipeline[3].policies[-2:]:
-    policy.magnitude_range = (0, 10 / image_size)
-for loader in (val_dataloader, test_dataloader):
+_base_.train_dataloader.dataset.pipeline[1].scale = image_size
+for __translation in _base_.train_dataloader.dataset.pipeline[3].policies[-2:]:
+    __translation.magnitude_range = (0, 10 / image_size)
+for loader in (_base_.val_dataloader, _base_.test_dataloader):
     loader.dataset.pipeline[1].scale = (image_size, image_size)
-del policy
+_base_.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
 train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=16000, val_interval=2000)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=2000),
 )
-train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)

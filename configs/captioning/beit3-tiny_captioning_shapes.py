@@ -1,13 +1,12 @@
-# Captions on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Captions on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in _base_/tasks_shapes.py.
+# Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/coco_captions.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"
 model = dict(
     type="mmbeit3.BEiT3Captioning",
-    network=dict(arch=_base_.arch),
     tokenizer=tokenizer,
     max_length=48,
-    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 # Without flips, which would change what is left of what.
 train_pipeline = [
@@ -29,9 +28,3 @@ train_dataloader = dict(
 val_dataloader = dict(batch_size=50, num_workers=1, dataset=dict(data_root=data, pipeline=test_pipeline, **val))
 test_dataloader = val_dataloader
 test_evaluator = dict(submission=None)
-epochs = 2
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=epochs, val_interval=epochs)

@@ -1,14 +1,10 @@
-# The paper's recipe with BEiT-3 base, which the paper does not train on this. Layer decay 0.7, drop path 0.1 and global blocks
-# are ViTDet's for this size; the rest is the giant's. Not trained here.
+# Cascade Mask R-CNN with BEiT-3 base and ViTDet's pyramid on COCO: the paper's recipe, which the paper has for the giant alone.
+# Layer decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the rest is
+# the giant's. Not trained here.
 _base_ = "./cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py"
 load_from = "work_dirs/cascade-rcnn_beit3-b_vitdet_1024_objects365/epoch_15.pth"
 model = dict(
-    backbone=dict(
-        arch="base",
-        window_size=14,
-        global_indices=(2, 5, 8, 11),
-        drop_path_rate=0.1,
-    ),
+    backbone=dict(arch="base", window_size=14, global_indices=(2, 5, 8, 11), drop_path_rate=0.1),
     neck=dict(in_channels=768),
     rpn_head=dict(anchor_generator=dict(strides=[4, 8, 16, 32, 64])),
     roi_head=dict(

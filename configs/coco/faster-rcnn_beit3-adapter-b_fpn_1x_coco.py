@@ -1,5 +1,5 @@
-# faster-rcnn with BEiT-3 base and ViT-Adapter, 12 epochs, for data with boxes alone. Not trained here.
-# Sources: all is as in the mask-rcnn config beside it, without its mask head.
+# Faster R-CNN with BEiT-3 base and ViT-Adapter on COCO, 12 epochs, for data with boxes alone. Not trained here.
+# Sources: all is as in the Mask R-CNN config beside it, without its mask head.
 _base_ = "./mask-rcnn_beit3-adapter-b_fpn_1x_coco.py"
 model = dict(roi_head=dict(mask_roi_extractor=None, mask_head=None))
 boxes = dict(type="LoadAnnotations", with_bbox=True)

@@ -1,29 +1,7 @@
-# As the 1x config, 36 epochs with scale jitter and crops. Source: ViT-Adapter's 3x recipe, which is DETR's augmentation followed
-# by a crop of at most 1024 x 1024; steps at epochs 27 and 33. Not trained here.
-_base_ = "./mask-rcnn_beit3-adapter-b_fpn_1x_coco.py"
-short_sides = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
-resize = dict(type="RandomChoiceResize", scales=[(1333, s) for s in short_sides], keep_ratio=True)
-train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="RandomFlip", prob=0.5),
-    dict(
-        type="RandomChoice",
-        transforms=[
-            [resize],
-            [
-                dict(type="RandomChoiceResize", scales=[(1333, 400), (1333, 500), (1333, 600)], keep_ratio=True),
-                dict(type="RandomCrop", crop_type="absolute_range", crop_size=(384, 600), allow_negative_crop=True),
-                resize,
-            ],
-        ],
-    ),
-    dict(type="RandomCrop", crop_type="absolute_range", crop_size=(1024, 1024), allow_negative_crop=True),
-    dict(type="PackDetInputs"),
-]
+# Mask R-CNN with BEiT-3 base and ViT-Adapter on COCO: the 1x config with 36 epochs, scale jitter and crops. Source:
+# ViT-Adapter's 3x recipe; steps at epochs 27 and 33. Not trained here.
+_base_ = ["./mask-rcnn_beit3-adapter-b_fpn_1x_coco.py", "../_base_/schedules/coco_ms-3x.py"]
+train_pipeline = _base_.pop("ms_pipeline")
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_epochs=36)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type="MultiStepLR", begin=0, end=36, by_epoch=True, milestones=[27, 33], gamma=0.1),
-]
+param_scheduler = _base_.pop("schedule_3x")

@@ -1,6 +1,6 @@
-# ImageNet-1k with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.15, mixup 0.8, cutmix 1, labels
-# smoothed by 0.1. Released: 85.4 top-1, 97.6 top-5. Not trained here.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py"]
+# ImageNet-1k with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.15, mixup 0.8, cutmix 1,
+# labels smoothed by 0.1. Released: 85.4 top-1, 97.6 top-5. Not trained here.
+_base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py", "../_base_/weights.py"]
 lr = 7e-4
 model = dict(
     type="mmbeit3.BEiT3Classification",
@@ -8,23 +8,11 @@ model = dict(
     mixup=0.8,
     cutmix=1.0,
     label_smoothing=0.1,
-    init_cfg=dict(
-        type="Pretrained", checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_base_patch16_224.pth"
-    ),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pop("weights").base),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.65))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=50,
-        T_max=45,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 5
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=5, end=50, T_max=45)
 default_hooks = dict(checkpoint=dict(save_best="accuracy/top1", rule="greater"))
 train_cfg = dict(max_epochs=50)
 auto_scale_lr = dict(enable=False, base_batch_size=1024)

@@ -1,7 +1,8 @@
-# The first of the paper's two stages of classifying ImageNet with its giant, whose weights were never released: a dual encoder retrieves
-# the name of an image's class. From the paper: ImageNet-21k at 224 pixels, rate 5e-5, layer decay 0.85, 50 epochs, 5 to warm up, drop path
-# 0.4, batch 16k, AdamW with epsilon 1e-6 and betas 0.9 and 0.98, labels smoothed by 0.1. Unstated, and chosen: the augmentation, as for
-# base; names from a file, a line of folder, tab and name for each folder; 4096 classes that an image is compared with. Not trained here.
+# The first of the paper's two stages of classifying ImageNet with its giant, whose weights were never released: a dual encoder
+# retrieves the name of an image's class. From the paper: ImageNet-21k at 224 pixels, rate 5e-5, layer decay 0.85, 50 epochs, 5
+# to warm up, drop path 0.4, batch 16k, AdamW with epsilon 1e-6 and betas 0.9 and 0.98, labels smoothed by 0.1. Unstated, and
+# chosen: the augmentation, as for base; names from a file, a line of folder, tab and name for each folder; 4096 classes that an
+# image is compared with. Not trained here.
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py"]
 lr = 5e-5
 model = dict(
@@ -33,17 +34,7 @@ optim_wrapper = dict(
     optimizer=dict(lr=lr, betas=(0.9, 0.98), eps=1e-6),
     paramwise_cfg=dict(layer_decay_rate=0.85),
 )
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=50,
-        T_max=45,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 5
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=5, end=50, T_max=45)
 train_cfg = dict(max_epochs=50)
 auto_scale_lr = dict(enable=False, base_batch_size=16384)

@@ -1,16 +1,16 @@
-# Classes of single things on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Classes of single things on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in
+# _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
 data = _base_.shapes
 image_size = 64  # most crops are smaller
 model = dict(
     type="mmbeit3.BEiT3Classification",
-    network=dict(arch=dict(base="tiny", image_size=image_size), num_classes=6),
+    network=dict(arch=dict(_delete_=True, base="tiny", image_size=image_size), num_classes=6),
     mixup=0,
     cutmix=0,
     # As in pretraining.
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
-    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
 )
 classes = ("circle", "crescent", "cross", "square", "star", "triangle")  # in the order of the folders
 resize = dict(type="Resize", scale=(image_size, image_size))
@@ -28,8 +28,5 @@ test_dataloader = val_dataloader
 val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
 epochs = 10
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
-]
+_base_.param_scheduler[1].update(end=epochs, T_max=epochs)
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)

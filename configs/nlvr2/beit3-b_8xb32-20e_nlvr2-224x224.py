@@ -1,30 +1,18 @@
-# NLVR2 with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.2, weight decay 0.2. Released: 83.6 on
-# dev, 84.4 on test-P; 84.6 and 85.3 from beit3_base_indomain_patch16_224.pth at 5e-4. Not trained here.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/nlvr2.py"]
+# NLVR2 with BEiT-3 base, as the released code's README: rate 7e-4, layer decay 0.65, drop path 0.2, weight decay 0.2. Released:
+# 83.6 on dev, 84.4 on test-P; 84.6 and 85.3 from beit3_base_indomain_patch16_224.pth at 5e-4. Not trained here.
+_base_ = ["../_base_/tasks.py", "../_base_/datasets/nlvr2.py", "../_base_/weights.py"]
 lr = 7e-4
 model = dict(
     type="mmbeit3.BEiT3NLVR2",
     network=dict(arch="base", drop_path_rate=0.2),
-    init_cfg=dict(
-        type="Pretrained", checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_base_patch16_224.pth"
-    ),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pop("weights").base),
 )
 optim_wrapper = dict(
     optimizer=dict(lr=lr, weight_decay=0.2),
     paramwise_cfg=dict(layer_decay_rate=0.65),
 )
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=20,
-        T_max=15,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 5
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=5, end=20, T_max=15)
 default_hooks = dict(checkpoint=dict(save_best="accuracy/top1", rule="greater"))
 train_cfg = dict(max_epochs=20)
 auto_scale_lr = dict(enable=False, base_batch_size=256)

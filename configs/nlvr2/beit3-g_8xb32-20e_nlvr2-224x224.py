@@ -1,5 +1,5 @@
-# NLVR2 with the paper's giant, whose weights were never released. From the paper: rate 1e-3, layer decay 0.8, 20 epochs, drop path 0.4,
-# weight decay 0.05. The unstated as base. Not trained here.
+# NLVR2 with the paper's giant, whose weights were never released. From the paper: rate 1e-3, layer decay 0.8, 20 epochs, drop
+# path 0.4, weight decay 0.05. The unstated as base. Not trained here.
 _base_ = "./beit3-b_8xb32-20e_nlvr2-224x224.py"
 lr = 1e-3
 model = dict(
@@ -7,15 +7,4 @@ model = dict(
     init_cfg=dict(checkpoint="work_dirs/beit3-g_mdm_256xb8-1m/iter_1000000.pth"),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=0.8))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=20,
-        T_max=15,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[1].eta_min_ratio = 1e-6 / lr

@@ -1,12 +1,9 @@
-# Statements about two images on the made shapes dataset: what is not stated here stands in _base_/tasks_shapes.py. Numbers are ours.
+# Statements about two images on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in
+# _base_/tasks_shapes.py. Numbers are ours.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/nlvr2.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"
-model = dict(
-    type="mmbeit3.BEiT3NLVR2",
-    network=dict(arch=_base_.arch),
-    init_cfg=dict(type="Pretrained", checkpoint=_base_.pretrained),
-)
+model = dict(type="mmbeit3.BEiT3NLVR2")
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="text", max_length=48, max_positions=62)
 pack = dict(type="mmbeit3.PackTask", meta=("identifier", "gt_label"))
 # Without crops, which would change how many there are.
@@ -50,8 +47,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 epochs = 1
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=epochs, T_max=epochs, convert_to_iter_based=True),
-]
+_base_.param_scheduler[1].update(end=epochs, T_max=epochs)
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)

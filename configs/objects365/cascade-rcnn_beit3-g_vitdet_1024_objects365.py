@@ -1,12 +1,11 @@
-# The paper's first stage of its COCO recipe: Objects365 at 1024, boxes only, as the dataset has no masks. Not trained here.
+# The first stage of the paper's COCO recipe for BEiT-3 giant: Cascade R-CNN on Objects365 at 1024, boxes only, as the dataset
+# has no masks. Not trained here.
 # From the paper: lr 1e-4, 15 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
 # Unstated, chosen: as in coco/cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py; drops of the rate at epochs 13 and 14.
 _base_ = [
     "../_base_/models/cascade-rcnn_vitdet.py",
     "mmdet::_base_/datasets/objects365v2_detection.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
-    "mmdet::_base_/default_runtime.py",
-    "../_base_/mmbeit3.py",
+    "../_base_/schedules/vitdet.py",
 ]
 image_size = (1024, 1024)
 model = dict(
@@ -32,17 +31,5 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_epochs=15)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=250),
-    dict(type="MultiStepLR", begin=0, end=15, by_epoch=True, milestones=[13, 14], gamma=0.1),
-]
-optim_wrapper = dict(
-    _delete_=True,
-    type="AmpOptimWrapper",
-    dtype="bfloat16",
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1),
-    constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.9),
-)
-auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(checkpoint=dict(type="mmbeit3.SafeCheckpointHook", max_keep_ckpts=2))
+_base_.param_scheduler[1].update(end=15, milestones=[13, 14])
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -1,7 +1,7 @@
 # Learn a handful of COCO images and their panoptic segments by heart, from random weights on two CPU cores: shows in minutes
 # whether annotations are read as they were meant, and whether all parts learn. Trains and evaluates on the same images: its
 # score says nothing about others. All numbers here are ours.
-_base_ = "../coco/mask2former_beit3-adapter-b_8xb2-lsj-50e_coco-panoptic.py"
+_base_ = ["../coco/mask2former_beit3-adapter-b_8xb2-lsj-50e_coco-panoptic.py", "../_base_/models/adapter-t.py"]
 data_root = "data/coco_few/"
 panoptic = dict(
     data_root=data_root,
@@ -10,37 +10,24 @@ panoptic = dict(
 )
 width = 128
 attention = dict(embed_dims=width)
+__ffn = dict(embed_dims=width, feedforward_channels=4 * width)
+__positions = dict(num_feats=width // 2)
+_base_.adapter.vit.update(image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None)
 model = dict(
     data_preprocessor=dict(batch_augments=None),
-    backbone=dict(
-        vit=dict(arch="tiny", image_size=480, window_size=0, global_indices=(), drop_path_rate=0.0, init_cfg=None),
-        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
-        deform_num_heads=6,
-        drop_path_rate=0.0,
-        use_extra_extractor=False,
-        init_gain=0.1,
-        norm_cfg=dict(type="BN"),
-    ),
+    backbone=dict(_base_.pop("adapter"), drop_path_rate=0.0),
     panoptic_head=dict(
         in_channels=[192] * 4,
         feat_channels=width,
         out_channels=width,
         num_queries=60,
         pixel_decoder=dict(
-            encoder=dict(
-                num_layers=2,
-                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width)),
-            ),
-            positional_encoding=dict(num_feats=width // 2),
+            encoder=dict(num_layers=2, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=__ffn)),
+            positional_encoding=__positions,
         ),
-        positional_encoding=dict(num_feats=width // 2),
+        positional_encoding=__positions,
         transformer_decoder=dict(
-            num_layers=3,
-            layer_cfg=dict(
-                self_attn_cfg=attention,
-                cross_attn_cfg=attention,
-                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
-            ),
+            num_layers=3, layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=attention, ffn_cfg=__ffn)
         ),
     ),
     train_cfg=dict(num_points=4096),
@@ -66,14 +53,11 @@ train_dataloader = dict(
 )
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline, **panoptic))
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(
-        type="mmbeit3.CocoPanopticQualityMetric",
-        ann_file=data_root + "annotations/panoptic_val2017.json",
-        seg_prefix=data_root + "annotations/panoptic_val2017/",
-    ),
-    dict(type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric=["bbox", "segm"]),
-]
+val_evaluator = _base_.val_evaluator
+val_evaluator[0].update(
+    ann_file=data_root + "annotations/panoptic_val2017.json", seg_prefix=data_root + "annotations/panoptic_val2017/"
+)
+val_evaluator[1].ann_file = data_root + "annotations/instances_val2017.json"
 test_evaluator = val_evaluator
 
 max_iters = 350

@@ -1,6 +1,3 @@
-# Contrastive tuning of the released BEiT-3 large; as the base config. Not trained here.
-_base_ = "./beit3-b_itc_64xb256-5e.py"
-model = dict(
-    network=dict(arch="large"),
-    init_cfg=dict(checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_large_patch16_224.pth"),
-)
+# Contrastive tuning of the released BEiT-3 large; otherwise as the base config. Not trained here.
+_base_ = ["./beit3-b_itc_64xb256-5e.py", "../_base_/weights.py"]
+model = dict(network=dict(arch="large"), init_cfg=dict(checkpoint=_base_.pop("weights").large))

@@ -1,19 +1,17 @@
-# The image tokenizer of BEiT v2 (VQ-KD, arXiv 2208.06366): ViT-B/16 and 8192 codes, taught by CLIP ViT-B/16, on ImageNet-1k. The
-# numbers are those of its published code: 100 epochs of 2502 steps of 512 images on 8 GPUs, the first 10 to warm up from zero, rate
-# 5e-5 for every 128 images, falling to 1e-5, no clipping of gradients; flips and crops alone change the images. The teacher's
-# weights are downloaded by timm, or given by model.teacher.checkpoint; of timm's two CLIPs it is the one with CLIP's own activation.
-# Arithmetic is bfloat16 where the original's is float16. Not trained here.
+# The image tokenizer of BEiT v2 (VQ-KD, arXiv 2208.06366): ViT-B/16 and 8192 codes, taught by CLIP ViT-B/16, on ImageNet-1k.
+# The numbers are those of its published code: 100 epochs of 2502 steps of 512 images on 8 GPUs, the first 10 to warm up from
+# zero, rate 5e-5 for every 128 images, falling to 1e-5, no clipping of gradients; flips and crops alone change the images. The
+# teacher's weights are downloaded by timm, or given by model.teacher.checkpoint; of timm's two CLIPs it is the one with CLIP's
+# own activation. Arithmetic is bfloat16 where the original's is float16. Not trained here.
 _base_ = "../_base_/pretrain.py"
-streams = dict(
-    _delete_=True,
-    images=dict(
-        kind="images",
-        paths="data/imagenet/train",
-        batch=64,
-        view=dict(least_share=0.08, jitter=0.0),
-        masking=dict(image_ratio=None),
-    ),
+__images = dict(
+    kind="images",
+    paths="data/imagenet/train",
+    batch=64,
+    view=dict(least_share=0.08, jitter=0.0),
+    masking=dict(image_ratio=None),
 )
+streams = dict(_delete_=True, images=__images)
 model = dict(
     type="mmbeit3.VQKDTrainer",
     tokenizer=dict(preset="base", decoder_depth=3),

@@ -1,19 +1,17 @@
-# The image tokenizer, tiny, on the made shapes dataset, on two CPU cores; all numbers are ours. Its teacher is a convnet with random
-# weights of a fixed seed, of which only the first stage is used: it knows nothing of shapes, but like patches have like features. So
-# the codes tell colours and textures apart, not meanings: good to see that all parts work and to give the tiny pretraining config
-# codes that are better than random ones. For real images take a trained teacher.
+# The image tokenizer, tiny, on the made shapes dataset, on two CPU cores; all numbers are ours. Its teacher is a convnet with
+# random weights of a fixed seed, of which only the first stage is used: it knows nothing of shapes, but like patches have like
+# features. So the codes tell colours and textures apart, not meanings: good to see that all parts work and to give the tiny
+# pretraining config codes that are better than random ones. For real images take a trained teacher.
 _base_ = "../_base_/pretrain.py"
 image_size, patch_size = 128, 16
-streams = dict(
-    _delete_=True,
-    images=dict(
-        kind="images",
-        paths="data/shapes-plain/train2017",
-        batch=20,
-        view=dict(least_share=0.2, jitter=0.0),
-        masking=dict(image_ratio=None),
-    ),
+__images = dict(
+    kind="images",
+    paths="data/shapes-plain/train2017",
+    batch=20,
+    view=dict(least_share=0.2, jitter=0.0),
+    masking=dict(image_ratio=None),
 )
+streams = dict(_delete_=True, images=__images)
 model = dict(
     type="mmbeit3.VQKDTrainer",
     tokenizer=dict(

@@ -1,27 +1,15 @@
 # Retrieval on COCO with BEiT-3 base, as the released code's README: from the weights after contrastive tuning, rate 2e-4, layer
 # decay 0.65, drop path 0.2. Released: 79.1 TR@1, 61.4 IR@1. Not trained here.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/coco_retrieval.py"]
+_base_ = ["../_base_/tasks.py", "../_base_/datasets/coco_retrieval.py", "../_base_/weights.py"]
 lr = 2e-4
 model = dict(
     type="mmbeit3.BEiT3Retrieval",
     network=dict(arch="base", image_size=384, drop_path_rate=0.2, with_cp=True),
-    init_cfg=dict(
-        type="Pretrained", checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_base_itc_patch16_224.pth"
-    ),
+    init_cfg=dict(type="Pretrained", checkpoint=_base_.pop("weights").base_itc),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.65))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=3,
-        end=15,
-        T_max=12,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[0].end = 3
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=3, end=15, T_max=12)
 default_hooks = dict(checkpoint=dict(save_best="retrieval/mean", rule="greater"))
 train_cfg = dict(max_epochs=15)
 auto_scale_lr = dict(enable=False, base_batch_size=3072)

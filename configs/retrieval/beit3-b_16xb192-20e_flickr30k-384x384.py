@@ -1,27 +1,14 @@
-# Retrieval on Flickr30k with BEiT-3 base, as the released code's README: from the weights after contrastive tuning, rate 1e-4, layer
-# decay 0.65, drop path 0.2. Released: 96.3 TR@1, 86.2 IR@1. Not trained here.
-_base_ = ["../_base_/tasks.py", "../_base_/datasets/flickr30k_retrieval.py"]
+# Retrieval on Flickr30k with BEiT-3 base, as the released code's README: from the weights after contrastive tuning, rate 1e-4,
+# layer decay 0.65, drop path 0.2. It differs from COCO's config by the data, the rate and 20 epochs, of which 5 warm up.
+# Released: 96.3 TR@1, 86.2 IR@1. Not trained here.
+_base_ = "./beit3-b_16xb192-15e_coco-384x384.py"
 lr = 1e-4
-model = dict(
-    type="mmbeit3.BEiT3Retrieval",
-    network=dict(arch="base", image_size=384, drop_path_rate=0.2, with_cp=True),
-    init_cfg=dict(
-        type="Pretrained", checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_base_itc_patch16_224.pth"
-    ),
-)
-optim_wrapper = dict(optimizer=dict(lr=lr), paramwise_cfg=dict(layer_decay_rate=0.65))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=5,
-        end=20,
-        T_max=15,
-        convert_to_iter_based=True,
-    ),
-]
-default_hooks = dict(checkpoint=dict(save_best="retrieval/mean", rule="greater"))
+data = dict(data_root="data/flickr30k", ann_file="dataset_flickr30k.json", data_prefix=dict(img_path="flickr30k-images"))
+_base_.train_dataloader.dataset.update(splits=("train",), **data)
+for __loader in (_base_.val_dataloader, _base_.test_dataloader):
+    for __dataset in __loader.dataset.datasets:
+        __dataset.update(data)
+optim_wrapper = dict(optimizer=dict(lr=lr))
+_base_.param_scheduler[0].end = 5
+_base_.param_scheduler[1].update(eta_min_ratio=1e-6 / lr, begin=5, end=20, T_max=15)
 train_cfg = dict(max_epochs=20)
-auto_scale_lr = dict(enable=False, base_batch_size=3072)

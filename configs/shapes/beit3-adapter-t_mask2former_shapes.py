@@ -1,6 +1,6 @@
 # Mask2Former with a tiny BEiT-3 and ViT-Adapter on the made shapes dataset, from random weights on two CPU cores. All numbers
 # here are ours, tuned for that.
-_base_ = ["../_base_/models/mask2former_seg.py", "../_base_/seg_runtime.py"]
+_base_ = ["../_base_/models/mask2former_seg.py", "../_base_/models/adapter-t.py", "../_base_/seg_runtime.py"]
 data_root = "data/shapes/ade"
 metainfo = dict(
     classes=("stripes", "checks", "clouds", "circle", "square", "triangle", "star", "cross", "crescent"),
@@ -13,18 +13,10 @@ num_classes = 9
 crop_size = (128, 128)
 width = 96
 attention = dict(embed_dims=width, num_heads=6)
+__positions = dict(num_feats=width // 2)
 model = dict(
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(
-        type="mmbeit3.ViTAdapter",
-        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),
-        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
-        conv_inplane=64,
-        deform_num_heads=6,
-        use_extra_extractor=False,
-        init_gain=0.1,
-        norm_cfg=dict(type="BN"),
-    ),
+    backbone=dict(_base_.pop("adapter"), conv_inplane=64),
     decode_head=dict(
         in_channels=[192] * 4,
         feat_channels=width,
@@ -34,14 +26,11 @@ model = dict(
         pixel_decoder=dict(
             encoder=dict(
                 num_layers=2,
-                layer_cfg=dict(
-                    self_attn_cfg=attention,
-                    ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width),
-                ),
+                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width)),
             ),
-            positional_encoding=dict(num_feats=width // 2),
+            positional_encoding=__positions,
         ),
-        positional_encoding=dict(num_feats=width // 2),
+        positional_encoding=__positions,
         transformer_decoder=dict(
             num_layers=3,
             layer_cfg=dict(
@@ -89,9 +78,8 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    train_dataloader,
     batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"), pipeline=test_pipeline, **dataset

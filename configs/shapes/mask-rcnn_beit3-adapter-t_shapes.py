@@ -4,6 +4,7 @@ _base_ = [
     "mmdet::_base_/models/mask-rcnn_r50_fpn.py",
     "mmdet::_base_/datasets/coco_instance.py",
     "mmdet::_base_/default_runtime.py",
+    "../_base_/models/adapter-t.py",
     "../_base_/mmbeit3.py",
 ]
 data_root = "data/shapes/"
@@ -17,17 +18,11 @@ model = dict(
     # As in pretraining on the same images.
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
     backbone=dict(
+        _base_.pop("adapter"),
         _delete_=True,
-        type="mmbeit3.ViTAdapter",
-        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),
-        interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
         conv_inplane=64,
-        deform_num_heads=6,
-        use_extra_extractor=False,
         # The ViT has 8 x 8 tokens here, of larger values than the adapter's maps, which they would drown.
         add_vit_feature=False,
-        init_gain=0.1,
-        norm_cfg=norm_cfg,
     ),
     neck=dict(in_channels=[192] * 4, out_channels=96),
     rpn_head=dict(in_channels=96, feat_channels=96),

@@ -1,15 +1,6 @@
-# DINOv3 (timm: vit_base_patch16_dinov3) with ViT-Adapter and Mask2Former on ADE20K. Source: the BEiT-3 base config. `pretrained=True` has timm
-# fetch its weights. Not trained here.
+# Mask2Former with DINOv3 (timm: vit_base_patch16_dinov3) and ViT-Adapter on ADE20K at 512. Source: the BEiT-3 base config, of
+# which it differs by the ViT. `pretrained=True` has timm fetch its weights. Not trained here.
 _base_ = "../ade20k/beit3-adapter-b_mask2former_8xb2-160k_ade20k-512x512.py"
-model = dict(
-    backbone=dict(
-        vit=dict(
-            _delete_=True,
-            type="mmbeit3.TimmViT",
-            model_name="vit_base_patch16_dinov3",
-            pretrained=True,
-            image_size=512,
-            drop_path_rate=0.2,
-        )
-    )
+_base_.model.backbone.vit = dict(
+    type="mmbeit3.TimmViT", model_name="vit_base_patch16_dinov3", pretrained=True, image_size=512, drop_path_rate=0.2
 )

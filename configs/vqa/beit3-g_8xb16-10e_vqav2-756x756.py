@@ -1,5 +1,6 @@
-# VQAv2 with the paper's giant, whose weights were never released. From the paper: 756 pixels, rate 1e-5, 10 epochs, drop path 0.4, weight
-# decay 0.01. Unstated, and as base: betas, the classifier's rate, RandAugment. Paper: 84.19 on test-dev. Not trained here.
+# VQAv2 with the paper's giant, whose weights were never released. From the paper: 756 pixels, rate 1e-5, 10 epochs, drop path
+# 0.4, weight decay 0.01. Unstated, and as base: betas, the classifier's rate, RandAugment. Paper: 84.19 on test-dev. Not
+# trained here.
 _base_ = "./beit3-b_8xb16-10e_vqav2-480x480.py"
 lr = 1e-5
 model = dict(
@@ -7,26 +8,11 @@ model = dict(
     init_cfg=dict(checkpoint="work_dirs/beit3-g_mdm_256xb8-1m/iter_1000000.pth"),
 )
 optim_wrapper = dict(optimizer=dict(lr=lr))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-6 / lr,
-        by_epoch=True,
-        begin=1,
-        end=10,
-        T_max=9,
-        convert_to_iter_based=True,
-    ),
-]
+_base_.param_scheduler[1].eta_min_ratio = 1e-6 / lr
 image_size = 756
-train_dataloader = _base_.train_dataloader
-val_dataloader = _base_.val_dataloader
-test_dataloader = _base_.test_dataloader
-for dataset in train_dataloader.dataset.datasets:
-    dataset.pipeline[1].scale = image_size
-    for policy in dataset.pipeline[3].policies[-2:]:
-        policy.magnitude_range = (0, 10 / image_size)
-for dataset in (val_dataloader.dataset, test_dataloader.dataset):
-    dataset.pipeline[1].scale = (image_size, image_size)
-del dataset, policy
+for __dataset in _base_.train_dataloader.dataset.datasets:
+    __dataset.pipeline[1].scale = image_size
+    for __translation in __dataset.pipeline[3].policies[-2:]:
+        __translation.magnitude_range = (0, 10 / image_size)
+for __loader in (_base_.val_dataloader, _base_.test_dataloader):
+    __loader.dataset.pipeline[1].scale = (image_size, image_size)

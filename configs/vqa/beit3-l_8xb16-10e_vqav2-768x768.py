@@ -1,19 +1,15 @@
-# VQAv2 with BEiT-3 large at 768 pixels, as which beit3_large_indomain_patch16_768_vgqaaug_vqa.pth was released: 82.97 on test-dev, 83.03
-# on test-std. Its training, which saw Visual Genome's questions too, is unstated: here all but the size is as for 480, without them. Not
-# trained here.
+# VQAv2 with BEiT-3 large at 768 pixels, as which beit3_large_indomain_patch16_768_vgqaaug_vqa.pth was released: 82.97 on
+# test-dev, 83.03 on test-std. Its training, which saw Visual Genome's questions too, is unstated: here all but the size is as
+# for 480, without them. Not trained here.
 _base_ = "./beit3-l_8xb16-10e_vqav2-480x480.py"
 image_size = 768
 model = dict(
     network=dict(image_size=image_size),
     init_cfg=dict(checkpoint="https://github.com/addf400/files/releases/download/beit3/beit3_large_indomain_patch16_224.pth"),
 )
-train_dataloader = _base_.train_dataloader
-val_dataloader = _base_.val_dataloader
-test_dataloader = _base_.test_dataloader
-for dataset in train_dataloader.dataset.datasets:
-    dataset.pipeline[1].scale = image_size
-    for policy in dataset.pipeline[3].policies[-2:]:
-        policy.magnitude_range = (0, 10 / image_size)
-for dataset in (val_dataloader.dataset, test_dataloader.dataset):
-    dataset.pipeline[1].scale = (image_size, image_size)
-del dataset, policy
+for __dataset in _base_.train_dataloader.dataset.datasets:
+    __dataset.pipeline[1].scale = image_size
+    for __translation in __dataset.pipeline[3].policies[-2:]:
+        __translation.magnitude_range = (0, 10 / image_size)
+for __loader in (_base_.val_dataloader, _base_.test_dataloader):
+    __loader.dataset.pipeline[1].scale = (image_size, image_size)

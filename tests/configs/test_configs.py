@@ -14,6 +14,8 @@ TOKENIZERS = [path for path in ALL if path.startswith("configs/pretrain/vqkd-")]
 PRETRAIN = [path for path in ALL if path.startswith("configs/pretrain/") and path not in TOKENIZERS]
 TASKS = [path for path in ALL if path.split("/")[1] in ("captioning", "imagenet", "nlvr2", "retrieval", "vqa")]
 CONFIGS = [path for path in ALL if path not in (*PRETRAIN, *TOKENIZERS, *TASKS)]
+# Names under which a config takes a part out of a file of `_base_`: the config itself does not have them.
+PARTS = {name for path in (ROOT / "configs").rglob("*.py") for name in re.findall(r'_base_\.pop\("(\w+)"\)', path.read_text())}
 OFFICIAL = re.compile(r"/beit3_(base|large)_itc_patch16_224\.pth$")
 
 
@@ -27,11 +29,13 @@ def without_downloads(cfg):
 
 def test_there_are_configs():
     assert len(CONFIGS) > 30
+    assert {"adapter", "weights"} <= PARTS
 
 
 @pytest.mark.parametrize("path", CONFIGS)
 def test_builds(path):
     cfg = without_downloads(Config.fromfile(ROOT / path))
+    assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     assert [hook.type for hook in cfg.custom_hooks] == ["mmbeit3.FastLinearHook", "mmbeit3.FiniteLossHook"]
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
@@ -73,6 +77,7 @@ def test_every_config_is_in_the_docs():
 @pytest.mark.parametrize("path", PRETRAIN)
 def test_pretraining_builds(path):
     cfg = Config.fromfile(ROOT / path)
+    assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     init_default_scope(cfg.default_scope)
@@ -92,6 +97,7 @@ def test_pretraining_builds(path):
 @pytest.mark.parametrize("path", TOKENIZERS)
 def test_tokenizer_builds(path):
     cfg = Config.fromfile(ROOT / path)
+    assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     cfg.model.teacher.pretrained = False

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmbeit3.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
 from tests.configs.tasks import use, walk, write_files
-from tests.configs.test_configs import TASKS
+from tests.configs.test_configs import PARTS, TASKS
 from tests.paths import ROOT
 
 pytest.importorskip("sentencepiece")
@@ -43,6 +43,7 @@ def sizes(cfg):
 @pytest.mark.parametrize("path", OFFICIAL)
 def test_builds_and_fits_together(path, files):
     cfg = use(Config.fromfile(ROOT / path), files)
+    assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     arch = cfg.model.network.arch

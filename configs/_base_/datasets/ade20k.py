@@ -1,4 +1,4 @@
-# ADE20KDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops replace the pipelines.
+# ADE20KDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops change the pipelines.
 data_root = "data/ade/ADEChallengeData2016"
 crop_size = (512, 512)
 train_pipeline = [
@@ -41,13 +41,11 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    train_dataloader,
     batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="ADE20KDataset",
-        data_root=data_root,
+        train_dataloader["dataset"],
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=test_pipeline,
     ),

@@ -1,57 +1,9 @@
-# COCOStuffDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops replace the pipelines.
+# COCOStuffDataset in mmseg's usual folders: crops of 512 and augmentation as of ade20k.py.
+_base_ = "./ade20k.py"
 data_root = "data/coco_stuff164k"
-crop_size = (512, 512)
-train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PhotoMetricDistortion"),
-    dict(type="PackSegInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(2048, 512), keep_ratio=True),
-    dict(type="LoadAnnotations"),
-    dict(type="PackSegInputs"),
-]
-tta_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [dict(type="Resize", scale=(2048, int(512 * r)), keep_ratio=True) for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
-            [dict(type="LoadAnnotations")],
-            [dict(type="PackSegInputs")],
-        ],
-    ),
-]
+__stuff = dict(type="COCOStuffDataset", data_root=data_root)
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
-    dataset=dict(
-        type="COCOStuffDataset",
-        data_root=data_root,
-        data_prefix=dict(img_path="images/train2017", seg_map_path="annotations/train2017"),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(data_prefix=dict(img_path="images/train2017", seg_map_path="annotations/train2017"), **__stuff)
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="COCOStuffDataset",
-        data_root=data_root,
-        data_prefix=dict(img_path="images/val2017", seg_map_path="annotations/val2017"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(data_prefix=dict(img_path="images/val2017", seg_map_path="annotations/val2017"), **__stuff))
 test_dataloader = val_dataloader
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

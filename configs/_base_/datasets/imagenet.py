@@ -1,4 +1,5 @@
 # ImageNet-1k at 224 pixels, augmented as by timm's rand-m9-mstd0.5-inc1 with random erasing, through mmpretrain.
+_base_ = "./loaders.py"
 image_size = 224
 randaug_policies = [
     dict(type="mmpretrain.AutoContrast"),
@@ -46,19 +47,13 @@ test_pipeline = [
     dict(type="CenterCrop", crop_size=image_size),
     dict(type="mmbeit3.PackTask", meta=("gt_label",)),
 ]
-loader = dict(num_workers=8, persistent_workers=True, collate_fn=dict(type="mmbeit3.collate_samples"))
 train_dataloader = dict(
     batch_size=128,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    drop_last=True,
     dataset=dict(type="mmpretrain.ImageNet", data_root="data/imagenet", split="train", pipeline=train_pipeline),
-    **loader,
 )
 val_dataloader = dict(
     batch_size=192,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(type="mmpretrain.ImageNet", data_root="data/imagenet", split="val", test_mode=True, pipeline=test_pipeline),
-    **loader,
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type="mmbeit3.LabelAccuracy", topk=(1, 5))

@@ -1,22 +1,12 @@
 # Mask2Former (arXiv 2112.01527) for semantic segmentation around four feature maps. Widths as in its own ADE20K recipe (256
 # channels, 100 queries); configs after ViT-Adapter's large recipes widen it to 1024. The backbone is named by the configs that
 # inherit this.
+_base_ = "./segmentor.py"
 num_classes = 150
 width = 256
 attention = dict(embed_dims=width, num_heads=8, dropout=0.0, batch_first=True)
 positions = dict(num_feats=width // 2, normalize=True)
 model = dict(
-    type="EncoderDecoder",
-    data_preprocessor=dict(
-        type="SegDataPreProcessor",
-        # ImageNet's statistics, as BEiT-3's vision tasks use.
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     decode_head=dict(
         type="Mask2FormerHead",
         in_channels=[768] * 4,
@@ -84,6 +74,5 @@ model = dict(
             sampler=dict(type="mmdet.MaskPseudoSampler"),
         ),
     ),
-    train_cfg=dict(),
     test_cfg=dict(mode="whole"),
 )

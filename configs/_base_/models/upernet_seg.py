@@ -1,17 +1,8 @@
 # UperNet (arXiv 1807.10221) with an auxiliary FCN head on the stride-16 map, widths as in ViT-Adapter's recipes: 512 channels.
+_base_ = "./segmentor.py"
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 head = dict(num_classes=150, norm_cfg=norm_cfg, align_corners=False, dropout_ratio=0.1)
 model = dict(
-    type="EncoderDecoder",
-    data_preprocessor=dict(
-        type="SegDataPreProcessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     decode_head=dict(
         type="UPerHead",
         in_channels=[768] * 4,
@@ -31,6 +22,5 @@ model = dict(
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=0.4),
         **head,
     ),
-    train_cfg=dict(),
     test_cfg=dict(mode="slide", crop_size=(512, 512), stride=(341, 341)),
 )

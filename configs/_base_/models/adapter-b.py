@@ -1,0 +1,15 @@
+# BEiT-3 base in ViT-Adapter, as a backbone: four groups of three blocks and drop path 0.2, as ViT-Adapter's base models. It
+# starts from the weights after image-text contrastive tuning, which BEiT-3's README recommends for pure vision tasks. A config
+# takes it with `_base_.pop("adapter")` and adds what its task needs: an image size, windows.
+_base_ = "../weights.py"
+adapter = dict(
+    type="mmbeit3.ViTAdapter",
+    vit=dict(
+        type="mmbeit3.BEiT3Vision",
+        arch="base",
+        drop_path_rate=0.2,
+        init_cfg=dict(type="Pretrained", checkpoint=_base_.pop("weights").base_itc),
+    ),
+    interaction_indexes=((0, 2), (3, 5), (6, 8), (9, 11)),
+    drop_path_rate=0.2,
+)

@@ -1,0 +1,11 @@
+# The tiny BEiT-3 in ViT-Adapter, as a backbone for data that is learned on two CPU cores; all numbers are ours. A config takes
+# it with `_base_.pop("adapter")`.
+adapter = dict(
+    type="mmbeit3.ViTAdapter",
+    vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),
+    interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)),
+    deform_num_heads=6,
+    use_extra_extractor=False,
+    init_gain=0.1,
+    norm_cfg=dict(type="BN"),
+)
