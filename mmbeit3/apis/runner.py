@@ -16,7 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from mmbeit3.apis.loading import CarefulFlexibleRunner, CarefulRunner, quiet_console
-from mmbeit3.checkpoint import check_same_model, load_checkpoint, load_weights, read_state_dict
+from mmbeit3.checkpoint import check_same_model, load_checkpoint, read_state_dict
 from mmbeit3.datasets.checks import check_data
 from mmbeit3.datasets.task_checks import check_task
 from mmbeit3.engine.hooks import FiniteLossHook
@@ -171,7 +171,7 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
     """
     model = _unwrapped(model)
     if not isinstance(model, TaskModel):
-        load_weights(model, checkpoint)
+        load_checkpoint(model, checkpoint, strict=True)
         return
     report = load_checkpoint(model.network, checkpoint)
     if report.missing:
