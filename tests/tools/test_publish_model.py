@@ -75,5 +75,5 @@ def test_bad_input(call, model, tmp_path):
     refused(call("publish_model", "epoch_12.pth", "out", "--score", "53.6"), "METRIC=VALUE")
     refused(call("publish_model", "epoch_12.pth", "out", "--work-dir", "out"), "'out' has no scores")
     refused(call("publish_model", "epoch_12.pth", "out", "--config", "none.py"), "'none.py' does not exist")
-    refused(call("publish_model", "epoch_12.pth", "out", "--name", "../up"), "no name for a file")
+    refused(call("publish_model", "epoch_12.pth", "out", "--name", "../up"), "cannot be the name of a file")
     assert not (tmp_path / "out").exists()
