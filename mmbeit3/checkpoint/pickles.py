@@ -139,7 +139,7 @@ class _RecordedHistory(_Recorded):
 # NumPy 1 and NumPy 2 have different names for the same module.
 _CORES = ("core", "_core")
 _KINDS = ("Bool", "Int32", "Int64", "Float16", "Float32", "Float64")
-# Python 3, Python 2, and the name that PyTorch's unpickler uses after removing "builtins.".
+# Modules of builtins in Python 3 and Python 2. PyTorch can also name builtins without a module.
 _BUILTINS = ("builtins.", "__builtin__.", "")
 _HISTORY = "mmengine.logging.history_buffer.HistoryBuffer"
 
