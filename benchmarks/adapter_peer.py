@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.networks import Network, adapter_config
 from benchmarks.peers import torchscale_beit3
 from mmbeit3.checkpoint import LAYOUTS
+from mmbeit3.checkpoint.prefixes import ADAPTER_VIT, split_by_prefix
 from mmbeit3.models.backbones import PlainViT, ViTAdapter
 from mmbeit3.models.beit3 import Arch
 
@@ -79,7 +80,7 @@ def reference_adapter(arch: Arch, side: int, weights: Mapping[str, Tensor] | Non
     module = ViTAdapter({"type": TorchscaleViT, "arch": arch, "image_size": side}, **adapter_config(arch))
     if weights is not None:
         module.load_state_dict(_theirs(weights), strict=False)
-        lacking = set(weights) - set(module.state_dict()) - {name for name in weights if name.startswith("vit.")}
+        lacking = set(weights) - set(module.state_dict()) - {name for name in weights if name.startswith(ADAPTER_VIT)}
         if lacking:
             raise RuntimeError(f"weights of our adapter that the reference's form has no place for: {sorted(lacking)}")
     return Network(module, module, module.vit.net.vision_embed.proj.weight)
@@ -87,7 +88,7 @@ def reference_adapter(arch: Arch, side: int, weights: Mapping[str, Tensor] | Non
 
 def _theirs(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our adapter's weights with those of the ViT under torchscale's names."""
-    ours = {f"vision.{name.removeprefix('vit.')}": tensor for name, tensor in weights.items() if name.startswith("vit.")}
+    vit, rest = split_by_prefix(weights, ADAPTER_VIT)
+    ours = {f"vision.{name}": tensor for name, tensor in vit.items()}
     theirs = LAYOUTS["official"].to_theirs(ours)
-    rest = {name: tensor for name, tensor in weights.items() if not name.startswith("vit.")}
     return rest | {f"vit.net.{name.removeprefix('beit3.')}": tensor for name, tensor in theirs.items()}

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_de
 from mmengine.visualization import Visualizer
 from torch import no_grad
 
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import refuse_overwriting
@@ -40,7 +40,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"config '{config}' cannot be built: {one_line(error)}") from error
     check_trained_classes(cfg, checkpoint)
-    load_weights(model, checkpoint)
+    load_checkpoint(model, checkpoint, strict=True)
     replace_linears(model)
     return model.to(device).eval(), cfg
 

@@ -284,12 +284,12 @@ def test_what_cannot_be_built(trained, tokenizer, tmp_path):
     cases = [
         (lambda: VQAInferencer(tmp_path / "absent.py", path), r"config '.*absent\.py' does not exist"),
         (lambda: VQAInferencer(cfg, tmp_path / "absent.pth"), r"checkpoint '.*absent\.pth' does not exist"),
-        (lambda: VQAInferencer(cfg, evil), "was refused: it holds Python objects"),
+        (lambda: VQAInferencer(cfg, evil), "was refused: it contains a Python object"),
         (
             lambda: VQAInferencer(cfg, other),
             r"is not of this task: it lacks 10 of the model's tensors, such as pooler\.norm\.weight",
         ),
-        (lambda: VQAInferencer(larger, path), "has another head: head.3.weight has 5 rows there and 6 in the model"),
+        (lambda: VQAInferencer(larger, path), "has another head: head.3.weight has 5 rows in the file and 6 in the model"),
         (lambda: VQAInferencer(*trained("nlvr2")), "VQAInferencer wants a config of BEiT3VQA, and this one is of BEiT3NLVR2"),
         (lambda: ClassificationInferencer(cfg, path), "of BEiT3Classification or BEiT3NamedClassification, and this one"),
         (lambda: VQAInferencer(unnamed, path), "model has no answers by name: set model.answers"),

@@ -122,7 +122,7 @@ def test_where_a_vit_stands_in_a_file():
         report = load_checkpoint(vit, state | extra)
         assert [name.removeprefix("module.") for name in report.unused] == ["head.x"]
         torch.testing.assert_close(vit.state_dict(), source.state_dict())
-    with pytest.raises(UserError, match="holds 2 ViTs"):
+    with pytest.raises(UserError, match="has 2 ViTs"):
         load_checkpoint(
             vit, {f"{root}.{name}": t for root in ("student", "teacher") for name, t in source.state_dict().items()}
         )

@@ -125,7 +125,7 @@ def test_predictions(unmixed):
 def test_checkpoint_with_other_classes(tmp_path):
     checkpoint = official_file(LAYOUTS["official"].to_theirs(ClassificationNetwork(SMALL, 1000).state_dict()), tmp_path)
     model = BEiT3Classification(NETWORK, init_cfg={"type": "Pretrained", "checkpoint": str(checkpoint)})
-    with pytest.raises(UserError, match=r"another head: head\.weight has 1000 rows there and 5 in the model"):
+    with pytest.raises(UserError, match=r"another head: head\.weight has 1000 rows in the file and 5 in the model"):
         model.init_weights()
 
 

@@ -86,8 +86,8 @@ def test_checkpoint_with_other_answers(tmp_path):
     with pytest.raises(UserError) as caught:
         model.init_weights()
     assert str(caught.value) == (
-        f"checkpoint '{checkpoint}' has another head: head.3.weight has 5 rows there and 2 in the model; build the model for "
-        "the file's classes or answers, or, to fine-tune for others, set new_head=True in its init_cfg"
+        f"checkpoint '{checkpoint}' has another head: head.3.weight has 5 rows in the file and 2 in the model. Build the model "
+        "for the file's classes or answers, or set new_head=True in its init_cfg to train a new head"
     )
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 

@@ -157,7 +157,10 @@ def test_missing_checkpoint(with_checkpoint):
 def test_checkpoint_of_another_architecture(call, data, folder, weights):
     state = torch.load(weights, weights_only=True)["state_dict"]
     torch.save({"state_dict": state | {"rpn_head.rpn_conv.weight": torch.zeros(256, 96, 3, 3)}}, folder / "other.pth")
-    refused(call("test", CONFIG, "other.pth"), "rpn_head.rpn_conv.weight is 256x96x3x3 there and 96x96x3x3 in the config's")
+    refused(
+        call("test", CONFIG, "other.pth"),
+        "rpn_head.rpn_conv.weight has shape 256x96x3x3 in the file and 96x96x3x3 in the model",
+    )
 
 
 def test_backbone_weights_of_another_architecture(call, data, folder):

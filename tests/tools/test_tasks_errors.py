@@ -222,7 +222,7 @@ CASES = {
     "shorter answer list for a checkpoint": (
         "test vqa",
         shorten_answers,
-        r"checkpoint 'vqa.pth' has another head: head.3.weight has (\d+) rows there and \d+ in the model; build the model",
+        r"checkpoint 'vqa.pth' has another head: head.3.weight has (\d+) rows in the file and \d+ in the model. Build",
     ),
     "shorter answer list to start from": (
         "train vqa model.init_cfg.checkpoint=vqa.pth",
@@ -412,7 +412,7 @@ def test_inferencers_say_it_in_one_line(data):
     wrong = [
         (lambda: VQAInferencer(too_long, "vqa.pth"), "EncodeText lets texts have 80 tokens, but .* room for 62"),
         (lambda: VQAInferencer(many_words, "vqa.pth"), "texts.spm' has \\d+ ids, more than the 20 rows"),
-        (lambda: VQAInferencer(fewer, "vqa.pth"), r"has another head: head.3.weight has \d+ rows there and 2"),
+        (lambda: VQAInferencer(fewer, "vqa.pth"), r"has another head: head.3.weight has \d+ rows in the file and 2"),
         (lambda: VQAInferencer(small("vqa"), "captioning.pth"), "is not of this task: it lacks"),
         (lambda: ask(photo, " "), r"question 0 is empty \(' '\): give at least a word"),
         (lambda: ask("none.jpg", "red?"), "image 'none.jpg' does not exist"),

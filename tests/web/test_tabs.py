@@ -151,7 +151,7 @@ def test_a_model_that_failed_to_load_is_tried_again(arguments, photo, tmp_path):
     weights = tmp_path / "late.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}}, weights)
     tab = TABS["segmentation"][0](arguments["segmentation"][0], str(weights))
-    with pytest.raises(UserError, match="of another model"):
+    with pytest.raises(UserError, match="does not match the model"):
         tab(photo)
     weights.unlink()
     weights.symlink_to(arguments["segmentation"][1])

@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
 from mmbeit3.evaluation.metrics.confusion import ConfusionMatrix
@@ -134,6 +134,6 @@ def _run(cfg: Config, checkpoint: str | Path) -> tuple[BaseModel, object, dict[s
     cfg.load_from = None
     cfg.launcher = "none"
     runner = build_runner(cfg, ("test",))
-    load_weights(runner.model, checkpoint)
+    load_checkpoint(runner.model, checkpoint, strict=True)
     scores = runner.test()
     return runner.model, runner.test_loop.evaluator.metrics[0], scores

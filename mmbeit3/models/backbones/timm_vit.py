@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.checkpoint import Translated
 from mmbeit3.checkpoint.positions import PositionTable
+from mmbeit3.checkpoint.prefixes import TIMM_MODEL
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_models import create_vit
 from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
@@ -83,7 +84,7 @@ class TimmViT(PlainViT, PositionTable):
         self.model_name = model_name
         self._rope: Tensor | None = None
         if (grid := table_grid(self.model)) is not None:
-            self.keep_grid("model.pos_embed", grid)
+            self.keep_grid(f"{TIMM_MODEL}pos_embed", grid)
         self.freeze()
 
     def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -128,16 +129,16 @@ class TimmViT(PlainViT, PositionTable):
             mmbeit3.errors.UserError: if the file is of another model.
         """
         read = read_weights(self.model, self.model_name, state, source, grid)
-        tensors = {f"model.{name}": tensor for name, tensor in read.tensors.items()}
-        resized = {f"model.{name}": words for name, words in read.resized.items()}
+        tensors = {f"{TIMM_MODEL}{name}": tensor for name, tensor in read.tensors.items()}
+        resized = {f"{TIMM_MODEL}{name}": sizes for name, sizes in read.resized.items()}
         return Translated(tensors, read.layout, resized, read.unused)
 
-    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
-        """Resize a position table of another grid as timm does; one of another width is left for the error that follows."""
-        own = cast(nn.Parameter, self.model.pos_embed)
-        if table.ndim != 3 or len(table) != 1 or table.shape[2] != own.shape[2]:
+    def fit_positions(self, table: Tensor, source_grid: Tensor | None) -> Tensor:
+        """Resize a table of another grid as timm does. A table of another width is returned unchanged: PyTorch refuses it."""
+        target = cast(nn.Parameter, self.model.pos_embed)
+        if table.ndim != 3 or len(table) != 1 or table.shape[2] != target.shape[2]:
             return table
-        return fit_positions(self.model, self.model_name, table, told)[0]
+        return fit_positions(self.model, self.model_name, table, source_grid)[0]
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm, if it was built."""

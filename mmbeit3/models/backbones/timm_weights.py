@@ -35,7 +35,7 @@ def read_weights(
     name: str,
     state: Mapping[str, Tensor],
     source: str,
-    told: Sequence[int] | Tensor | None = None,
+    source_grid: Sequence[int] | Tensor | None = None,
 ) -> Translated:
     """Fit a file's tensors to a model of timm's.
 
@@ -44,7 +44,7 @@ def read_weights(
         name: timm's name of it.
         state: the file's tensors, under any names that timm or :mod:`mmbeit3.checkpoint.vit_layouts` knows.
         source: the file, for messages.
-        told: (h, w) of the file's position table, if known.
+        source_grid: (h, w) of the file's position table, if known.
 
     Returns:
         The tensors by the model's names and in its sizes, all of them.
@@ -64,7 +64,7 @@ def read_weights(
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise UserError(f"checkpoint {source} is damaged or not of timm's '{name}' ({one_line(error)})") from error
     layout = found.layout
-    if layout in ("timm", "own"):
+    if layout in ("timm", "native"):
         layout = "timm" if before - {"mask_token"} <= tensors.keys() else "original"
     target = model.state_dict()
     tensors = _move_norm(tensors, target)
@@ -86,7 +86,7 @@ def read_weights(
             f"checkpoint {source} is not of timm's '{name}': it {' and '.join(filter(None, (lacks, more)))}; choose the timm "
             "name that it was made for"
         )
-    fitted, resized = _fit(model, name, {key: tensors[key] for key in target if key in tensors}, source, told, kernel)
+    fitted, resized = _fit(model, name, {key: tensors[key] for key in target if key in tensors}, source, source_grid, kernel)
     unused += [key for key in before if key.endswith("mask_token") and key not in unused]
     return Translated(fitted, layout, resized, [*unused, *found.others])
 
@@ -103,7 +103,7 @@ def fit_positions(
     model: VisionTransformer | Eva,
     name: str,
     table: Tensor,
-    told: Sequence[int] | Tensor | None = None,
+    source_grid: Sequence[int] | Tensor | None = None,
     patch_size: Sequence[int] | None = None,
 ) -> tuple[Tensor, str]:
     """Resize a position table for a model as timm does, but by grids, where timm may go by the number of rows.
@@ -112,7 +112,7 @@ def fit_positions(
         model: the model.
         name: timm's name of it.
         table: (1, rows, C).
-        told: (h, w) of the table, if known.
+        source_grid: (h, w) of the table, if known.
         patch_size: of the file, by which the grid of timm's own weights is known.
 
     Returns:
@@ -124,7 +124,7 @@ def fit_positions(
     height, width = cast(Sequence[int], model.patch_embed.feat_ratio(as_scalar=False)) if patch_size is None else patch_size
     _, *size = cast(Mapping[str, Any], model.pretrained_cfg)["input_size"]
     native = (size[0] // height, size[1] // width)
-    old = grid_of_rows(table.shape[1], prefix, told, native)
+    old = grid_of_rows(table.shape[1], prefix, source_grid, native)
     if old == grid:
         return table, ""
     aligned = any(part in name for part in getattr(vision_transformer, "_RADIO_ALIGN_CORNERS", ()))
@@ -239,7 +239,7 @@ def _fit(
     name: str,
     tensors: dict[str, Tensor],
     source: str,
-    told: Sequence[int] | Tensor | None,
+    source_grid: Sequence[int] | Tensor | None,
     kernel: Tensor | None,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Resize positions, the patch kernel and the first convolution's channels; also returns what was resized, in words."""
@@ -255,7 +255,7 @@ def _fit(
             tensors[key] = resize_patch_kernel(tensors[key], wanted[2:], **_interpolation(name))
         if key == "pos_embed" and tensor.ndim == 3 and len(tensor) == 1 and tensor.shape[2] == wanted[2]:
             patch = None if kernel is None or kernel.ndim != 4 or min(kernel.shape[2:]) < 2 else kernel.shape[2:]
-            tensors[key], resized[key] = fit_positions(model, name, tensor, told, patch)
+            tensors[key], resized[key] = fit_positions(model, name, tensor, source_grid, patch)
         if tensors[key].shape != wanted:
             raise UserError(
                 f"checkpoint {source} is not of timm's '{name}': {key} is {shape_text(tensor.shape)} there and "

@@ -105,11 +105,11 @@ class VisionEmbedding(PositionTable):
         table = self.positions[None, UNUSED_POSITIONS:]
         return resample_positions(table, self.grid, grid, num_prefix=1)
 
-    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
-        """Resize a table of another grid, as it is loaded; one of another width is left for the error that follows."""
+    def fit_positions(self, table: Tensor, source_grid: Tensor | None) -> Tensor:
+        """Resize a table of another grid on loading. A table of another width is returned unchanged: PyTorch refuses it."""
         if table.shape[1:] != self.positions.shape[1:]:
             return table
-        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, told)
+        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, source_grid)
 
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from mmbeit3.checkpoint import read_state_dict
+from mmbeit3.checkpoint.prefixes import split_by_prefix
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.image_tokenizers.vqkd import VQKD
 
@@ -43,7 +44,7 @@ def read_vqkd_state(source: str | Path) -> dict[str, Tensor]:
         UserError: if the file cannot be read.
     """
     state = read_state_dict(source)
-    owned = {key.removeprefix(_OWNED): value for key, value in state.items() if key.startswith(_OWNED)}
+    owned, _ = split_by_prefix(state, _OWNED)
     return _without_foreign(owned or state)
 
 

@@ -35,7 +35,7 @@ def test_failing_models_do_not_stop_the_others(call, made, tmp_path):
         ("without-file", "do not exist"),
         ("damaged", "damaged"),
         ("without-config", "none.py' does not exist"),
-        ("of-another-model", "is of another model"),
+        ("of-another-model", "does not match the model"),
     ):
         assert part in errors[name]
         assert "\n" not in errors[name]
