@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmbeit3.checkpoint import read_state_dict
-from mmbeit3.downloads import download, place_of
+from mmbeit3.downloads import cache_path, download
 from mmbeit3.errors import UserError
 from mmbeit3.zoo.index import Entry, find
 from mmbeit3.zoo.sentencepiece import check_sentencepiece
@@ -25,7 +25,7 @@ def where(name: str) -> Path:
     Raises:
         UserError: if the zoo has no such file.
     """
-    return place_of(_downloadable(name).sources[0])
+    return cache_path(_downloadable(name).sources[0])
 
 
 def fetch(name: str, *, vision_only: bool = False) -> Path:
@@ -47,7 +47,7 @@ def fetch(name: str, *, vision_only: bool = False) -> Path:
         return _download(entry)
     except UserError as error:
         # A file that is there and was refused is nothing to pass over.
-        if twin is None or place_of(entry.sources[0]).exists():
+        if twin is None or cache_path(entry.sources[0]).exists():
             raise
         if not vision_only:
             raise UserError(f"{error}; '{twin.name}' has its vision tower alone") from error

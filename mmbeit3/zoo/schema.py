@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mmbeit3.downloads import place_of
+from mmbeit3.downloads import cache_path
 from mmbeit3.errors import UserError, one_line
 
 __all__ = ["Result", "Section", "read_metafile"]
@@ -124,7 +124,7 @@ def _common(part: Section, collections: Mapping[str, Section], sources: tuple[st
         raise UserError(f"{part.where}: the name is no plain file name")
     for source in sources:
         # Refuses addresses that are none, and paths that lead out of the cache.
-        place_of(source)
+        cache_path(source)
     collection = part.get("In Collection", str, needed=True)
     if collection not in collections:
         raise UserError(f"{part.where}: there is no collection '{collection}' in its file")

@@ -8,14 +8,14 @@ from safetensors.torch import save
 
 from mmbeit3 import zoo
 from mmbeit3.checkpoint import read_state_dict
-from mmbeit3.downloads import Patience
+from mmbeit3.downloads import RetryPolicy
 from mmbeit3.errors import UserError
 from tests.downloads.conftest import home, server  # noqa: F401
 from tests.downloads.server import Served
 from tests.downloads.test_faults import saved
 from tests.zoo.made import make_index, spm
 
-PATIENCE = Patience(timeout=2.0, tries=2, pause=0.002)
+POLICY = RetryPolicy(timeout=2.0, tries=2, backoff=0.002)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def index(server, home, tmp_path, monkeypatch):  # noqa: F811
     """An index whose files are on the server."""
     root = make_index(tmp_path / "index", server.address)
     monkeypatch.setattr("mmbeit3.zoo.index.path_of", lambda name: root / name)
-    monkeypatch.setattr("mmbeit3.downloads.verified.Patience", lambda: PATIENCE)
+    monkeypatch.setattr("mmbeit3.downloads.verified.RetryPolicy", lambda: POLICY)
     content, tensors = saved(3)
     server.files = {
         "/full.pth": Served(content),
@@ -74,7 +74,7 @@ def test_stand_in(index, server):  # noqa: F811
 
 def test_a_changed_file_is_not_passed_over(index):
     zoo.fetch("full").write_bytes(b"changed")
-    with pytest.raises(UserError, match="is not what it was"):
+    with pytest.raises(UserError, match="has changed"):
         zoo.load("full", vision_only=True)
 
 

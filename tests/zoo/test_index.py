@@ -143,7 +143,7 @@ def test_an_index_of_ones_own(tmp_path):
         ({"Config": 3}, "Models a: 'Config' must be str, got 3"),
         ({"In Collection": "d"}, "no collection 'd'"),
         ({"Weights": "http://example.org/a.pth"}, "is not https"),
-        ({"Weights": "https://example.org/../a.pth"}, "no plain name"),
+        ({"Weights": "https://example.org/../a.pth"}, "is not a plain file or folder name"),
         ({"Mirrors": "https://example.org/b.pth"}, "'Mirrors' must be list"),
         ({"Mirrors": [1]}, "'Mirrors' must list strings"),
         ({"Needs": ["b"]}, "no address of 'b', which 'a' refers to"),
