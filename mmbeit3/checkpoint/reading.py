@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +22,7 @@ from mmbeit3.checkpoint.integrity import check_safetensors, check_zip
 from mmbeit3.checkpoint.lazy import LazyTensor
 from mmbeit3.checkpoint.naming import list_names
 from mmbeit3.checkpoint.pickles import inert_globals, recording_globals, revive
-from mmbeit3.downloads import download
+from mmbeit3.downloads import download, is_url
 from mmbeit3.errors import UserError, one_line
 
 __all__ = ["read_classes", "read_lazily", "read_notes", "read_state_dict", "read_training"]
@@ -226,7 +225,7 @@ def _is_plain(tensor: Tensor, file_size: int) -> bool:
 
 
 def _local(source: str) -> Path:
-    if urlparse(source).scheme in ("http", "https"):
+    if is_url(source):
         return download([source], check=read_state_dict)
     path = Path(source).expanduser()
     if path.is_dir():

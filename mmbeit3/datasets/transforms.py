@@ -14,8 +14,10 @@ from mmengine import fileio
 
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.panoptic import read_segment_ids
+from mmbeit3.downloads import fetch, is_url
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, decode_image, image_size, naming_image
+from mmbeit3.images.reading import LARGEST_DOWNLOAD
 from mmbeit3.registry import TRANSFORMS
 
 __all__ = ["LoadImageOrFail", "LoadLabelImage", "LoadPanopticAnnotations", "label_size_conflict", "size_conflict"]
@@ -58,7 +60,7 @@ class LoadImageOrFail(LoadImageFromFile):
         return "ignore_orientation" not in self.color_type
 
     def _load(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        data = fileio.get(results["img_path"], backend_args=self.backend_args)
+        data = _read_file(results["img_path"], self.backend_args)
         pixels = decode_image(data, self._orients)
         if self.imdecode_backend != "cv2" or self.color_type not in ("color", "color_ignore_orientation"):
             pixels = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
@@ -76,6 +78,13 @@ class LoadImageOrFail(LoadImageFromFile):
         with contextlib.suppress(OSError, ImageError):
             return self._orients and image_size(path) != image_size(path, orient=False)
         return False
+
+
+def _read_file(path: str, backend_args: dict[str, Any] | None) -> bytes:
+    """Read a file by MMEngine; a URL by :func:`~mmbeit3.downloads.fetch`, since MMEngine has no timeout or size limit."""
+    if backend_args is None and is_url(path):
+        return fetch(path, LARGEST_DOWNLOAD)
+    return fileio.get(path, backend_args=backend_args)
 
 
 def size_conflict(size: tuple[int, int], stated: tuple[Any, Any], turned: bool) -> str:
@@ -136,7 +145,7 @@ class LoadLabelImage(BaseTransform):
             reduce_zero_label = bool(results.get("reduce_zero_label", False))
         coding = LabelCoding(self.num_classes, reduce_zero_label, results.get("label_map"), self.ignore_index)
         with naming_image(f"label image '{path}'"):
-            labels = coding.encode(decode_labels(fileio.get(path, backend_args=self.backend_args)))
+            labels = coding.encode(decode_labels(_read_file(path, self.backend_args)))
         if "ori_shape" in results and labels.shape != tuple(results["ori_shape"]):
             raise UserError(f"label image '{path}' {label_size_conflict(labels.shape, results['ori_shape'])}")
         results["gt_seg_map"] = labels

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from mmbeit3.downloads import fetch, is_address
+from mmbeit3.downloads import fetch, is_url
 from mmbeit3.errors import UserError, printable
 from mmbeit3.images.decoding import DAMAGE, FORMATS, decode_image, stated_orientation, to_bgr, upright
 from mmbeit3.images.depth import to_8_bits
@@ -70,7 +70,7 @@ def read_pixels(image: ImageInput) -> np.ndarray:
         return _from_pil(image)
     if not isinstance(image, str | Path):
         raise UserError(f"{type(image).__name__} is no image: give a path, an address, an array (BGR) or an image of PIL's")
-    return _from_address(str(image)) if is_address(image) else read_image(image)
+    return _from_address(str(image)) if is_url(image) else read_image(image)
 
 
 def refusal(name: str, error: ImageError) -> UserError:

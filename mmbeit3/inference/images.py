@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbeit3.downloads import is_address
+from mmbeit3.downloads import is_url
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageInput, find_images
 
@@ -17,7 +17,7 @@ __all__ = ["is_folder", "list_images", "name_image"]
 def is_folder(images: Any) -> bool:
     """Whether an argument stands for the images of a folder."""
     # Path's is_dir raises for names that are too long.
-    return isinstance(images, str | Path) and not is_address(images) and os.path.isdir(images)  # noqa: PTH112
+    return isinstance(images, str | Path) and not is_url(images) and os.path.isdir(images)  # noqa: PTH112
 
 
 def list_images(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:

@@ -6,10 +6,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,8 +18,6 @@ from mmbeit3.errors import UserError, one_line
 __all__ = ["ImageIndex", "fingerprint"]
 
 _FORMAT = "mmbeit3 image index 1"
-_LARGE = 200_000
-"""Images from which FAISS searches, if it is installed."""
 _MOST_SCORES = 1 << 26
 """Scores that are computed at once, to bound memory."""
 _LARGEST_HEADER = 100_000_000
@@ -44,7 +39,7 @@ class ImageIndex:
     model: str
 
     def search(self, queries: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-        """Find the images of the highest cosines, exactly; FAISS and PyTorch give the same.
+        """Find the images with the highest cosines by exact search.
 
         Args:
             queries: unit vectors (Q, C), float32.
@@ -59,21 +54,8 @@ class ImageIndex:
         if top_k < 1:
             raise UserError(f"top_k must be at least 1, got {top_k}")
         count = min(top_k, len(self.names))
-        if self._faiss is not None:
-            scores, rows = self._faiss.search(queries.numpy(), count)
-            return torch.from_numpy(scores), torch.from_numpy(rows)
         parts = [(part @ self.features.t()).topk(count) for part in queries.split(max(1, _MOST_SCORES // len(self.names)))]
         return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
-
-    @cached_property
-    def _faiss(self) -> Any:
-        if len(self.names) <= _LARGE or find_spec("faiss") is None:
-            return None
-        import faiss
-
-        index = faiss.IndexFlatIP(self.features.shape[1])
-        index.add(self.features.numpy())
-        return index
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, complete or not at all.

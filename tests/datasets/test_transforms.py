@@ -11,6 +11,8 @@ from pycocotools.coco import COCO
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 from mmbeit3.datasets.transforms import LoadImageOrFail, LoadPanopticAnnotations
 from mmbeit3.errors import UserError
+from tests.downloads.conftest import home, server  # noqa: F401
+from tests.downloads.server import Served
 
 
 def test_loads_as_mmcv(tmp_path):
@@ -46,6 +48,15 @@ def panoptic(tmp_path_factory):
         pipeline=[],
     )
     return folder, dataset
+
+
+def test_images_at_urls(server, home):  # noqa: F811
+    pixels = np.full((4, 5, 3), 7, np.uint8)
+    server.files["/a.png"] = Served(cv2.imencode(".png", pixels)[1].tobytes(), ["busy"])
+    loaded = LoadImageOrFail().transform({"img_path": server.address("/a.png")})
+    assert (loaded["img"] == pixels).all()
+    with pytest.raises(UserError, match=r"/b.png' cannot be downloaded: status 404"):
+        LoadImageOrFail().transform({"img_path": server.address("/b.png")})
 
 
 def test_panoptic_annotations_agree_with_instances_and_semantic_labels(panoptic):

@@ -12,7 +12,7 @@ def server():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty cache, and nothing of the machine's own settings."""
+    """An empty cache; the machine's own settings are removed."""
     for name in ("MMBEIT3_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MMBEIT3_HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""Search against brute force, with and without FAISS, and files of indices."""
+"""Exact search against brute force, and saved index files."""
 
 import numpy as np
 import pytest
@@ -38,24 +38,6 @@ def test_fewer_images_than_wanted():
     assert (scores.diff(dim=1) <= 0).all()
     with pytest.raises(UserError, match="top_k must be at least 1, got 0"):
         make(3).search(vectors(1, 2), 0)
-
-
-def test_faiss_finds_the_same(monkeypatch):
-    faiss = pytest.importorskip("faiss")
-    queries, plain = vectors(7, 2), make()
-    assert plain._faiss is None
-    monkeypatch.setattr(module, "_LARGE", 299)
-    large = make()
-    assert isinstance(large._faiss, faiss.IndexFlatIP)
-    for found, wanted in zip(large.search(queries, 10), plain.search(queries, 10), strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
-
-
-def test_large_indices_do_without_faiss(monkeypatch):
-    monkeypatch.setattr(module, "_LARGE", 2)
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert make()._faiss is None
-    assert make().search(vectors(1, 2), 4)[1].shape == (1, 4)
 
 
 def test_round_trip(tmp_path):

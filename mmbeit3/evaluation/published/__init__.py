@@ -4,10 +4,10 @@
 them.
 """
 
-from mmbeit3.evaluation.published.entries import Entry, choose, read_index
+from mmbeit3.evaluation.published.entries import choose, published_on
 from mmbeit3.evaluation.published.jobs import Job
 from mmbeit3.evaluation.published.journal import Journal
 from mmbeit3.evaluation.published.record import Record
 from mmbeit3.evaluation.published.run import run_jobs
 
-__all__ = ["Entry", "Job", "Journal", "Record", "choose", "read_index", "run_jobs"]
+__all__ = ["Job", "Journal", "Record", "choose", "published_on", "run_jobs"]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mmbeit3 import zoo
 from mmbeit3.cli import OptionsAction
-from mmbeit3.evaluation.published.entries import Entry, choose, read_index
+from mmbeit3.evaluation.published.entries import choose
 from mmbeit3.evaluation.published.evaluate import evaluate, evaluate_apart
 from mmbeit3.evaluation.published.jobs import Job, read_roots, root_of
 from mmbeit3.evaluation.published.journal import Journal
@@ -37,16 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, default={}, help="settings to change, as name=value")
 
 
-def entries_of(args: argparse.Namespace) -> list[Entry]:
+def entries_of(args: argparse.Namespace) -> list[zoo.Model]:
     """The models that the arguments name.
 
     Raises:
         UserError: if the index cannot be read, or lacks one.
     """
-    return choose(read_index(args.index or zoo.index_root() / "model-index.yml"), args.names)
+    return choose(zoo.read_index(args.index).values(), args.names)
 
 
-def jobs_of(args: argparse.Namespace, entry: Entry, corruption: str | None = None, severity: int = 0) -> Job:
+def jobs_of(args: argparse.Namespace, entry: zoo.Model, corruption: str | None = None, severity: int = 0) -> Job:
     """A model's evaluation as the arguments want it.
 
     Raises:

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,7 @@ def evaluate_apart(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
 
 
 def _plain(job: Job) -> dict[str, Any]:
-    entry = {**vars(job.entry), "config": str(job.entry.config)}
-    return {**vars(job), "entry": entry, "options": dict(job.options)}
+    return {**vars(job), "entry": asdict(job.entry), "options": dict(job.options)}
 
 
 def _is_number(value: Any) -> bool:

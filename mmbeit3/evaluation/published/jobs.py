@@ -12,9 +12,10 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published.entries import Entry
+from mmbeit3.evaluation.published.entries import published_on
 from mmbeit3.evaluation.published.record import Record
 from mmbeit3.runner.config import read_config
+from mmbeit3.zoo import Model
 
 __all__ = ["Job", "hash_config", "read_roots", "root_of"]
 
@@ -33,7 +34,7 @@ class Job:
         severity: how much of it, from 1 to 5; 0 for nothing.
     """
 
-    entry: Entry
+    entry: Model
     data_root: str | None = None
     split: str = "test"
     seed: int = 0
@@ -43,7 +44,7 @@ class Job:
 
     def record(self) -> Record:
         """An empty record of this job."""
-        published_on = self.entry.published_on(self.split)
+        datasets = published_on(self.entry, self.split)
         return Record(
             name=self.entry.name,
             config=str(self.entry.config),
@@ -53,8 +54,8 @@ class Job:
             seed=self.seed,
             corruption=self.corruption,
             severity=self.severity,
-            published={metric: self.entry.published[metric][name] for metric, name in published_on.items()},
-            published_on=published_on,
+            published={metric: self.entry.published[metric][name] for metric, name in datasets.items()},
+            published_on=datasets,
         )
 
     def config(self, work_dir: str | Path) -> Config:
@@ -102,13 +103,14 @@ def read_roots(arguments: Sequence[str]) -> dict[str | None, str]:
     return roots
 
 
-def root_of(entry: Entry, roots: Mapping[str | None, str]) -> str | None:
+def root_of(entry: Model, roots: Mapping[str | None, str]) -> str | None:
     """The folder of a model's data: its dataset's, else that of all data; None for the config's own.
 
     ``COCO`` is also the name of ``COCO test-dev``.
     """
+    datasets = [result.dataset for result in entry.results]
     for name, folder in roots.items():
-        if name is not None and any(dataset == name or dataset.startswith(f"{name} ") for dataset in entry.datasets):
+        if name is not None and any(dataset == name or dataset.startswith(f"{name} ") for dataset in datasets):
             return folder
     return roots.get(None)
 

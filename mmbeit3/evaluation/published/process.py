@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 from mmbeit3.cli import run
-from mmbeit3.evaluation.published.entries import Entry
 from mmbeit3.evaluation.published.evaluate import evaluate
 from mmbeit3.evaluation.published.jobs import Job
 from mmbeit3.files import write_atomically
+from mmbeit3.zoo import Model, Result
 
 __all__ = ["main"]
 
@@ -24,7 +24,8 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     task = json.loads(Path(sys.argv[1]).read_bytes())
     entry = task["job"].pop("entry")
-    job = Job(Entry(**{**entry, "config": Path(entry["config"])}), **task["job"])
+    results = tuple(Result(**result) for result in entry.pop("results"))
+    job = Job(Model(**entry, results=results), **task["job"])
     answer = evaluate(job, Path(task["weights"]), Path(task["work_dir"]))
     write_atomically(task["answer"], json.dumps(answer).encode())
 

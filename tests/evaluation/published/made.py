@@ -7,6 +7,7 @@ import yaml
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmbeit3 import zoo
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from tests.paths import ROOT
 
@@ -32,6 +33,12 @@ def model(name, weights, config=SEGMENTOR, dataset="shapes", metrics=None):
     """What an index says of a model."""
     result = {"Task": "any", "Dataset": dataset, "Metrics": metrics or {"mIoU": 50.0}}
     return {"Name": name, "In Collection": "made", "Config": str(config), "Results": [result], "Weights": str(weights)}
+
+
+def make_model(name, config=ROOT, weights=None, **published):
+    """A model of an index with metrics as keywords; each maps names of datasets to values."""
+    results = tuple(zoo.Result(data, {metric: value}) for metric, on in published.items() for data, value in on.items())
+    return zoo.Model(name, config=str(config), local_weights=weights, results=results)
 
 
 def write_index(path, *models):

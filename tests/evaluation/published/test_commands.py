@@ -87,7 +87,7 @@ def test_list(call, made):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--index", "none.yml"], "index 'none.yml' does not exist"),
+        (["--index", "none.yml"], "'none.yml' does not exist"),
         (["nobody"], "no model 'nobody'"),
         (["--data-root", "nowhere"], "'nowhere' is no folder"),
     ],

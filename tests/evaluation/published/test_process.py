@@ -7,15 +7,16 @@ import time
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published import process, read_index
+from mmbeit3.evaluation.published import process
 from mmbeit3.evaluation.published.evaluate import evaluate_apart
 from mmbeit3.evaluation.published.jobs import Job
+from mmbeit3.zoo import read_index
 from tests.evaluation.published.made import make_segmentors
 
 
 def test_answer(tmp_path):
     data, index = make_segmentors(tmp_path, 1)
-    (entry,) = read_index(index)
+    (entry,) = read_index(index).values()
     options = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
     job = Job(entry, str(data), options=options)
     answer = evaluate_apart(job, tmp_path / "0.pth", tmp_path / "logs")
@@ -37,7 +38,7 @@ def test_process_that_fails(tmp_path, monkeypatch, script, message):
     (tmp_path / "python").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "python").chmod(0o755)
     (tmp_path / "index.yml").write_text("Models: [{Name: a, Config: a.py, Weights: a.pth}]")
-    (entry,) = read_index(tmp_path / "index.yml")
+    (entry,) = read_index(tmp_path / "index.yml").values()
     with pytest.raises(UserError, match=message):
         evaluate_apart(Job(entry), tmp_path, tmp_path / "logs")
 

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published import Entry, Job, Journal, run_jobs
+from mmbeit3.evaluation.published import Job, Journal, run_jobs
 from mmbeit3.evaluation.published.table import markdown, record_lines
-from tests.evaluation.published.made import OPTIONS, make_segmentors, read_lines, without_cost
+from tests.evaluation.published.made import OPTIONS, make_model, make_segmentors, read_lines, without_cost
 from tests.paths import ROOT
 
 TOOL = str(ROOT / "tools" / "evaluate.py")
@@ -59,7 +59,7 @@ def jobs(tmp_path):
         (tmp_path / f"{number}.pth").write_bytes(bytes([number]))
         (tmp_path / f"{number}.py").write_text(f"number = {number}\n")
         name = f"größe-{number}"
-        entries.append(Entry(name, tmp_path / f"{number}.py", str(tmp_path / f"{number}.pth"), {"mIoU": {"made": 40.0}}))
+        entries.append(make_model(name, tmp_path / f"{number}.py", str(tmp_path / f"{number}.pth"), mIoU={"made": 40.0}))
     return [Job(entry) for entry in entries]
 
 
