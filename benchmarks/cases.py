@@ -26,13 +26,13 @@ class Contender:
     """One way to compute a case.
 
     Attributes:
-        who: its name.
+        name: its name.
         make: builds it and returns its step. With True it holds the same weights as the case's first contender; with False
             weights of its own will do, and nothing else is built on the way (for measuring memory). Raises
             :class:`Unavailable`.
     """
 
-    who: str
+    name: str
     make: Callable[[bool], Step]
 
 

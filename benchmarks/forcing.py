@@ -15,11 +15,11 @@ from benchmarks.cases import Step
 from benchmarks.peers import DeformAttn
 from mmbeit3.ops import ms_deform_attn
 
-__all__ = ["forced", "with_attention"]
+__all__ = ["force_attention", "with_attention"]
 
 
 @contextmanager
-def forced(attention: DeformAttn) -> Iterator[Callable[[], int]]:
+def force_attention(attention: DeformAttn) -> Iterator[Callable[[], int]]:
     """Within it, our layers and mmcv's call the given deformable attention, and our linear layers are PyTorch's own.
 
     As in the reference ViT-Adapter, values of half precision are computed in float32.
@@ -59,7 +59,7 @@ def with_attention(step: Step, attention: DeformAttn) -> Step:
     """
 
     def forced_step() -> Any:
-        with forced(attention) as calls:
+        with force_attention(attention) as calls:
             result = step()
             if not calls():
                 raise RuntimeError("the peer's deformable attention was not used: the layer to replace was not found")

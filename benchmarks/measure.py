@@ -66,23 +66,23 @@ def measure(suite: str, case: Case, settings: Settings, limits: Limits) -> list[
     Returns:
         A row for each contender, those that could not take part included.
     """
-    rows = {contender.who: Row(case.name, contender.who, case.dtype) for contender in case.contenders}
+    rows = {contender.name: Row(case.name, contender.name, case.dtype) for contender in case.contenders}
     if case.bytes_moved:
         for row in rows.values():
             row.floor_ms = case.bytes_moved / limits.bandwidth() / 1e6
     able = _time(case, settings, limits, rows) if case.timed else list(rows)
     if case.memory:
-        _take_memory(suite, case, settings, {who: rows[who] for who in able})
+        _take_memory(suite, case, settings, {name: rows[name] for name in able})
     return list(rows.values())
 
 
 def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) -> list[str]:
-    """Fill the rows' times; returns who could take part."""
+    """Fill the rows' times; returns name could take part."""
     steps: dict[str, Step] = {}
     expected: Sequence[Tensor] = ()
     flops = 0
     for contender in case.contenders:
-        row = rows[contender.who]
+        row = rows[contender.name]
         try:
             step = contender.make(True)
             if expected:
@@ -98,16 +98,16 @@ def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) 
             row.note = f"failed: {_first_line(error)}"
             continue
         if not row.note:
-            steps[contender.who] = step
+            steps[contender.name] = step
     if not steps:
         return []
     device = torch.device(settings.device)
     # The call that was looked at has warmed each up.
     timings = interleave(steps, settings.budget, warmup=0, synchronize=synchronizer(device))
     peak = limits.peak(case.dtype)
-    ours = timings.get(case.contenders[0].who)
-    for who, timing in timings.items():
-        rows[who].add_timing(timing, ours, flops, peak)
+    ours = timings.get(case.contenders[0].name)
+    for name, timing in timings.items():
+        rows[name].add_timing(timing, ours, flops, peak)
     able = list(steps)
     steps.clear()
     gc.collect()
@@ -117,15 +117,15 @@ def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) 
 def _take_memory(suite: str, case: Case, settings: Settings, rows: dict[str, Row]) -> None:
     """Fill the rows' peak memory, each measured in a process of its own."""
     first: float | None = None
-    for who, row in rows.items():
+    for name, row in rows.items():
         try:
             # A case is found by its name there, which says nothing of its type.
-            peak = peak_memory(suite, case.name, who, replace(settings, dtypes=(case.dtype,)))
+            peak = peak_memory(suite, case.name, name, replace(settings, dtypes=(case.dtype,)))
         except Unavailable as reason:
             row.note = str(reason)
             continue
         row.memory_mb, row.held_mb, row.cold_s = peak.step_bytes / 1e6, peak.held_bytes / 1e6, peak.seconds
-        if who == case.contenders[0].who:
+        if name == case.contenders[0].name:
             first = row.memory_mb
         row.memory_ratio = row.memory_mb / first if first else None
 
@@ -136,7 +136,7 @@ def _disagreement(expected: Sequence[Tensor], step: Step, tolerance: float) -> s
 
 
 def _is_ours(contender: Contender) -> bool:
-    return contender.who.startswith(OURS)
+    return contender.name.startswith(OURS)
 
 
 def _first_line(error: Exception) -> str:

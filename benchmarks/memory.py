@@ -17,19 +17,19 @@ __all__ = ["peak_memory"]
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def peak_memory(suite: str, case: str, who: str, settings: Settings) -> Peak:
+def peak_memory(suite: str, case: str, contender: str, settings: Settings) -> Peak:
     """Run one contender's step once in a process of its own.
 
     Args:
         suite: name of the suite.
         case: name of the case in it.
-        who: name of the contender.
+        contender: name of the contender.
         settings: what the suite's cases are made of.
 
     Raises:
         Unavailable: if the process did not survive, or the contender lacks something.
     """
-    task = json.dumps({"suite": suite, "case": case, "who": who, "settings": settings.to_dict()})
+    task = json.dumps({"suite": suite, "case": case, "contender": contender, "settings": settings.to_dict()})
     command = [sys.executable, "-m", "benchmarks.probe", task]
     # The package benchmarks is found from the repository's root, wherever the command was started.
     environment = {

@@ -21,9 +21,9 @@ __all__ = [
     "adapter_config",
     "forward_step",
     "fused",
-    "image_of",
+    "make_image",
+    "make_text",
     "randomise",
-    "texts_of",
     "tower",
     "train_step",
 ]
@@ -63,12 +63,12 @@ def randomise(module: nn.Module, std: float = 0.02) -> None:
         parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=std)
 
 
-def image_of(side: int, device: str) -> Tensor:
+def make_image(side: int, device: str) -> Tensor:
     """Return an image (1, 3, side, side), always the same."""
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).to(device)
 
 
-def texts_of(length: int, vocab_size: int, device: str) -> Tensor:
+def make_text(length: int, vocab_size: int, device: str) -> Tensor:
     """Return token ids (1, length), always the same."""
     return torch.randint(vocab_size, (1, length), generator=torch.Generator().manual_seed(2)).to(device)
 

@@ -23,7 +23,7 @@ __all__ = [
     "in_one_pass",
     "in_three_passes",
     "masked_batches",
-    "ours",
+    "mmbeit3_pretraining",
     "pretrain_step",
     "torchscale_pretraining",
 ]
@@ -92,7 +92,7 @@ def _texts(settings: Settings, hidden: float, generator: torch.Generator) -> Mas
     return MaskedBatch(stream, words=words.to(device), masked_words=masked.to(device))
 
 
-def ours(arch: Arch, side: int) -> MaskedDataModeling:
+def mmbeit3_pretraining(arch: Arch, side: int) -> MaskedDataModeling:
     """Return our network with its heads, without stochastic depth; the table of positions has the images' own grid."""
     torch.manual_seed(0)
     module = MaskedDataModeling(arch, _CODES, image_size=side)

@@ -1,6 +1,6 @@
 """The process in which peak memory is measured, see :mod:`mmbeit3.profiling.memory`.
 
-``python -m benchmarks.probe TASK``, where the task is JSON: suite, case, who, settings.
+``python -m benchmarks.probe TASK``, where the task is JSON: suite, case, contender, settings.
 """
 
 import json
@@ -23,7 +23,7 @@ def main() -> None:
     settings = Settings.from_dict(task["settings"])
     torch.set_num_threads(settings.threads)
     case = next(case for case in SUITES[task["suite"]](settings) if case.name == task["case"])
-    contender = next(contender for contender in case.contenders if contender.who == task["who"])
+    contender = next(contender for contender in case.contenders if contender.name == task["contender"])
     try:
         step = contender.make(False)
     except Unavailable as reason:

@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         case: what was computed.
-        who: the contender.
+        contender: name of the contender.
         dtype: name of the type it was computed in.
         median_ms: middle of the durations in milliseconds.
         low_ms: their first quartile.
@@ -43,7 +43,7 @@ class Row:
     """
 
     case: str
-    who: str
+    contender: str
     dtype: str
     median_ms: float | None = None
     low_ms: float | None = None

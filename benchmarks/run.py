@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import DISAGREES, Limits, measure
-from benchmarks.plot import draw
+from benchmarks.plot import draw_benchmark
 from benchmarks.results import Report, print_table
 from benchmarks.settings import Settings
 from benchmarks.suites import SUITES
 from mmbeit3.errors import UserError
-from mmbeit3.profiling.machine import describe
+from mmbeit3.profiling.machine import describe_machine
 
 __all__ = ["run_benchmark"]
 
@@ -37,7 +37,7 @@ def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Re
     settings = settings.checked()
     torch.set_num_threads(settings.threads)
     device = torch.device(settings.device)
-    report = Report(suite, command, settings.to_dict(), describe(device))
+    report = Report(suite, command, settings.to_dict(), describe_machine(device))
     limits = Limits(settings)
     for case in SUITES[suite](settings):
         rows = measure(suite, case, settings, limits)
@@ -46,7 +46,7 @@ def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Re
         if case.timed:
             report.peaks[case.dtype] = limits.peak(case.dtype)
         report.write(out)
-    draw(report.rows, f"mmbeit3 benchmark: {suite}", out / "plot.png")
-    if wrong := sorted({f"{row.who} in '{row.case}'" for row in report.rows if row.note.startswith(DISAGREES)}):
+    draw_benchmark(report.rows, f"mmbeit3 benchmark: {suite}", out / "plot.png")
+    if wrong := sorted({f"{row.contender} in '{row.case}'" for row in report.rows if row.note.startswith(DISAGREES)}):
         raise UserError(f"not the same result as ours, and so not measured: {', '.join(wrong)}")
     return report

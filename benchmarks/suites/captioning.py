@@ -17,7 +17,7 @@ from benchmarks.settings import Settings
 from mmbeit3.tasks.captioning import CaptioningNetwork, NextCaptionWords
 from mmbeit3.tasks.decoding import NextWords, beam_search
 
-__all__ = ["WholeTexts", "caption"]
+__all__ = ["WholeTexts", "caption_cases"]
 
 _BEAMS = 3
 _WORDS = 20
@@ -48,7 +48,7 @@ class WholeTexts:
         self.image, self.texts = self.image[images], self.texts[images]
 
 
-def caption(settings: Settings) -> Iterator[Case]:
+def caption_cases(settings: Settings) -> Iterator[Case]:
     """Beam search, image included, of captions that are all of the same length, at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
@@ -81,7 +81,7 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
         f"{OURS}, without a cache": (WholeTexts, settings.batch),
         f"{OURS}, image by image without a cache": (WholeTexts, 1),
     }
-    contenders = [Contender(who, partial(contender, *way)) for who, way in ways.items()]
+    contenders = [Contender(name, partial(contender, *way)) for name, way in ways.items()]
     name = f"captions {settings.arch} {side}², {settings.batch} images, {words} words, {_BEAMS} beams"
     return Case(name, dtype, contenders)
 

@@ -15,13 +15,13 @@ from benchmarks.networks import Network
 from benchmarks.settings import Settings
 from mmbeit3.models.beit3 import Arch
 
-__all__ = ["backbone", "train_step"]
+__all__ = ["backbone_cases", "train_step_cases"]
 
 _StepOf = Callable[[Network, Mapping[str, Tensor], Settings, str], Step]
 _Peer = Callable[[Arch, int, Mapping[str, Tensor] | None], Network]
 
 
-def backbone(settings: Settings) -> Iterator[Case]:
+def backbone_cases(settings: Settings) -> Iterator[Case]:
     """Forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
     for dtype in settings.dtypes:
         for side in settings.sides:
@@ -31,7 +31,7 @@ def backbone(settings: Settings) -> Iterator[Case]:
         yield _fused(settings, dtype)
 
 
-def train_step(settings: Settings) -> Iterator[Case]:
+def train_step_cases(settings: Settings) -> Iterator[Case]:
     """Forward and backward passes of one image, with their peak memory: the tower and the ViT-Adapter at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
@@ -42,7 +42,7 @@ def train_step(settings: Settings) -> Iterator[Case]:
 
 def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.image_of(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device)}
 
     def ours() -> Network:
         return networks.tower(settings.sizes, side)
@@ -54,7 +54,7 @@ def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: st
 
 def _adapter(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.image_of(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device)}
 
     def ours() -> Network:
         return networks.adapter(settings.sizes, side)
@@ -74,8 +74,8 @@ def _fused(settings: Settings, dtype: str) -> Case:
 
     def inputs() -> dict[str, Tensor]:
         return {
-            "image": networks.image_of(side, settings.device),
-            "tokens": networks.texts_of(length, vocab_size, settings.device),
+            "image": networks.make_image(side, settings.device),
+            "tokens": networks.make_text(length, vocab_size, settings.device),
         }
 
     def ours() -> Network:
@@ -102,17 +102,17 @@ def _contenders(
     def weights() -> dict[str, Tensor]:
         return ours().module.state_dict()
 
-    def contender(who: str, build: Callable[[bool], Network]) -> list[Contender]:
-        made = [Contender(who, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
-        if settings.compile and (who == OURS or who in compilable):
-            made += [Contender(f"{who}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
+    def contender(name: str, build: Callable[[bool], Network]) -> list[Contender]:
+        made = [Contender(name, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
+        if settings.compile and (name == OURS or name in compilable):
+            made += [Contender(f"{name}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
         return made
 
     found = contender(OURS, lambda _: ours())
-    for who, peer in theirs.items():
+    for name, peer in theirs.items():
 
         def build(equal: bool, peer: _Peer = peer) -> Network:
             return peer(settings.sizes, side, weights() if equal else None)
 
-        found += contender(who, build)
+        found += contender(name, build)
     return found

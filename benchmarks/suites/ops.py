@@ -14,12 +14,12 @@ from benchmarks import peers
 from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
 from benchmarks.peers import DeformAttn
 from benchmarks.settings import Settings
-from benchmarks.suites.pixel_decoder import pixel_decoder
+from benchmarks.suites.pixel_decoder import pixel_decoder_case
 from mmbeit3.models.beit3 import Arch
 from mmbeit3.ops import ms_deform_attn
 from mmbeit3.ops.deform_attn import KERNELS, usable_kernels
 
-__all__ = ["Shapes", "extractor_shapes", "injector_shapes", "ops", "problem"]
+__all__ = ["Shapes", "extractor_shapes", "injector_shapes", "ops_cases", "problem"]
 
 _POINTS = 4
 _RATIO = 0.5
@@ -58,7 +58,7 @@ class Shapes:
         return value + samples + output + (2 * (value + samples) + output if backward else 0)
 
 
-def ops(settings: Settings) -> Iterator[Case]:
+def ops_cases(settings: Settings) -> Iterator[Case]:
     """Every usable kernel of ours against the peers' functions, then the pixel decoder."""
     for dtype in settings.dtypes:
         for side in settings.sides:
@@ -66,7 +66,7 @@ def ops(settings: Settings) -> Iterator[Case]:
                 for spread in ("near", "anywhere"):
                     for backward in (False, True):
                         yield _case(settings, shapes, side, dtype, spread, backward)
-            yield pixel_decoder(settings, side, dtype)
+            yield pixel_decoder_case(settings, side, dtype)
 
 
 def injector_shapes(arch: Arch, side: int) -> Shapes:
@@ -127,7 +127,7 @@ def _case(settings: Settings, shapes: Shapes, side: int, dtype: str, spread: str
         "mmcv, compiled": partial(peers.mmcv_compiled, settings.device),
         "transformers": peers.transformers_fallback,
     }
-    contenders += [Contender(who, partial(build, find)) for who, find in theirs.items()]
+    contenders += [Contender(name, partial(build, find)) for name, find in theirs.items()]
     what = "forward + backward" if backward else "forward"
     name = f"{shapes.name} of {settings.arch} {side}², points {spread}, {what}"
     return Case(name, dtype, contenders, bytes_moved=shapes.bytes_moved(kind.itemsize, backward))

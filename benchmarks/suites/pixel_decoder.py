@@ -16,12 +16,12 @@ from benchmarks.networks import Network, randomise, train_step
 from benchmarks.settings import Settings
 from mmbeit3.ops import replace_linears
 
-__all__ = ["pixel_decoder"]
+__all__ = ["pixel_decoder_case"]
 
 _STRIDES = (4, 8, 16, 32)
 
 
-def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
+def pixel_decoder_case(settings: Settings, side: int, dtype: str) -> Case:
     """Forward and backward pass over a backbone's four maps.
 
     Args:

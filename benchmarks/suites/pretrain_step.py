@@ -14,10 +14,10 @@ from benchmarks.pretraining import Batches
 from benchmarks.settings import Settings
 from mmbeit3.pretrain import MaskedDataModeling
 
-__all__ = ["pretrain_step"]
+__all__ = ["pretrain_step_cases"]
 
 
-def pretrain_step(settings: Settings) -> Iterator[Case]:
+def pretrain_step_cases(settings: Settings) -> Iterator[Case]:
     """Forward and backward passes of a step without an optimizer, with their peak memory, at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
@@ -32,7 +32,7 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
     @cache
     def network() -> MaskedDataModeling:
         # One network for both ways: its gradients are made anew in each step.
-        return pretraining.ours(settings.sizes, side)
+        return pretraining.mmbeit3_pretraining(settings.sizes, side)
 
     def ours(losses: Callable[[MaskedDataModeling, Batches], list[Tensor]]) -> Step:
         module: Any = network()

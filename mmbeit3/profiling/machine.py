@@ -13,12 +13,12 @@ from torch import Tensor
 
 from mmbeit3.versions import find_installed
 
-__all__ = ["describe", "matrix_peak", "memory_bandwidth", "synchronizer", "usable_cores"]
+__all__ = ["describe_machine", "matrix_peak", "memory_bandwidth", "synchronizer", "usable_cores"]
 
 _PACKAGES = ("torch", "timm", "mmcv", "mmdet", "torchscale", "fairscale", "transformers", "triton")
 
 
-def describe(device: torch.device) -> dict[str, str]:
+def describe_machine(device: torch.device) -> dict[str, str]:
     """Describe the machine and the versions in use.
 
     Args:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
 
+from mmbeit3.markdown import markdown_table
 from mmbeit3.zoo.index import Entry, read_index
 
 __all__ = ["markdown", "plain"]
@@ -31,18 +33,18 @@ def plain(cached: set[str]) -> Table:
 
 def markdown() -> str:
     """One table a task, of all that can be downloaded, for ``docs/zoo.md``."""
-    lines: list[str] = []
-    task = ""
-    for entry in _files():
-        if entry.task != task:
-            task = entry.task
-            lines += ["", f"### {task}", "", f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-        millions = f"{entry.parameters / 1e6:.1f} M" if entry.parameters else ""
-        config = f"[{entry.config.rsplit('/', 1)[1]}](../{entry.config})" if entry.config else ""
-        note = f" ({entry.note})" if entry.note else ""
-        name = f"[`{entry.name}`]({entry.sources[0]}){note}"
-        lines.append(f"| {name} | {entry.resolution or ''} | {millions} | {_scores(entry)} | {config} | {_host(entry)} |")
-    return "\n".join(lines[1:]) + "\n"
+    parts = []
+    for task, entries in groupby(_files(), lambda entry: entry.task):
+        parts.append(f"### {task}\n\n{markdown_table([_HEAD, *map(_cells, entries)])}")
+    return "\n".join(parts)
+
+
+def _cells(entry: Entry) -> list[str]:
+    millions = f"{entry.parameters / 1e6:.1f} M" if entry.parameters else ""
+    config = f"[{entry.config.rsplit('/', 1)[1]}](../{entry.config})" if entry.config else ""
+    note = f" ({entry.note})" if entry.note else ""
+    name = f"[`{entry.name}`]({entry.sources[0]}){note}"
+    return [name, str(entry.resolution or ""), millions, _scores(entry), config, _host(entry)]
 
 
 def _files() -> Iterator[Entry]:

@@ -96,9 +96,9 @@ def test_all_that_are_here_compute_the_same(dtype):
     steps = {}
     for contender in found.contenders:
         try:
-            steps[contender.who] = contender.make(True)
+            steps[contender.name] = contender.make(True)
         except Unavailable:
-            assert contender.who.startswith("torchscale")
+            assert contender.name.startswith("torchscale")
     assert {"mmbeit3 (one pass)", "mmbeit3 (three passes)"} <= set(steps)
     expected, *others = (step() for step in steps.values())
     for result in others:
@@ -107,7 +107,7 @@ def test_all_that_are_here_compute_the_same(dtype):
 
 def test_losses_and_gradients_by_another_way():
     batches = masked_batches(SETTINGS, SIDE)
-    module = pretraining.ours(SETTINGS.sizes, SIDE).train()
+    module = pretraining.mmbeit3_pretraining(SETTINGS.sizes, SIDE).train()
     expected = []
     for batch in batches.values():
         stream = batch.stream
@@ -144,7 +144,7 @@ def test_peer_whose_head_differs_is_seen(monkeypatch):
 
 def test_peer_keeps_its_own_weights_where_equal_ones_are_not_wanted(monkeypatch):
     monkeypatch.setattr(pretraining, "torchscale_beit3", StandIn)
-    monkeypatch.setattr(pretraining, "ours", lambda *_: pytest.fail("our network was built on the way"))
+    monkeypatch.setattr(pretraining, "mmbeit3_pretraining", lambda *_: pytest.fail("our network was built on the way"))
     found = case().contenders[-1].make(False)()
     assert [result.shape for result in found[:4]] == [torch.Size([])] * 4
 

@@ -19,13 +19,13 @@ from mmbeit3 import __version__
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published.jobs import Job
 from mmbeit3.evaluation.published.score_names import find_score
-from mmbeit3.profiling.machine import describe
+from mmbeit3.profiling.machine import describe_machine
 from mmbeit3.profiling.memory import peak_of_step
 from mmbeit3.runner.build import build_runner
 from mmbeit3.runner.weights import load_trained
 from mmbeit3.versions import find_installed
 
-__all__ = ["evaluate", "evaluate_apart"]
+__all__ = ["evaluate", "evaluate_in_subprocess"]
 
 _PACKAGES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain")
 
@@ -61,7 +61,7 @@ def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
         )
     published = job.record().published
     measured = {name: find_score(name, scores) for name in published}
-    machine = describe(device)
+    machine = describe_machine(device)
     return {
         "scores": scores,
         "differences": {name: value - published[name] for name, value in measured.items() if value is not None},
@@ -73,7 +73,7 @@ def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
     }
 
 
-def evaluate_apart(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
+def evaluate_in_subprocess(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
     """As :func:`evaluate`, in a process of its own, whose output goes to ``output.log`` in the work dir.
 
     Raises:
@@ -85,7 +85,7 @@ def evaluate_apart(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
         task, answer = Path(folder) / "task.json", Path(folder) / "answer.json"
         content = {"job": _plain(job), "weights": str(weights), "work_dir": str(work_dir), "answer": str(answer)}
         task.write_text(json.dumps(content), encoding="utf-8")
-        command = [sys.executable, "-m", "mmbeit3.evaluation.published.process", str(task)]
+        command = [sys.executable, "-m", "mmbeit3.evaluation.published.worker", str(task)]
         with log.open("wb") as output:
             code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
         if code < 0:

@@ -16,7 +16,7 @@ from mmbeit3.evaluation.published.entries import Entry
 from mmbeit3.evaluation.published.record import Record
 from mmbeit3.runner.config import read_config
 
-__all__ = ["Job", "hash_config", "read_roots", "root_of"]
+__all__ = ["Job", "data_root_of", "hash_config", "parse_data_roots"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def hash_config(path: str | Path, options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def read_roots(arguments: Sequence[str]) -> dict[str | None, str]:
+def parse_data_roots(arguments: Sequence[str]) -> dict[str | None, str]:
     """Folders of data as the command line gives them: ``FOLDER`` for all data, ``DATASET=FOLDER`` for that of a name.
 
     Raises:
@@ -102,7 +102,7 @@ def read_roots(arguments: Sequence[str]) -> dict[str | None, str]:
     return roots
 
 
-def root_of(entry: Entry, roots: Mapping[str | None, str]) -> str | None:
+def data_root_of(entry: Entry, roots: Mapping[str | None, str]) -> str | None:
     """The folder of a model's data: its dataset's, else that of all data; None for the config's own.
 
     ``COCO`` is also the name of ``COCO test-dev``.

@@ -7,9 +7,9 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.errors.detection_errors import average_precision, break_down, image_scores, misnamed
+from mmbeit3.evaluation.errors.detection_ap import class_table
+from mmbeit3.evaluation.errors.detection_errors import average_precision, break_down, count_misclassified, image_scores
 from mmbeit3.evaluation.errors.detection_matches import ERRORS, match_detections, read_results, read_truth
-from mmbeit3.evaluation.errors.detection_tables import class_table
 
 CAT, DOG = 1, 2
 OBJECT = [0, 0, 10, 10]
@@ -93,7 +93,7 @@ def test_classification_changes_the_class(make):
     assert found.ap50 == pytest.approx(25)
     assert found.gains["classification"] == pytest.approx(75)
     assert found.gains["missed"] == 0
-    assert misnamed(matches) == {(DOG, CAT): 1}
+    assert count_misclassified(matches) == {(DOG, CAT): 1}
     # Without the false one: cats 1, dogs 0. Without what was not found: cats 1/2, of dogs nothing is left.
     assert found.false_positives == pytest.approx(25)
     assert found.false_negatives == pytest.approx(50)
@@ -236,6 +236,6 @@ def test_files_that_are_no_annotations(tmp_path):
     (tmp_path / "zero.json").write_text(
         json.dumps({"images": [{"id": 1}], "categories": [], "annotations": [{"id": 0, "image_id": 1, "category_id": 1}]})
     )
-    for name, message in (("none", "is no COCO"), ("list", "is no COCO"), ("zero", "count ids from 1")):
+    for name, message in (("none", "is not a COCO"), ("list", "is not a COCO"), ("zero", "count ids from 1")):
         with pytest.raises(UserError, match=message):
             read_truth(tmp_path / f"{name}.json")

@@ -38,9 +38,9 @@ def test_detector(report, tmp_path):
     assert pictures == 6
     for title in (
         "precision of boxes",
-        "goes wrong with boxes",
+        "Errors of boxes",
         "precision of masks",
-        "goes wrong with masks",
+        "Errors of masks",
         "Worst",
         "Best",
     ):

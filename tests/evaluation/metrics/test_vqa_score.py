@@ -53,7 +53,7 @@ def test_says_how_many_it_scored(said):
     metric = VQAScore()
     metric.process(None, [sample(5, "red"), sample(5, "blue"), sample(6, "red"), sample(8, "x", people=())])
     assert metric.evaluate(4) == {"vqa/score": 50}
-    assert said == ["2 of 4 questions are scored: 1 have no answers by people; 1 have the question_id of another"]
+    assert said == ["2 of 4 questions are scored: 1 have no answers by people; 1 repeat the question_id of another"]
 
 
 def test_split_without_answers(tmp_path):
@@ -64,7 +64,7 @@ def test_split_without_answers(tmp_path):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(UserError, match="names no answers"):
+    with pytest.raises(UserError, match="predicts no answers"):
         VQAScore().process(None, [{"question_id": 1, "pred_label": 3}])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a folder"):

@@ -5,7 +5,7 @@ import pytest
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published import Entry, choose, read_index
 from mmbeit3.evaluation.published.evaluate import evaluate
-from mmbeit3.evaluation.published.jobs import Job, read_roots, root_of
+from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
 from mmbeit3.evaluation.published.score_names import find_score, known_scores
 from mmbeit3.evaluation.published.weights import find_weights
 from tests.evaluation.published.made import SEGMENTOR, model, write_index
@@ -86,13 +86,13 @@ def test_what_is_no_index(tmp_path, content, message):
 def test_roots(tmp_path):
     for name in ("all", "coco"):
         (tmp_path / name).mkdir()
-    roots = read_roots([str(tmp_path / "all"), f"COCO={tmp_path / 'coco'}"])
+    roots = parse_data_roots([str(tmp_path / "all"), f"COCO={tmp_path / 'coco'}"])
     for dataset, folder in (("COCO", "coco"), ("COCO test-dev", "coco"), ("COCO-Stuff", "all"), ("ADE20K", "all")):
-        assert root_of(Entry("a", ROOT, None, {"m": {dataset: 1.0}}), roots) == str(tmp_path / folder)
-    assert root_of(Entry("a", ROOT, None, {"m": {"ADE20K": 1.0}}), {"COCO": "x"}) is None
+        assert data_root_of(Entry("a", ROOT, None, {"m": {dataset: 1.0}}), roots) == str(tmp_path / folder)
+    assert data_root_of(Entry("a", ROOT, None, {"m": {"ADE20K": 1.0}}), {"COCO": "x"}) is None
     for wrong in ([str(tmp_path / "none")], ["A=nowhere"], [str(tmp_path)] * 2):
         with pytest.raises(UserError, match="--data-root"):
-            read_roots(wrong)
+            parse_data_roots(wrong)
 
 
 def test_names():

@@ -10,7 +10,7 @@ import pytest
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published import Entry, Job, Journal, run_jobs
-from mmbeit3.evaluation.published.table import markdown, record_lines
+from mmbeit3.evaluation.published.table import rows_to_markdown, score_rows
 from tests.evaluation.published.made import OPTIONS, make_segmentors, read_lines, without_cost
 from tests.paths import ROOT
 
@@ -80,7 +80,7 @@ def test_cut_anywhere(tmp_path, jobs, monkeypatch):
     # Thousands of waits for the disk.
     monkeypatch.setattr(os, "fsync", lambda file: None)
     jobs = jobs[1:3]
-    table = markdown(record_lines(run_in(tmp_path / "whole", jobs)))
+    table = rows_to_markdown(score_rows(run_in(tmp_path / "whole", jobs)))
     assert "| größe-1 | mIoU | 41.00 | 40.00 | made | +1.00 |" in table
     content = (tmp_path / "whole" / "results.jsonl").read_bytes()
     # All places near a line's end, and some of the others.
@@ -88,7 +88,7 @@ def test_cut_anywhere(tmp_path, jobs, monkeypatch):
         folder = tmp_path / "cut"
         folder.mkdir(exist_ok=True)
         (folder / "results.jsonl").write_bytes(content[:length])
-        again = markdown(record_lines(run_in(folder, jobs)))
+        again = rows_to_markdown(score_rows(run_in(folder, jobs)))
         assert without_cost(again) == without_cost(table)
         # All that failed is tried again; nothing that was scored is.
         names = [line["name"] for line in read_lines(folder) if line["error"] is None]

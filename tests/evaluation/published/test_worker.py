@@ -7,8 +7,8 @@ import time
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published import process, read_index
-from mmbeit3.evaluation.published.evaluate import evaluate_apart
+from mmbeit3.evaluation.published import read_index, worker
+from mmbeit3.evaluation.published.evaluate import evaluate_in_subprocess
 from mmbeit3.evaluation.published.jobs import Job
 from tests.evaluation.published.made import make_segmentors
 
@@ -18,7 +18,7 @@ def test_answer(tmp_path):
     (entry,) = read_index(index)
     options = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
     job = Job(entry, str(data), options=options)
-    answer = evaluate_apart(job, tmp_path / "0.pth", tmp_path / "logs")
+    answer = evaluate_in_subprocess(job, tmp_path / "0.pth", tmp_path / "logs")
     assert 0 < answer["scores"]["mIoU"] < 100
     assert answer["differences"]["mIoU"] == pytest.approx(answer["scores"]["mIoU"] - 50)
     assert "mIoU" in (tmp_path / "logs" / "output.log").read_text()
@@ -39,7 +39,7 @@ def test_process_that_fails(tmp_path, monkeypatch, script, message):
     (tmp_path / "index.yml").write_text("Models: [{Name: a, Config: a.py, Weights: a.pth}]")
     (entry,) = read_index(tmp_path / "index.yml")
     with pytest.raises(UserError, match=message):
-        evaluate_apart(Job(entry), tmp_path, tmp_path / "logs")
+        evaluate_in_subprocess(Job(entry), tmp_path, tmp_path / "logs")
 
 
 def test_it_ends_with_its_parent(monkeypatch):
@@ -54,4 +54,4 @@ def test_it_ends_with_its_parent(monkeypatch):
     monkeypatch.setattr(os, "_exit", end)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with pytest.raises(EndedError):
-        process._end_with(7)
+        worker._end_with(7)

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from mmbeit3.evaluation.published.record import Record
 
-__all__ = ["Robustness", "by_corruption_lines", "summarize", "summary_lines"]
+__all__ = ["Robustness", "corruption_rows", "summarize", "summary_rows"]
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Robustness:
     scores: dict[str, dict[int, float]]
     complete: bool = True
 
-    def of(self, corruption: str) -> float:
+    def mean_score(self, corruption: str) -> float:
         """The mean over a corruption's severities."""
         return fmean(self.scores[corruption].values())
 
     @property
     def corrupted(self) -> float | None:
         """Mean performance under corruption, over corruptions of the mean over severities; None if some or all are missing."""
-        return fmean(self.of(corruption) for corruption in self.scores) if self.scores and self.complete else None
+        return fmean(self.mean_score(corruption) for corruption in self.scores) if self.scores and self.complete else None
 
     @property
     def relative(self) -> float | None:
@@ -62,7 +62,7 @@ def summarize(records: Sequence[Record]) -> list[Robustness]:
     return list(found.values())
 
 
-def summary_lines(found: Sequence[Robustness]) -> list[list[str]]:
+def summary_rows(found: Sequence[Robustness]) -> list[list[str]]:
     """Header and a line for each model."""
     lines = [["model", "score", "clean", "corrupted", "relative %"]]
     for one in found:
@@ -71,14 +71,14 @@ def summary_lines(found: Sequence[Robustness]) -> list[list[str]]:
     return lines
 
 
-def by_corruption_lines(found: Sequence[Robustness]) -> list[list[str]]:
+def corruption_rows(found: Sequence[Robustness]) -> list[list[str]]:
     """Header and a line for each model and corruption: the score of each severity, their mean, and that in percent of clean."""
     severities = sorted({severity for one in found for scores in one.scores.values() for severity in scores})
     lines = [["model", "corruption", *map(str, severities), "mean", "relative %"]]
     for one in found:
         for place, (corruption, scores) in enumerate(one.scores.items()):
             cells = [f"{scores[severity]:.2f}" if severity in scores else "" for severity in severities]
-            mean = one.of(corruption)
+            mean = one.mean_score(corruption)
             relative = f"{100 * mean / one.clean:.1f}" if one.clean > 0 else ""
             lines.append(["" if place else one.name, corruption, *cells, f"{mean:.2f}", relative])
     return lines

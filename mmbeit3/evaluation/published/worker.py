@@ -1,6 +1,6 @@
-"""The process of one evaluation, see :func:`mmbeit3.evaluation.published.evaluate.evaluate_apart`.
+"""The process of one evaluation, see :func:`mmbeit3.evaluation.published.evaluate.evaluate_in_subprocess`.
 
-``python -m mmbeit3.evaluation.published.process TASK``, where the task is a JSON file: job, weights, work_dir, answer.
+``python -m mmbeit3.evaluation.published.worker TASK``, where the task is a JSON file: job, weights, work_dir, answer.
 """
 
 import json
