@@ -1,4 +1,4 @@
-"""Running a benchmark from beginning to end."""
+"""Run a benchmark: measure all cases of a suite and write the report."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["run_benchmark"]
 def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Report:
     """Measure a suite, print its table, and write ``results.json``, ``table.md`` and ``plot.png``.
 
-    What is known is written after each case, so that an interrupted run is not lost.
+    Results are written after each case, so an interrupted run keeps its finished cases.
 
     Args:
-        suite: one of :data:`benchmarks.suites.SUITES`.
+        suite: a key of :data:`benchmarks.suites.SUITES`.
         settings: sizes, device, time.
-        out: folder to write to.
-        command: the command line, for the report.
+        out: output folder.
+        command: command line, for the report.
 
     Returns:
-        What was found.
+        The report.
 
     Raises:
-        UserError: if the settings do not suit this machine; at the end, if a peer did not compute what ours did.
+        UserError: if this machine cannot run the settings; at the end, if a peer computed something else than mmbeit3.
     """
     settings = settings.checked()
     torch.set_num_threads(settings.threads)
@@ -48,5 +48,5 @@ def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Re
         report.write(out)
     draw_benchmark(report.rows, f"mmbeit3 benchmark: {suite}", out / "plot.png")
     if wrong := sorted({f"{row.contender} in '{row.case}'" for row in report.rows if row.note.startswith(DISAGREES)}):
-        raise UserError(f"not the same result as ours, and so not measured: {', '.join(wrong)}")
+        raise UserError(f"contenders whose results differ from mmbeit3's were not measured: {', '.join(wrong)}")
     return report

@@ -1,4 +1,4 @@
-"""The benchmarks by name: each a function from settings to cases."""
+"""Suites of benchmarks by name; a suite is a function that yields cases for settings."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ _WAYS = {
 
 
 def memory_cases(settings: Settings) -> Iterator[Case]:
-    """A training step of the ViT-Adapter on one image of each side, by what is recomputed (``with_cp``).
+    """Yield a training step of the ViT-Adapter on one image of each side, with and without recomputation (``with_cp``).
 
-    Peaks hold activations and gradients; an optimizer's state comes on top and does not depend on the image.
+    The peak contains activations and gradients, but no optimizer state, whose size does not depend on the image.
     """
     for dtype in settings.dtypes:
         for side in settings.sides:

@@ -1,4 +1,4 @@
-"""Whole networks against their peers: forward passes, and training steps."""
+"""Forward passes and training steps of whole networks and their peers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Peer = Callable[[Arch, int, Mapping[str, Tensor] | None], Network]
 
 
 def backbone_cases(settings: Settings) -> Iterator[Case]:
-    """Forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
+    """Yield forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.forward_step, "forward")
@@ -32,7 +32,7 @@ def backbone_cases(settings: Settings) -> Iterator[Case]:
 
 
 def train_step_cases(settings: Settings) -> Iterator[Case]:
-    """Forward and backward passes of one image, with their peak memory: the tower and the ViT-Adapter at each side."""
+    """Yield forward and backward passes of one image, with peak memory: the tower and the ViT-Adapter at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.train_step, "forward + backward", memory=True)
@@ -96,7 +96,18 @@ def _contenders(
     theirs: Mapping[str, _Peer],
     compilable: tuple[str, ...] = (),
 ) -> list[Contender]:
-    """Ours, and the peers with the same weights; compiled forms of ours and of some peers where they are wanted."""
+    """Return mmbeit3 and the peers with the same weights; with ``settings.compile`` also mmbeit3 and some peers compiled.
+
+    Args:
+        settings: device, architecture, and whether to compile.
+        side: side of the image in pixels.
+        dtype: ``'float32'``, or the dtype of autocast.
+        step_of: builds the step of a network.
+        inputs: returns the arguments of the forward pass.
+        ours: builds mmbeit3's network.
+        theirs: name of a peer to a function that builds it from architecture, side and weights.
+        compilable: names of the peers to compile.
+    """
 
     @cache
     def weights() -> dict[str, Tensor]:

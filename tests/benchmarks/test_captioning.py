@@ -1,4 +1,4 @@
-"""The ways to caption that are measured say the same, at the length that is claimed."""
+"""All contenders of the caption suite give the same captions, of the length in the case's name."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A case from its contenders to its rows."""
+"""Measuring a case: from its contenders to its rows."""
 
 import pytest
 import torch

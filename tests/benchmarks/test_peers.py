@@ -1,4 +1,4 @@
-"""Peers, where they are installed, and what is said where they are not."""
+"""Results of installed peers, and messages about missing ones."""
 
 import sys
 from functools import partial

@@ -1,4 +1,4 @@
-"""The step of pretraining that is measured: what is in it, and that all who take part compute the same."""
+"""The measured pretraining step: its batches, and the agreement of all contenders."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ SIDE = 64
 
 
 class StandIn(nn.Module):
-    """Our network behind torchscale's arguments, tokens of image and text in one tensor."""
+    """mmbeit3's network with torchscale's arguments; it returns the tokens of image and text in one tensor."""
 
     def __init__(self, arch, side, texts, weights):
         super().__init__()
@@ -46,7 +46,7 @@ def case(dtype="float32"):
 
 
 def apart(case):
-    """How far the peer's losses and gradients are from ours."""
+    """Return the deviation of the peer's losses and gradients from mmbeit3's."""
     first, _, peer = case.contenders
     return deviation(first.make(True)(), peer.make(True)())
 
@@ -159,4 +159,4 @@ def test_batch_is_checked_and_named():
 def test_batch_is_an_option_of_the_command(run_tool):
     code, output = run_tool("benchmark", "pretrain-step", "--batch", "-1")
     assert code == 2
-    assert "error: a batch of -1: give at least one" in output.err
+    assert "error: a batch of -1 is too small: use at least 1" in output.err

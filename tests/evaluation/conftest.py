@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def said(monkeypatch):
-    """What metrics say of how many they scored."""
+    """Messages that metrics log about the number of scored samples."""
     lines = []
     monkeypatch.setattr("mmbeit3.evaluation.metrics.reporting.print_log", lambda text, *_: lines.append(text))
     return lines

@@ -1,4 +1,4 @@
-"""The benchmark command in its quick form: everything is run and written, no time is judged."""
+"""The benchmark command with --quick: everything runs and is written; no duration is checked."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture
 def call(monkeypatch, run_tool, tmp_path):
-    """Call the tool; returns its exit status and what it wrote."""
+    """Call the tool; return its exit status and its output."""
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
 

@@ -1,7 +1,14 @@
-"""Scores of released models, measured again: which, on what, in lines that survive a kill, as tables and plots.
+"""Measure published scores of released models again, on clean or corrupted images; interrupted runs can be continued.
 
-``tools/evaluate.py`` and ``tools/evaluate_robustness.py`` are the commands; ``docs/evaluation.md`` says how to use
-them.
+``tools/evaluate.py`` and ``tools/evaluate_robustness.py`` are the commands; ``docs/evaluation.md`` describes them.
+
+* ``command``: arguments of both commands, and the steps they share.
+* ``entries``, ``weights``, ``score_names``: models of an index, their checkpoint files, and the names of scores.
+* ``jobs``: evaluations to run, with the config of each.
+* ``run``, ``evaluate``, ``worker``: run all jobs; run one job, in this process or in a process of its own.
+* ``record``, ``journal``: the result of an evaluation, and the file of JSON lines that survives a kill.
+* ``robustness``: scores under corruption.
+* ``reports``, ``table``, ``plots``: print and write the results.
 """
 
 from mmbeit3.evaluation.published.entries import Entry, choose, read_index

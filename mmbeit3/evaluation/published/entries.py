@@ -16,7 +16,7 @@ from mmbeit3.zoo.schema import Section
 __all__ = ["Entry", "choose", "read_index"]
 
 _WORDS = {"test": ("test",), "val": ("val", "dev")}
-"""How the names of splits begin."""
+"""Split to the words with which its names begin in an index."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Entry:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of what it was scored on."""
+        """Names of the data sets that the model has published scores on."""
         return list(dict.fromkeys(name for values in self.published.values() for name in values))
 
     def published_on(self, split: str) -> dict[str, str]:
-        """Names of scores to those of the data to compare with: what is called after a split, or else the last.
+        """Return the data set to compare with for each published score: one named after the split, else the last one.
 
         Args:
             split: ``test`` or ``val``.
@@ -70,14 +70,15 @@ def read_index(path: str | Path) -> list[Entry]:
 
 
 def choose(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
-    """The entries of given names, in the index's order; all that have weights and published scores if none are given.
+    """Return the entries that match a pattern, in the order of the index.
 
     Args:
-        entries: of an index.
-        patterns: names, or patterns such as ``*_ade20k*``.
+        entries: entries of an index.
+        patterns: names, or patterns such as ``*_ade20k*``. Without patterns, all entries with weights and published scores are
+            chosen.
 
     Raises:
-        UserError: if a pattern fits nothing, or nothing is left.
+        UserError: if a pattern matches no entry, or no entry is chosen.
     """
     chosen = {entry.name for entry in entries if not patterns and entry.weights and entry.published}
     for pattern in patterns:

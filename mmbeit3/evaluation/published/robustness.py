@@ -1,4 +1,4 @@
-"""What corruptions do to scores: mean performance under corruption, and that as a share of the clean performance."""
+"""Scores under corruption: the mean, and the mean relative to the score on clean images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Robustness", "corruption_rows", "summarize", "summary_rows"]
 
 @dataclass(frozen=True)
 class Robustness:
-    """How a model stands corruptions; the terms are of arXiv 1907.07484.
+    """Scores of a model on clean and on corrupted images; terms of arXiv 1907.07484.
 
     Attributes:
-        name: of the model.
-        metric: its first score.
-        clean: that, on images as they are.
-        scores: corruptions to severities to scores.
-        complete: whether nothing that was asked for failed.
+        name: name of the model.
+        metric: name of the score: the first one that was measured.
+        clean: score on clean images.
+        scores: corruption to severity (1 to 5) to score.
+        complete: True if no evaluation of the model failed.
     """
 
     name: str
@@ -30,55 +30,58 @@ class Robustness:
     complete: bool = True
 
     def mean_score(self, corruption: str) -> float:
-        """The mean over a corruption's severities."""
+        """Return the mean score over the severities of a corruption."""
         return fmean(self.scores[corruption].values())
 
     @property
     def corrupted(self) -> float | None:
-        """Mean performance under corruption, over corruptions of the mean over severities; None if some or all are missing."""
+        """Mean performance under corruption: mean over corruptions of the mean over severities; None if scores are missing."""
         return fmean(self.mean_score(corruption) for corruption in self.scores) if self.scores and self.complete else None
 
     @property
     def relative(self) -> float | None:
-        """Relative performance under corruption, in percent; None without that, or without a clean score above 0."""
+        """Relative performance under corruption, in percent of ``clean``; None if scores are missing or ``clean`` is 0."""
         return None if self.corrupted is None or self.clean <= 0 else 100 * self.corrupted / self.clean
 
 
 def summarize(records: Sequence[Record]) -> list[Robustness]:
-    """Models whose clean images were scored, in the order of records, with what was scored of their corrupted ones."""
-    found: dict[str, Robustness] = {}
+    """Collect the scores of each model that has a score on clean images, in the order of records."""
+    models: dict[str, Robustness] = {}
     for record in records:
         if record.corruption is None and not record.error:
             score = next((score for score in record.table() if score.value is not None), None)
             if score is not None and score.value is not None:
                 complete = all(other.error is None for other in records if other.name == record.name)
-                found[record.name] = Robustness(record.name, score.metric, score.value, {}, complete)
+                models[record.name] = Robustness(record.name, score.metric, score.value, {}, complete)
     for record in records:
-        if record.corruption is not None and not record.error and record.name in found:
-            whole = found[record.name]
-            value = next((score.value for score in record.table() if score.metric == whole.metric), None)
+        if record.corruption is not None and not record.error and record.name in models:
+            model = models[record.name]
+            value = next((score.value for score in record.table() if score.metric == model.metric), None)
             if value is not None:
-                whole.scores.setdefault(record.corruption, {})[record.severity] = value
-    return list(found.values())
+                model.scores.setdefault(record.corruption, {})[record.severity] = value
+    return list(models.values())
 
 
-def summary_rows(found: Sequence[Robustness]) -> list[list[str]]:
-    """Header and a line for each model."""
-    lines = [["model", "score", "clean", "corrupted", "relative %"]]
-    for one in found:
-        cells = ["" if value is None else f"{value:.2f}" for value in (one.clean, one.corrupted, one.relative)]
-        lines.append([one.name, one.metric, *cells])
-    return lines
+def summary_rows(models: Sequence[Robustness]) -> list[list[str]]:
+    """Return a table as text: the header, then one row per model."""
+    rows = [["model", "score", "clean", "corrupted", "relative %"]]
+    for model in models:
+        cells = ["" if value is None else f"{value:.2f}" for value in (model.clean, model.corrupted, model.relative)]
+        rows.append([model.name, model.metric, *cells])
+    return rows
 
 
-def corruption_rows(found: Sequence[Robustness]) -> list[list[str]]:
-    """Header and a line for each model and corruption: the score of each severity, their mean, and that in percent of clean."""
-    severities = sorted({severity for one in found for scores in one.scores.values() for severity in scores})
-    lines = [["model", "corruption", *map(str, severities), "mean", "relative %"]]
-    for one in found:
-        for place, (corruption, scores) in enumerate(one.scores.items()):
+def corruption_rows(models: Sequence[Robustness]) -> list[list[str]]:
+    """Return a table as text: the header, then one row per model and corruption.
+
+    A row has the score of each severity, their mean, and the mean in percent of the clean score.
+    """
+    severities = sorted({severity for model in models for scores in model.scores.values() for severity in scores})
+    rows = [["model", "corruption", *map(str, severities), "mean", "relative %"]]
+    for model in models:
+        for index, (corruption, scores) in enumerate(model.scores.items()):
             cells = [f"{scores[severity]:.2f}" if severity in scores else "" for severity in severities]
-            mean = one.mean_score(corruption)
-            relative = f"{100 * mean / one.clean:.1f}" if one.clean > 0 else ""
-            lines.append(["" if place else one.name, corruption, *cells, f"{mean:.2f}", relative])
-    return lines
+            mean = model.mean_score(corruption)
+            relative = f"{100 * mean / model.clean:.1f}" if model.clean > 0 else ""
+            rows.append(["" if index else model.name, corruption, *cells, f"{mean:.2f}", relative])
+    return rows

@@ -1,4 +1,4 @@
-"""Where a model's weights are on this machine."""
+"""Find the checkpoint file of a model, and download it if needed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["find_weights"]
 
 
 def find_weights(entry: Entry) -> Path:
-    """The file of a model's weights; what has an address is downloaded.
+    """Return the checkpoint file of a model; weights with a URL are downloaded.
 
     Raises:
-        UserError: if there are none, the file is missing, or it cannot be had.
+        UserError: if the entry has no weights, the file does not exist, or the download failed.
     """
     if entry.weights is None:
         raise UserError(f"{entry.name} has no weights in the index")

@@ -1,4 +1,4 @@
-"""Errors of detectors: cases worked out by hand, and AP against pycocotools."""
+"""Errors of detectors: cases by hand, and AP compared with pycocotools."""
 
 import json
 
@@ -24,7 +24,7 @@ def square(box):
 
 @pytest.fixture
 def make(tmp_path):
-    """Truth and results from lists of image, category, box, score, and for truth perhaps whether it is a crowd."""
+    """Make ground truth and results from lists of image, category, box and score; for ground truth optionally ``iscrowd``."""
 
     def making(objects, detections, images=2, categories=(CAT, DOG)):
         truth = {
@@ -63,7 +63,7 @@ def analyse(truth, results):
 
 
 def names(matches):
-    """The error of each detection, best score first; None for hits."""
+    """Return the error of each detection, best score first; None for hits."""
     order = np.argsort(-matches.scores, kind="stable")
     return [None if matches.hits[index] else ERRORS[matches.errors[index]] for index in order]
 
@@ -77,7 +77,7 @@ def test_perfect(make):
 
 
 def test_localisation(make):
-    # Only a cat that is shifted: mending makes its AP 1.
+    # Only a shifted cat: fixing the error makes the AP 1.
     matches, found = analyse(*make([(1, CAT, OBJECT)], [(1, CAT, SHIFTED, 0.9)]))
     assert names(matches) == ["localisation"]
     assert found.ap50 == 0
@@ -179,7 +179,7 @@ def test_image_scores(make):
 
 @pytest.fixture
 def crowded(make):
-    """Many objects and detections of all kinds, with equal scores among them."""
+    """Many objects and detections of all kinds, some with equal scores."""
     rng = np.random.default_rng(3)
     objects, detections = [], []
     for image in range(1, 21):

@@ -1,4 +1,4 @@
-"""Confusion of classes, against mmseg's metric and by hand."""
+"""Confusion of classes, compared with mmseg's metric and with results by hand."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,7 @@ def test_crowds_and_void_excuse_predictions():
 
 
 def by_pixels(truth, segments, predicted, found):
-    """The same from sets of pixels."""
+    """Compute the same from sets of pixels."""
     pixels = {i: {tuple(x) for x in np.argwhere(truth == i)} for i in [0, *segments]}
     mine = {i: {tuple(x) for x in np.argwhere(predicted == i)} for i in found}
     out = {}
@@ -79,7 +79,7 @@ def test_equals_sets_of_pixels(seed):
 
 
 def perfect(metric, classes):
-    """The ground truth, coded as mmdet codes predictions."""
+    """Return the ground truth in mmdet's encoding of predictions."""
     names = [metric.categories[c][0] for c in metric.categories]
     for image_id, entry in metric.annotations.items():
         ids = read_segment_ids(metric.seg_prefix / entry["file_name"])

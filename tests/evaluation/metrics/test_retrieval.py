@@ -11,7 +11,7 @@ from mmbeit3.evaluation.metrics.retrieval import best_ranks
 
 
 def places_by_hand(queries, candidates, query_owners, candidate_owners):
-    """Sort the candidates of each query, wrong ones first among equals."""
+    """Rank by sorting the candidates of each query; of equal similarities, wrong candidates come first."""
     places = []
     for query, owner in zip(queries, query_owners, strict=True):
         ranked = sorted(

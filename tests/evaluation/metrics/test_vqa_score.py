@@ -11,7 +11,7 @@ from mmbeit3.evaluation.metrics.vqa_score import agreement
 
 
 def leave_one_out(answer, people):
-    """The rule as it is told: each person in turn is left out."""
+    """Compute the score by its definition: leave out each person in turn."""
     scores = []
     for left_out in range(len(people)):
         others = people[:left_out] + people[left_out + 1 :]

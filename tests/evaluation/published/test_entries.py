@@ -1,4 +1,4 @@
-"""Reading an index, choosing from it, and what its names mean."""
+"""Reading an index, choosing entries, and the names of scores."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_the_zoos_own():
     nlvr2 = next(entry for entry in chosen if entry.name == "beit3_base_patch16_224_nlvr2")
     assert nlvr2.published_on("test") == {"Top 1 Accuracy": "NLVR2 test-P"}
     assert nlvr2.published_on("val") == {"Top 1 Accuracy": "NLVR2 dev"}
-    # Every published score has a name that is understood.
+    # Every published score has a supported name.
     keys = ["accuracy/top1", "accuracy/top5", "vqa/score", "caption/CIDEr", "retrieval/TR@1", "retrieval/IR@1"]
     scores = dict.fromkeys(keys, 1.0)
     assert all(find_score(name, scores) == 1.0 for entry in chosen for name in entry.published)
@@ -100,7 +100,7 @@ def test_names():
     assert find_score("box AP", scores) == 50
     assert find_score("Top-1 accuracy", scores) == find_score("accuracy", scores) == 80
     assert find_score("custom", scores) == 3
-    # Nothing to find in COCO's words; not measured; another protocol.
+    # COCO's -1 for data without ground truth; a score that was not measured; another protocol.
     assert find_score("mask AP", scores) is find_score("PQ", scores) is find_score("mIoU(ms+flip)", scores) is None
     assert known_scores(scores) == {"box AP": 50, "mIoU": 40, "Top 1 Accuracy": 80}
     assert known_scores({"custom": 3.0}) == {"custom": 3.0}
@@ -132,7 +132,7 @@ def _pipeline(job, folder):
 
 def test_split_without_ground_truth(tmp_path):
     job = Job(Entry("a", SEGMENTOR, None), split="val", options={"val_evaluator": None})
-    with pytest.raises(UserError, match="has no val_evaluator: give another --split"):
+    with pytest.raises(UserError, match="has no val_evaluator: use another --split"):
         job.config(tmp_path)
 
 

@@ -27,7 +27,7 @@ def test_answer(tmp_path):
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("kill -9 $$", r"ended by signal 9 .*; its output is in '.*output\.log'"),
+        ("kill -9 $$", r"killed by signal 9 .*; its output is in '.*output\.log'"),
         ("echo a line; echo error: no weights >&2; exit 2", r"^no weights \(all output is in '.*output\.log'\)$"),
         ("exit 1", "^no output "),
     ],
@@ -54,4 +54,4 @@ def test_it_ends_with_its_parent(monkeypatch):
     monkeypatch.setattr(os, "_exit", end)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with pytest.raises(EndedError):
-        worker._end_with(7)
+        worker._exit_with_parent(7)
