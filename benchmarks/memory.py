@@ -10,14 +10,14 @@ from pathlib import Path
 
 from benchmarks.cases import Unavailable
 from benchmarks.settings import Settings
-from mmbeit3.profiling.memory import Peak
+from mmbeit3.profiling.memory import PeakMemory
 
 __all__ = ["peak_memory"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def peak_memory(suite: str, case: str, contender: str, settings: Settings) -> Peak:
+def peak_memory(suite: str, case: str, contender: str, settings: Settings) -> PeakMemory:
     """Run the step of one contender once in a new process and return its peak memory.
 
     Args:
@@ -41,4 +41,4 @@ def peak_memory(suite: str, case: str, contender: str, settings: Settings) -> Pe
         raise Unavailable(f"memory: the process was killed by signal {-result.returncode} (9: too little memory)")
     if result.returncode:
         raise Unavailable(f"memory: {(result.stderr.strip().splitlines() or ['the process failed'])[-1]}")
-    return Peak(**json.loads(result.stdout.splitlines()[-1]))
+    return PeakMemory(**json.loads(result.stdout.splitlines()[-1]))

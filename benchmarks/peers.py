@@ -136,13 +136,7 @@ def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None
 def torchscale_fused(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
     """Return torchscale's BEiT-3 for an image and a text; it gives all tokens (1, 1 + N + T, C) after the final norm.
 
-    Args:
-        arch: architecture.
-        side: side of the image in pixels.
-        weights: state dict of mmbeit3's full network.
-
-    Raises:
-        Unavailable: see :func:`torchscale_beit3`.
+    Arguments and errors are those of :func:`torchscale_tower`, but ``weights`` is the state dict of mmbeit3's full network.
     """
     module: Any = torchscale_beit3(arch, side, True, weights)
 

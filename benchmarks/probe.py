@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Build the contender that the task names, run its step once, and print its :class:`Peak` as JSON."""
+    """Build the contender that the task names, run its step once, and print its :class:`PeakMemory` as JSON."""
     task = json.loads(sys.argv[1])
     settings = Settings.from_dict(task["settings"])
     torch.set_num_threads(settings.threads)

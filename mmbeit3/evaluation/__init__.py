@@ -1,8 +1,8 @@
 """Metrics that OpenMMLab does not have, has only in part, or has only with packages that are not on PyPI.
 
-* :mod:`mmbeit3.evaluation.metrics`: the metrics and the functions they compute with.
-* :mod:`mmbeit3.evaluation.errors`: an HTML page that analyses the errors of a detector or segmentor.
-* :mod:`mmbeit3.evaluation.published`: published scores of released models, measured again.
+* ``mmbeit3.evaluation.metrics``: the metrics and the functions they compute with.
+* ``mmbeit3.evaluation.errors``: an HTML page that analyses the errors of a detector or segmentor.
+* ``mmbeit3.evaluation.published``: published scores of released models, measured again.
 
 ``errors`` and ``published`` may use ``metrics``; ``metrics`` uses neither, and neither uses the other.
 """

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Peak", "peak_of_step"]
+__all__ = ["PeakMemory", "peak_of_step"]
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakMemory:
     """Memory of a process before and during a step.
 
     Attributes:
@@ -32,7 +32,7 @@ class Peak:
     seconds: float
 
 
-def peak_of_step(step: Callable[[], Any], device: torch.device) -> Peak:
+def peak_of_step(step: Callable[[], Any], device: torch.device) -> PeakMemory:
     """Run a step once and measure its peak memory. On a CPU the result is exact on Linux only.
 
     Args:
@@ -56,7 +56,7 @@ def peak_of_step(step: Callable[[], Any], device: torch.device) -> Peak:
     seconds = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
     del kept
-    return Peak(held, max(peak - held, 0), seconds)
+    return PeakMemory(held, max(peak - held, 0), seconds)
 
 
 def _warm_up_libraries(device: torch.device) -> None:

@@ -1,6 +1,6 @@
 """Figures that matplotlib draws in memory, by its Agg backend and without a display.
 
-The figures do not belong to ``pyplot``: nobody has to close them, and the backend of the process stays as it is.
+The figures do not belong to ``pyplot``, so they need not be closed, and the backend of the process does not change.
 """
 
 from __future__ import annotations

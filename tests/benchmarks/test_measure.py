@@ -8,7 +8,7 @@ from benchmarks.cases import Case, Contender, Unavailable, deviation
 from benchmarks.measure import DISAGREES, Limits, measure
 from benchmarks.memory import peak_memory
 from benchmarks.settings import Settings
-from mmbeit3.profiling.memory import Peak, peak_of_step
+from mmbeit3.profiling.memory import PeakMemory, peak_of_step
 
 SETTINGS = Settings().for_check()
 A, B = torch.ones(8, 4), torch.ones(4, 6)
@@ -70,7 +70,7 @@ def test_bandwidth_floor():
 
 
 def test_memory_is_relative_to_the_first(monkeypatch):
-    peaks = {"mmbeit3": Peak(10**9, 2 * 10**6, 1.0), "peer": Peak(10**9, 5 * 10**6, 1.0)}
+    peaks = {"mmbeit3": PeakMemory(10**9, 2 * 10**6, 1.0), "peer": PeakMemory(10**9, 5 * 10**6, 1.0)}
     monkeypatch.setattr(measuring, "peak_memory", lambda suite, case, contender, settings: peaks[contender])
     rows = rows_of(*(contender(name, lambda: [A]) for name in peaks), timed=False, memory=True)
     assert (rows["peer"].memory_mb, rows["peer"].memory_ratio, rows["peer"].held_mb) == (5.0, 2.5, 1000.0)

@@ -2,7 +2,7 @@ import pytest
 
 
 @pytest.fixture
-def said(monkeypatch):
+def logged(monkeypatch):
     """Messages that metrics log about the number of scored samples."""
     lines = []
     monkeypatch.setattr("mmbeit3.evaluation.metrics.reporting.print_log", lambda text, *_: lines.append(text))

@@ -14,7 +14,7 @@
 from mmbeit3.evaluation.published.entries import Entry, choose, read_index
 from mmbeit3.evaluation.published.jobs import Job
 from mmbeit3.evaluation.published.journal import Journal
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.run import run_jobs
 
-__all__ = ["Entry", "Job", "Journal", "Record", "choose", "read_index", "run_jobs"]
+__all__ = ["Entry", "EvaluationRecord", "Job", "Journal", "choose", "read_index", "run_jobs"]

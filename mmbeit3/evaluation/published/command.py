@@ -15,12 +15,12 @@ from mmbeit3.evaluation.published.entries import Entry, choose, read_index
 from mmbeit3.evaluation.published.evaluate import evaluate, evaluate_in_subprocess
 from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
 from mmbeit3.evaluation.published.journal import Journal
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.run import run_jobs
 
 __all__ = ["add_arguments", "run_command"]
 
-Report = Callable[[Sequence[Record], Path, Console], None]
+Reporter = Callable[[Sequence[EvaluationRecord], Path, Console], None]
 """Prints records to a console, and writes ``table.md`` and ``plot.png`` into a folder."""
 
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
 
 
 def run_command(
-    args: argparse.Namespace, report: Report, corruptions: Iterable[tuple[str, int]] = (), what: str = "models"
+    args: argparse.Namespace, report: Reporter, corruptions: Iterable[tuple[str, int]] = (), what: str = "models"
 ) -> None:
     """Evaluate the models that the arguments name, and report the results; exit with 1 if an evaluation failed.
 

@@ -39,8 +39,8 @@ def evaluate(job: Job, weights: Path, work_dir: Path) -> dict[str, Any]:
         work_dir: folder for MMEngine's logs.
 
     Returns:
-        Fields of a :class:`~mmbeit3.evaluation.published.Record`: scores, differences, seconds, memory_mb, device, versions,
-        finished.
+        Fields of an :class:`~mmbeit3.evaluation.published.EvaluationRecord`: scores, differences, seconds, memory_mb, device,
+        versions, finished.
 
     Raises:
         UserError: if config, weights or data cannot be used, or no score was measured.

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published.entries import Entry
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.runner.config import read_config
 
 __all__ = ["Job", "data_root_of", "hash_config", "parse_data_roots"]
@@ -41,10 +41,10 @@ class Job:
     corruption: str | None = None
     severity: int = 0
 
-    def record(self) -> Record:
+    def record(self) -> EvaluationRecord:
         """Return a record of this job without results."""
         published_on = self.entry.published_on(self.split)
-        return Record(
+        return EvaluationRecord(
             name=self.entry.name,
             config=str(self.entry.config),
             weights=str(self.entry.weights),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.visualization.plots import new_figure, save_figure
 
 __all__ = ["draw_corruptions", "draw_records"]
@@ -13,7 +13,7 @@ __all__ = ["draw_corruptions", "draw_records"]
 _MEASURED, _PUBLISHED = "#2f7d5d", "#c1442e"
 
 
-def draw_records(records: Sequence[Record], path: Path) -> None:
+def draw_records(records: Sequence[EvaluationRecord], path: Path) -> None:
     """Draw measured scores as bars and published scores as marks, one panel and scale per metric, and write a PNG.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmbeit3.evaluation.published.score_names import find_score, known_scores
 
-__all__ = ["Record", "Score"]
+__all__ = ["EvaluationRecord", "Score"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Score:
 
 
 @dataclass
-class Record:
+class EvaluationRecord:
     """Result of an evaluation; all fields are plain values that JSON can hold.
 
     Attributes:
@@ -113,7 +113,7 @@ class Record:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Record:
+    def from_dict(cls, content: Mapping[str, Any]) -> EvaluationRecord:
         """Return the record of a line; fields that this version does not have are ignored."""
         known = {part.name for part in fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in known})

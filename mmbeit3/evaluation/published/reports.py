@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmbeit3.evaluation.published.plots import draw_corruptions, draw_records
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.robustness import corruption_rows, summarize, summary_rows
 from mmbeit3.evaluation.published.table import print_records, print_rows, rows_to_markdown, score_rows
 from mmbeit3.files import write_atomically
@@ -16,7 +16,7 @@ from mmbeit3.files import write_atomically
 __all__ = ["report_robustness", "report_scores"]
 
 
-def report_scores(records: Sequence[Record], folder: Path, console: Console) -> None:
+def report_scores(records: Sequence[EvaluationRecord], folder: Path, console: Console) -> None:
     """Report measured scores beside the published ones.
 
     Args:
@@ -32,7 +32,7 @@ def report_scores(records: Sequence[Record], folder: Path, console: Console) -> 
     draw_records(records, folder / "plot.png")
 
 
-def report_robustness(records: Sequence[Record], folder: Path, console: Console) -> None:
+def report_robustness(records: Sequence[EvaluationRecord], folder: Path, console: Console) -> None:
     """Report scores under corruption: a summary of each model, then each corruption.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 
 __all__ = ["Robustness", "corruption_rows", "summarize", "summary_rows"]
 
@@ -44,7 +44,7 @@ class Robustness:
         return None if self.corrupted is None or self.clean <= 0 else 100 * self.corrupted / self.clean
 
 
-def summarize(records: Sequence[Record]) -> list[Robustness]:
+def summarize(records: Sequence[EvaluationRecord]) -> list[Robustness]:
     """Collect the scores of each model that has a score on clean images, in the order of records."""
     models: dict[str, Robustness] = {}
     for record in records:

@@ -11,7 +11,7 @@ from rich.console import Console
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.evaluation.published.jobs import Job, hash_config
 from mmbeit3.evaluation.published.journal import Journal
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.weights import find_weights
 from mmbeit3.files import hash_file
 
@@ -27,7 +27,7 @@ def run_jobs(
     folder: Path,
     again: bool = False,
     console: Console | None = None,
-) -> list[Record]:
+) -> list[EvaluationRecord]:
     """Run jobs and write a line to the journal after each; an error of a job does not stop the others.
 
     A job with the same config, weights, data and seed as a line of the journal is skipped; failed jobs are run again.
@@ -44,7 +44,7 @@ def run_jobs(
         One record per job, in the order of the jobs.
     """
     console = console or Console()
-    done = {record.key: record for record in map(Record.from_dict, journal.lines) if record.error is None}
+    done = {record.key: record for record in map(EvaluationRecord.from_dict, journal.lines) if record.error is None}
     hashes: dict[Path, str] = {}
     records = []
     for number, job in enumerate(jobs, start=1):
@@ -77,7 +77,7 @@ def run_jobs(
     return records
 
 
-def _update_published(record: Record, current: Record) -> Record:
+def _update_published(record: EvaluationRecord, current: EvaluationRecord) -> EvaluationRecord:
     """Give a finished record the published scores of the current index."""
     record.published, record.published_on = current.published, current.published_on
     differences = {score.metric: score.difference for score in record.table()}

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.markdown import markdown_table
 
 __all__ = ["print_records", "print_rows", "rows_to_markdown", "score_rows"]
@@ -16,7 +16,7 @@ __all__ = ["print_records", "print_rows", "rows_to_markdown", "score_rows"]
 _HEADER = ("model", "score", "measured", "published", "on", "difference", "s", "MB")
 
 
-def score_rows(records: Sequence[Record]) -> list[list[str]]:
+def score_rows(records: Sequence[EvaluationRecord]) -> list[list[str]]:
     """Return the header and one row per score; a model that failed gets a single row."""
     table = [list(_HEADER)]
     for record in records:
@@ -44,7 +44,7 @@ def rows_to_markdown(rows: Sequence[Sequence[str]]) -> str:
     return markdown_table(rows, right=range(1, len(rows[0])))
 
 
-def print_records(records: Sequence[Record], console: Console | None = None) -> None:
+def print_records(records: Sequence[EvaluationRecord], console: Console | None = None) -> None:
     """Print the table of scores, then one line per model that failed, with its error."""
     console = console or Console()
     print_rows(score_rows(records), console)

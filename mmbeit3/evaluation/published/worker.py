@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """Exit when the parent process is gone: nobody reads the answer, and the next attempt needs the device."""
+    """Exit when the parent process is gone: then no process reads the answer, and the next attempt needs the device."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

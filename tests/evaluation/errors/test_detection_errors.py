@@ -172,7 +172,7 @@ def test_image_scores(make):
         images=3,
     )
     matches = match_detections(truth, results, "bbox")
-    # One of two found; none of one, and something else; nothing there and nothing said.
+    # One of two found; none of one, and a false detection; no objects and no detections.
     assert image_scores(matches, [1, 2, 3], 0.5) == {1: pytest.approx(2 / 3), 2: 0.0, 3: 1.0}
     assert image_scores(matches, [1, 2, 3], 0.1)[1] == 1.0
 

@@ -98,10 +98,10 @@ def test_only_images():
         evaluate(split(images=2, texts_each=0))
 
 
-def test_says_how_many_it_scored(said):
+def test_says_how_many_it_scored(logged):
     samples = split(images=4)
     evaluate([*samples, samples[0], {"image_id": "gone", "text_id": "x", "text_feature": torch.ones(16)}])
-    assert said == [
+    assert logged == [
         "4 of 5 images are scored: 1 repeat the image_id of another",
         "13 of 13 texts are scored: 1 have no image in the data and find nothing",
     ]

@@ -49,11 +49,11 @@ def test_metric_and_submission(tmp_path):
     ]
 
 
-def test_says_how_many_it_scored(said):
+def test_says_how_many_it_scored(logged):
     metric = VQAScore()
     metric.process(None, [sample(5, "red"), sample(5, "blue"), sample(6, "red"), sample(8, "x", people=())])
     assert metric.evaluate(4) == {"vqa/score": 50}
-    assert said == ["2 of 4 questions are scored: 1 have no answers by people; 1 repeat the question_id of another"]
+    assert logged == ["2 of 4 questions are scored: 1 have no answers by people; 1 repeat the question_id of another"]
 
 
 def test_split_without_answers(tmp_path):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from mmbeit3.evaluation.published import Record
+from mmbeit3.evaluation.published import EvaluationRecord
 from mmbeit3.evaluation.published.robustness import corruption_rows, summarize, summary_rows
 
 
 def record(score, corruption=None, severity=0, name="a", error=None):
     scores = {} if error else {"mIoU": score}
-    return Record(name, "c.py", "w.pth", corruption=corruption, severity=severity, scores=scores, error=error)
+    return EvaluationRecord(name, "c.py", "w.pth", corruption=corruption, severity=severity, scores=scores, error=error)
 
 
 def test_means():
