@@ -9,6 +9,7 @@ from mmbeit3.cli import run
 from mmbeit3.demos.training import detector_options, last_checkpoint, read_scores, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
+from mmbeit3.markdown import markdown_table
 
 CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 
@@ -33,17 +34,17 @@ def main() -> None:
             name = f"{start.split()[0]}-{args.epochs}-{seed}"
             results.setdefault(start, []).append(scores_of(args.out / name, args.config, seed, args.epochs, start, pretrained))
     labels = list(results["pretrained"][0])
-    lines = [f"| start | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
+    rows = [["start", *labels]]
     for start, runs in results.items():
         cells = []
         for label in labels:
             values = [scores[label] for scores in runs]
             spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.3f}{spread} ({', '.join(f'{value:.3f}' for value in values)})")
-        lines.append(f"| {start} | {' | '.join(cells)} |")
-    table = "\n".join(lines)
-    write_atomically(args.out / "table.md", (table + "\n").encode())
-    print(table)
+        rows.append([start, *cells])
+    table = markdown_table(rows)
+    write_atomically(args.out / "table.md", table.encode())
+    print(table, end="")
 
 
 def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pretrained: Path) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
 
+from mmbeit3.markdown import markdown_table
 from mmbeit3.zoo.index import Model, index_root, read_index
 
 __all__ = ["markdown_tables", "terminal_table"]
@@ -32,19 +34,20 @@ def terminal_table(cached: set[str]) -> Table:
 def markdown_tables() -> str:
     """Return one Markdown table of files per task."""
     root = index_root().absolute()
-    lines: list[str] = []
-    task = ""
-    for model in _published():
-        if model.task != task:
-            task = model.task
-            lines += ["", f"### {task}", "", f"| {' | '.join(_HEADER)} |", "|---" * len(_HEADER) + "|"]
-        millions = f"{model.parameters / 1e6:.1f} M" if model.parameters else ""
-        path = Path(model.config)
-        config = f"[{path.name}](../{path.relative_to(root).as_posix()})" if model.config else ""
-        note = f" ({model.note})" if model.note else ""
-        name = f"[`{model.name}`]({model.sources[0]}){note}"
-        lines.append(f"| {name} | {model.resolution or ''} | {millions} | {_scores(model)} | {config} | {_host(model)} |")
-    return "\n".join(lines[1:]) + "\n"
+    tables = []
+    for task, models in groupby(_published(), lambda model: model.task):
+        rows = [_HEADER, *(_cells(model, root) for model in models)]
+        tables.append(f"### {task}\n\n{markdown_table(rows)}")
+    return "\n".join(tables)
+
+
+def _cells(model: Model, root: Path) -> list[str]:
+    millions = f"{model.parameters / 1e6:.1f} M" if model.parameters else ""
+    path = Path(model.config)
+    config = f"[{path.name}](../{path.relative_to(root).as_posix()})" if model.config else ""
+    note = f" ({model.note})" if model.note else ""
+    name = f"[`{model.name}`]({model.sources[0]}){note}"
+    return [name, str(model.resolution or ""), millions, _scores(model), config, _host(model)]
 
 
 def _published() -> list[Model]:

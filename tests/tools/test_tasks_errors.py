@@ -239,17 +239,17 @@ CASES = {
     "Java missing": (
         "test captioning test_evaluator.backend=pycocoevalcap",
         None,
-        "needs Java, and there is no 'java' to call: install it, or take backend='own'",
+        "needs Java, but 'java' is not on PATH: install it, or use backend='own'",
     ),
     "Java missing in training": (
         "train captioning val_evaluator.backend=pycocoevalcap",
         None,
-        "needs Java, and there is no 'java' to call",
+        "needs Java, but 'java' is not on PATH",
     ),
     "pycocoevalcap missing": (
         "test captioning test_evaluator.backend=pycocoevalcap",
         None,
-        "needs that package: pip install pycocoevalcap, or take backend='own'",
+        "needs that package: pip install pycocoevalcap, or use backend='own'",
     ),
     "unknown backend": (
         "test captioning test_evaluator.backend=meteor",

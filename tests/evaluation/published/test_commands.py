@@ -1,4 +1,4 @@
-"""The commands on made models: what they write, and what they say of models that fail."""
+"""The commands on small models: the files they write, and their messages about models that fail."""
 
 import cv2
 import pytest
@@ -89,7 +89,7 @@ def test_list(call, made):
     [
         (["--index", "none.yml"], "'none.yml' does not exist"),
         (["nobody"], "no model 'nobody'"),
-        (["--data-root", "nowhere"], "'nowhere' is no folder"),
+        (["--data-root", "nowhere"], "'nowhere' is not a folder"),
     ],
 )
 def test_wrong_arguments(call, arguments, message):

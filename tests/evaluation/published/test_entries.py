@@ -1,4 +1,4 @@
-"""Reading an index, choosing from it, and what its names mean."""
+"""Reading an index, choosing entries, and the names of scores."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published import choose, published_on
 from mmbeit3.evaluation.published.evaluate import evaluate
-from mmbeit3.evaluation.published.jobs import Job, read_roots, root_of
+from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
 from mmbeit3.evaluation.published.score_names import find_score, known_scores
 from mmbeit3.evaluation.published.weights import find_weights
 from mmbeit3.zoo import Model, read_index
@@ -22,7 +22,7 @@ def test_the_zoos_own():
     nlvr2 = next(entry for entry in chosen if entry.name == "beit3_base_patch16_224_nlvr2")
     assert published_on(nlvr2, "test") == {"Top 1 Accuracy": "NLVR2 test-P"}
     assert published_on(nlvr2, "val") == {"Top 1 Accuracy": "NLVR2 dev"}
-    # Every published score has a name that is understood.
+    # Every published score has a supported name.
     keys = ["accuracy/top1", "accuracy/top5", "vqa/score", "caption/CIDEr", "retrieval/TR@1", "retrieval/IR@1"]
     scores = dict.fromkeys(keys, 1.0)
     assert all(find_score(name, scores) == 1.0 for entry in chosen for name in entry.published)
@@ -88,13 +88,13 @@ def test_what_is_no_index(tmp_path, content, message):
 def test_roots(tmp_path):
     for name in ("all", "coco"):
         (tmp_path / name).mkdir()
-    roots = read_roots([str(tmp_path / "all"), f"COCO={tmp_path / 'coco'}"])
+    roots = parse_data_roots([str(tmp_path / "all"), f"COCO={tmp_path / 'coco'}"])
     for dataset, folder in (("COCO", "coco"), ("COCO test-dev", "coco"), ("COCO-Stuff", "all"), ("ADE20K", "all")):
-        assert root_of(make_model("a", m={dataset: 1.0}), roots) == str(tmp_path / folder)
-    assert root_of(make_model("a", m={"ADE20K": 1.0}), {"COCO": "x"}) is None
+        assert data_root_of(make_model("a", m={dataset: 1.0}), roots) == str(tmp_path / folder)
+    assert data_root_of(make_model("a", m={"ADE20K": 1.0}), {"COCO": "x"}) is None
     for wrong in ([str(tmp_path / "none")], ["A=nowhere"], [str(tmp_path)] * 2):
         with pytest.raises(UserError, match="--data-root"):
-            read_roots(wrong)
+            parse_data_roots(wrong)
 
 
 def test_names():
@@ -102,7 +102,7 @@ def test_names():
     assert find_score("box AP", scores) == 50
     assert find_score("Top-1 accuracy", scores) == find_score("accuracy", scores) == 80
     assert find_score("custom", scores) == 3
-    # Nothing to find in COCO's words; not measured; another protocol.
+    # COCO's -1 for data without ground truth; a score that was not measured; another protocol.
     assert find_score("mask AP", scores) is find_score("PQ", scores) is find_score("mIoU(ms+flip)", scores) is None
     assert known_scores(scores) == {"box AP": 50, "mIoU": 40, "Top 1 Accuracy": 80}
     assert known_scores({"custom": 3.0}) == {"custom": 3.0}
@@ -134,7 +134,7 @@ def _pipeline(job, folder):
 
 def test_split_without_ground_truth(tmp_path):
     job = Job(make_model("a", SEGMENTOR), split="val", options={"val_evaluator": None})
-    with pytest.raises(UserError, match="has no val_evaluator: give another --split"):
+    with pytest.raises(UserError, match="has no val_evaluator: use another --split"):
         job.config(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""COCO's AP of each class and size."""
+"""COCO's AP of each class and object size."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COLUMNS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 @dataclass(frozen=True)
 class ClassAP:
-    """A class's line.
+    """AP of one class.
 
     Attributes:
-        name: of the class; of the last line ``all``, which is the mean over classes.
-        objects: how many there are.
-        values: for each of :data:`COLUMNS` the AP in percent; None where there is nothing to find. ``APs`` is that of objects
-            below 32 x 32 pixels, ``APl`` from 96 x 96.
+        name: name of the class; ``all`` for the mean over classes.
+        objects: number of objects.
+        values: AP in percent for each of :data:`COLUMNS`; None if there are no such objects. ``APs`` covers objects below
+            32 x 32 pixels, ``APl`` objects from 96 x 96 pixels.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ClassAP:
 
 
 def class_table(truth: COCO, results: COCO, iou_type: str) -> list[ClassAP]:
-    """Evaluate by pycocotools.
+    """Evaluate detections by pycocotools.
 
     Args:
         truth: annotations.
@@ -40,27 +40,28 @@ def class_table(truth: COCO, results: COCO, iou_type: str) -> list[ClassAP]:
         iou_type: ``bbox`` or ``segm``.
 
     Returns:
-        A line for each class, in the annotations' order, and one for all.
+        One entry per class, in the order of category ids, then the mean over all classes.
     """
     evaluation = COCOeval(truth, results, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
-    # (IoU thresholds, recalls, classes, sizes), of the most detections an image.
+    # (IoU thresholds, recalls, classes, sizes), at the largest number of detections per image.
     precision = evaluation.eval["precision"][..., -1]
-    lines = []
-    for place, category in enumerate(evaluation.params.catIds):
+    rows = []
+    for index, category in enumerate(evaluation.params.catIds):
         objects = sum(not truth.anns[number].get("iscrowd") for number in truth.getAnnIds(catIds=[category]))
-        lines.append(ClassAP(truth.cats[category]["name"], objects, _values(precision[:, :, [place]])))
-    return [*lines, ClassAP("all", sum(line.objects for line in lines), _values(precision))]
+        rows.append(ClassAP(truth.cats[category]["name"], objects, _values(precision[:, :, [index]])))
+    return [*rows, ClassAP("all", sum(row.objects for row in rows), _values(precision))]
 
 
 def _values(precision: np.ndarray) -> tuple[float | None, ...]:
+    """Return the AP of each of COLUMNS; thresholds 0 and 5 are IoU 0.5 and 0.75."""
     whole, small, medium, large = (precision[..., size] for size in range(4))
     return tuple(_mean(part) for part in (whole, whole[0], whole[5], small, medium, large))
 
 
 def _mean(part: np.ndarray) -> float | None:
-    """Mean in percent of what is no -1, which stands for nothing to find."""
-    there = part[part > -1]
-    return 100 * float(there.mean()) if there.size else None
+    """Return the mean in percent, without the -1 that pycocotools writes where there are no objects."""
+    valid = part[part > -1]
+    return 100 * float(valid.mean()) if valid.size else None

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published import process
-from mmbeit3.evaluation.published.evaluate import evaluate_apart
+from mmbeit3.evaluation.published import worker
+from mmbeit3.evaluation.published.evaluate import evaluate_in_subprocess
 from mmbeit3.evaluation.published.jobs import Job
 from mmbeit3.zoo import read_index
 from tests.evaluation.published.made import make_segmentors
@@ -19,7 +19,7 @@ def test_answer(tmp_path):
     (entry,) = read_index(index).values()
     options = {"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False}
     job = Job(entry, str(data), options=options)
-    answer = evaluate_apart(job, tmp_path / "0.pth", tmp_path / "logs")
+    answer = evaluate_in_subprocess(job, tmp_path / "0.pth", tmp_path / "logs")
     assert 0 < answer["scores"]["mIoU"] < 100
     assert answer["differences"]["mIoU"] == pytest.approx(answer["scores"]["mIoU"] - 50)
     assert "mIoU" in (tmp_path / "logs" / "output.log").read_text()
@@ -28,7 +28,7 @@ def test_answer(tmp_path):
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("kill -9 $$", r"ended by signal 9 .*; its output is in '.*output\.log'"),
+        ("kill -9 $$", r"killed by signal 9 .*; its output is in '.*output\.log'"),
         ("echo a line; echo error: no weights >&2; exit 2", r"^no weights \(all output is in '.*output\.log'\)$"),
         ("exit 1", "^no output "),
     ],
@@ -40,7 +40,7 @@ def test_process_that_fails(tmp_path, monkeypatch, script, message):
     (tmp_path / "index.yml").write_text("Models: [{Name: a, Config: a.py, Weights: a.pth}]")
     (entry,) = read_index(tmp_path / "index.yml").values()
     with pytest.raises(UserError, match=message):
-        evaluate_apart(Job(entry), tmp_path, tmp_path / "logs")
+        evaluate_in_subprocess(Job(entry), tmp_path, tmp_path / "logs")
 
 
 def test_it_ends_with_its_parent(monkeypatch):
@@ -55,4 +55,4 @@ def test_it_ends_with_its_parent(monkeypatch):
     monkeypatch.setattr(os, "_exit", end)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with pytest.raises(EndedError):
-        process._end_with(7)
+        worker._exit_with_parent(7)

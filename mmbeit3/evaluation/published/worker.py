@@ -1,6 +1,6 @@
-"""The process of one evaluation, see :func:`mmbeit3.evaluation.published.evaluate.evaluate_apart`.
+"""Main program of the process that :func:`mmbeit3.evaluation.published.evaluate.evaluate_in_subprocess` starts.
 
-``python -m mmbeit3.evaluation.published.process TASK``, where the task is a JSON file: job, weights, work_dir, answer.
+``python -m mmbeit3.evaluation.published.worker TASK``, where TASK is a JSON file with job, weights, work_dir and answer.
 """
 
 import json
@@ -20,8 +20,8 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Evaluate, and write the answer's file."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    """Run the job and write its result to the file ``answer``."""
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     task = json.loads(Path(sys.argv[1]).read_bytes())
     entry = task["job"].pop("entry")
     results = tuple(Result(**result) for result in entry.pop("results"))
@@ -30,8 +30,8 @@ def main() -> None:
     write_atomically(task["answer"], json.dumps(answer).encode())
 
 
-def _end_with(parent: int) -> None:
-    """Nobody waits for the answer once the parent is gone, and the next attempt wants the device."""
+def _exit_with_parent(parent: int) -> None:
+    """Exit when the parent process is gone: then no process reads the answer, and the next attempt needs the device."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
