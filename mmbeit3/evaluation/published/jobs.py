@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published.entries import published_on
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.runner.config import read_config
 from mmbeit3.zoo import Model
 
