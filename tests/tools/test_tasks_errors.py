@@ -418,7 +418,7 @@ def test_inferencers_say_it_in_one_line(data):
     fewer.model.answers = ["red", "2"]
     (data / "broken.jpg").write_bytes(b"broken")
     wrong = [
-        (lambda: VQAInferencer(too_long, "vqa.pth"), "EncodeText lets texts have 80 tokens, but .* room for 62"),
+        (lambda: VQAInferencer(too_long, "vqa.pth"), "EncodeText has max_length=80 tokens, but .* has 62"),
         (lambda: VQAInferencer(many_words, "vqa.pth"), "texts.spm' has \\d+ ids, more than the 20 rows"),
         (lambda: VQAInferencer(fewer, "vqa.pth"), r"has another head: head.3.weight has \d+ rows there and 2"),
         (lambda: VQAInferencer(small("vqa"), "captioning.pth"), "is not of this task: it lacks"),

@@ -115,7 +115,7 @@ def test_lists_of_images(tmp_path):
         ("blue/a.jpg 3", "line 1: label 3 is too large for 3 classes"),
         ("blue/a.jpg\n", "line 1 is 'blue.a.jpg': write"),
         ("blue/a.jpg 0\n\nred/b.jpg 2", "line 2 is '': write"),
-        ("n01440764/a.jpg 0", "has label 0, which is 'blue'"),
+        ("n01440764/a.jpg 0", "has the label 0, which is 'blue'"),
     ):
         listed.write_text(text)
         with pytest.raises(UserError, match=match):
