@@ -1,4 +1,4 @@
-"""Whichever way an image file comes, it has the same pixels, or is refused by the same words."""
+"""An image file gives the same pixels, or the same error, in every way of reading it."""
 
 import io
 import tarfile
@@ -28,7 +28,7 @@ def files():
 
 @pytest.fixture(scope="module")
 def outcomes(files):
-    """Pixels, or what is wrong, of each file's bytes."""
+    """Decode each file's bytes: pixels, or the error message."""
     return {file.name: outcome(decode_image, file.data) for file in files}
 
 
@@ -48,7 +48,7 @@ def compare(outcomes, name, found):
     if isinstance(wanted, str):
         assert isinstance(found, str), name
         assert found.isprintable(), name
-        assert wanted in found or "is damaged or no image" in found, (name, wanted, found)
+        assert wanted in found or "is damaged or not an image" in found, (name, wanted, found)
     else:
         np.testing.assert_array_equal(found, wanted, name)
 
@@ -81,7 +81,7 @@ def test_the_header_says_the_size(files, outcomes):
 
 
 def test_files(files, outcomes, tmp_path):
-    """By path, through a pipeline of OpenMMLab's, and as records of pretraining."""
+    """Read by path, by an OpenMMLab pipeline, and as pretraining records."""
     load = LoadImageOrFail()
     for file in files:
         (tmp_path / file.name).write_bytes(file.data)

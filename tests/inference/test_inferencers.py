@@ -256,7 +256,7 @@ def test_calls_that_cannot_be_answered(build, images, tmp_path):
         (lambda: vqa(images[0], "red", top_k=0), "top_k must be at least 1, got 0"),
         (lambda: vqa(images[0], "\ud800"), "no valid Unicode"),
         (lambda: vqa(tmp_path / "absent.png", "red"), r"absent\.png' does not exist"),
-        (lambda: vqa([images[0], tmp_path / "text.png"], "red", batch_size=2), r"text\.png' is no image or is damaged"),
+        (lambda: vqa([images[0], tmp_path / "text.png"], "red", batch_size=2), r"text\.png' is not an image or is damaged"),
         (lambda: vqa(images[0], "red", out_dir=tmp_path / "text.png"), "for pictures cannot be made"),
         (lambda: nlvr2(images, images[:2], "red"), "got 5 left, 2 right, 1 sentences"),
         (lambda: nlvr2(images[0], images[1], "  "), "sentence 0 is empty"),
@@ -345,10 +345,10 @@ def test_a_broken_file_of_a_folder(build, task, images, tmp_path):
     for size in (1, 2):
         found = inferencer(tmp_path, *more, batch_size=size)
         assert found["predictions"] == wanted["predictions"]
-        assert found["unreadable"] == {str(broken): f"image '{broken}' is no image or is damaged: give a JPEG or PNG file"}
-    with pytest.raises(UserError, match=r"ab\.png' is no image"):
+        assert found["unreadable"] == {str(broken): f"image '{broken}' is not an image or is damaged: give a JPEG or PNG file"}
+    with pytest.raises(UserError, match=r"ab\.png' is not an image"):
         inferencer([*paths, broken], *more)
     for path in paths:
         path.unlink()
-    with pytest.raises(UserError, match=r"none of 1 can be answered: image '.*ab\.png' is no image"):
+    with pytest.raises(UserError, match=r"none of 1 can be answered: image '.*ab\.png' is not an image"):
         inferencer(tmp_path, *more)

@@ -59,7 +59,7 @@ def test_category_that_the_config_lacks(call, folder, shapes):
 def test_heads_for_another_number_of_classes(call, data):
     refused(
         call("train", CONFIG, "--cfg-options", "model.roi_head.mask_head.num_classes=80"),
-        "train_dataloader has 6 classes, but model.roi_head.mask_head is made for 80",
+        "train_dataloader has 6 classes, but model.roi_head.mask_head has 80",
     )
 
 
@@ -103,7 +103,7 @@ def test_image_that_cannot_be_read_in_training(call, folder, shapes):
 
 def test_image_that_cannot_be_read_in_prediction(call, folder, weights):
     (folder / "text.jpg").write_text("no image")
-    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is no image")
+    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is not an image")
     refused(call("image_demo", "none.jpg", CONFIG, weights), "image 'none.jpg' does not exist")
 
 
@@ -201,7 +201,7 @@ def test_image_demo_on_a_folder(call, folder, image, weights):
     code, stderr = call("image_demo", "photos", CONFIG, weights)
     assert code == 2
     assert stderr.splitlines() == [
-        "left out: image 'photos/broken.png' is no image or is damaged: give a JPEG or PNG file",
+        "left out: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file",
         "error: 1 of 3 images cannot be read; pictures of the others are in 'work_dirs/image_demo/photos'",
     ]
     assert sorted(out.rglob("*.png")) == drawn

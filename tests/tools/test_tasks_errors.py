@@ -155,12 +155,12 @@ CASES = {
     "question longer than the table": (
         "train vqa train_dataloader.dataset.pipeline.1.max_length=80 train_dataloader.dataset.pipeline.1.max_positions=1022",
         None,
-        "train_dataloader: EncodeText lets texts have 80 tokens, but .* room for 62: set max_length",
+        "train_dataloader: EncodeText has max_length=80 tokens, but .* has 62: set max_length",
     ),
     "longer than the pipeline says": (
         "train vqa train_dataloader.dataset.pipeline.1.max_length=80",
         None,
-        r"EncodeText: max_length must be .* to 62|room for 62",
+        r"EncodeText: max_length is 80: .* to 62|has 62",
     ),
     "caption longer than the table": ("test captioning model.max_length=80", None, "max_length must be from 4 to 63"),
     "empty question": (
@@ -216,9 +216,9 @@ CASES = {
     "folder of a class missing": (
         "train imagenet",
         remove("classes/train/star"),
-        "train_dataloader: 'DATA/classes/train' has 5 folders, .* 6 classes: no folder for 'star'; complete the data",
+        "train_dataloader: 'DATA/classes/train' has 5 folders, .* 6 classes: no folder for 'star'; give one folder per class",
     ),
-    "classes of another number": ("train imagenet model.network.num_classes=9", None, "made for 9: set its num_classes to 6"),
+    "classes of another number": ("train imagenet model.network.num_classes=9", None, "has 9: set its num_classes to 6"),
     "shorter answer list for a checkpoint": (
         "test vqa",
         shorten_answers,
@@ -256,18 +256,26 @@ CASES = {
         None,
         "must be 'own' or 'pycocoevalcap', got 'meteor'",
     ),
-    "questions cut off": ("test vqa", overwrite(QUESTIONS, 0.5), r"questions_val2017.json' is no JSON \(Unterm.* is damaged"),
-    "answers cut off": ("test vqa", overwrite(ANSWERS, 0.5), r"annotations_val2017.json' is no JSON .* is damaged"),
-    "captions cut off": ("train captioning", overwrite(CAPTIONS, 0.5), r"captions_train2017.json' is no JSON .* is damaged"),
-    "statements cut off": ("test nlvr2", overwrite(STATEMENTS, 0.5), r"dev.json', line \d+ is no JSON .* is damaged"),
-    "a list": ("test retrieval", overwrite(CAPTIONS, b"[1]"), "holds a JSON list, not an object: is it the right file"),
-    "an empty file": ("train nlvr2", overwrite(STATEMENTS, b""), "train.json' has no entries: is it the right file"),
+    "questions cut off": ("test vqa", overwrite(QUESTIONS, 0.5), r"questions_val2017.json' is not JSON \(Unterm.* is damaged"),
+    "answers cut off": ("test vqa", overwrite(ANSWERS, 0.5), r"annotations_val2017.json' is not JSON .* is damaged"),
+    "captions cut off": ("train captioning", overwrite(CAPTIONS, 0.5), r"captions_train2017.json' is not JSON .* is damaged"),
+    "statements cut off": ("test nlvr2", overwrite(STATEMENTS, 0.5), r"dev.json', line \d+ is not JSON .* is damaged"),
+    "a list": (
+        "test retrieval",
+        overwrite(CAPTIONS, b"[1]"),
+        "contains a JSON list, not an object: check that it is the right file",
+    ),
+    "an empty file": ("train nlvr2", overwrite(STATEMENTS, b""), "train.json' has no entries: check that it is the right file"),
     "no questions": (
         "test vqa",
         overwrite(QUESTIONS, b'{"questions": []}'),
-        "questions_val2017.json' has no questions: is it the right file",
+        "questions_val2017.json' has no questions: check that it is the right file",
     ),
-    "odd questions": ("test vqa", overwrite(QUESTIONS, b'{"questions": {"a": 1}}'), "'questions' is a dict: .* another format"),
+    "odd questions": (
+        "test vqa",
+        overwrite(QUESTIONS, b'{"questions": {"a": 1}}'),
+        "'questions' has the type dict: .* another format",
+    ),
     "question without image_id": (
         "test vqa",
         edit(QUESTIONS, lambda entry: entry.pop("image_id")),
@@ -281,7 +289,7 @@ CASES = {
     "nobody answered": (
         "test vqa",
         edit(ANSWERS, lambda entry: entry.update(answers=[])),
-        r"annotations_val2017.json': question \d+ has not 10 answers, as VQAv2's have: complete it",
+        r"annotations_val2017.json': question \d+ has 0 answers: give 10, one per person",
     ),
     "image without filename": (
         "test captioning",
@@ -291,12 +299,12 @@ CASES = {
     "folder of another kind": (
         "test captioning",
         edit(CAPTIONS, lambda entry: entry.update(filepath=7)),
-        "captions_val2017.json', image 0: 'filepath' is a int: the file is damaged",
+        "captions_val2017.json', image 0: 'filepath' has the type int: the file is damaged",
     ),
     "split that is not there": (
         "test captioning test_dataloader.dataset.splits=test,restval",
         None,
-        "captions_val2017.json' has no images of split test, restval: it has val",
+        "captions_val2017.json' has no images of split test, restval, but of val",
     ),
     "vocabulary missing": (
         "test nlvr2",
@@ -316,7 +324,7 @@ CASES = {
     "vocabulary larger than the table": (
         "train retrieval model.network.arch.vocab_size=20",
         None,
-        "texts.spm' has \\d+ ids, more than the 20 rows of the model's word table: give the tokenizer",
+        "texts.spm' has \\d+ ids, more than the 20 rows of the model's word embedding: give the tokenizer",
     ),
     "settings that do not fit": (
         "train vqa data.x=1",
@@ -374,7 +382,7 @@ def test_broken_image_ends_training(data, call):
         path.write_bytes(b"")
     code, error, _ = call("train", "captioning")
     assert code == 2
-    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' is no image or is damaged\n$", error)
+    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' is not an image or is damaged\n$", error)
 
 
 def test_long_question_is_cut_and_said(data, call):
@@ -382,7 +390,7 @@ def test_long_question_is_cut_and_said(data, call):
     code, error, log = call("test", "vqa")
     assert code == 0, error
     (line,) = [line for line in log.splitlines() if "is cut" in line]
-    assert re.search(r"'question' of sample with question_id \d+ has \d+ tokens and is cut to 48, as all longer ones", line)
+    assert re.search(r"'question' of sample with question_id \d+ has \d+ tokens and is cut to 48, like all longer texts", line)
 
 
 def test_as_a_stranger_runs_it(data):
@@ -410,13 +418,13 @@ def test_inferencers_say_it_in_one_line(data):
     fewer.model.answers = ["red", "2"]
     (data / "broken.jpg").write_bytes(b"broken")
     wrong = [
-        (lambda: VQAInferencer(too_long, "vqa.pth"), "EncodeText lets texts have 80 tokens, but .* room for 62"),
+        (lambda: VQAInferencer(too_long, "vqa.pth"), "EncodeText has max_length=80 tokens, but .* has 62"),
         (lambda: VQAInferencer(many_words, "vqa.pth"), "texts.spm' has \\d+ ids, more than the 20 rows"),
         (lambda: VQAInferencer(fewer, "vqa.pth"), r"has another head: head.3.weight has \d+ rows in the file and 2"),
         (lambda: VQAInferencer(small("vqa"), "captioning.pth"), "is not of this task: it lacks"),
         (lambda: ask(photo, " "), r"question 0 is empty \(' '\): give at least a word"),
         (lambda: ask("none.jpg", "red?"), "image 'none.jpg' does not exist"),
-        (lambda: ask(data / "broken.jpg", "red?"), "broken.jpg' is no image or is damaged"),
+        (lambda: ask(data / "broken.jpg", "red?"), "broken.jpg' is not an image or is damaged"),
     ]
     for call, message in wrong:
         with pytest.raises(UserError, match=message) as error:

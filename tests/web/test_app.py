@@ -244,7 +244,7 @@ def test_a_file_that_is_no_image(page, tabs, tmp_path):
     panel.locator("input[type=file]").set_input_files(tmp_path / "text.png")
     panel.locator("img").wait_for(state="attached")
     press(panel, tabs, "caption")
-    refused(page, "text.png' is no image or is damaged: give a JPEG or PNG file")
+    refused(page, "text.png' is not an image or is damaged: give a JPEG or PNG file")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 80000])

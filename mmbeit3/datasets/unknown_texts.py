@@ -1,4 +1,4 @@
-"""What is said of a dataset's texts once it is read: whether its pipeline's vocabulary knows them."""
+"""Log of texts in a dataset that the vocabulary of its pipeline does not cover."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.task_transforms import EncodeText
 from mmbeit3.text.tokenizer import report_unknown
 
-__all__ = ["report_entries"]
+__all__ = ["report_unknown_texts"]
 
 _SAMPLE = 1000
+"""Number of texts that are looked at."""
 
 
-def report_entries(dataset: BaseDataset, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Log which share of a sample of the texts is all unknown to the vocabulary of the dataset's ``EncodeText``, if any is.
+def report_unknown_texts(dataset: BaseDataset, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Log the share of texts, in a sample, of which the vocabulary of the dataset's ``EncodeText`` has no piece.
+
+    Nothing is logged if every text has a known piece.
 
     Args:
-        dataset: its pipeline is built.
-        entries: its entries.
+        dataset: the dataset, whose pipeline is built.
+        entries: the dataset's entries.
     """
     for step in dataset.pipeline.transforms:
         if isinstance(step, EncodeText):
