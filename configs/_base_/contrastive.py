@@ -1,7 +1,9 @@
-# Contrastive tuning of the two towers on pairs after masked data modeling: what all configs of it share. Rate, warm-up, decay, stochastic
-# depth, batch and length are the paper's (arXiv 2208.10442, appendix A): 5 epochs of its 21 million pairs, 16k in a batch. Unstated
-# there, and chosen: crops of at least half of the image and no changed colours, no clipping, and AdamW's epsilon as in the released
-# fine-tuning code for retrieval; texts of up to 64 tokens; the rate ends at zero.
+# Shared settings of contrastive tuning: both towers are trained on image-text pairs after masked data modeling.
+# Sources: learning rate, warm-up, decay, stochastic depth, batch size and length are the BEiT-3 paper's (arXiv 2208.10442,
+# appendix A): 5 epochs of its 21 million pairs, 16k pairs per batch.
+# Our choice, because the paper does not state it: crops of at least half of the image, no colour jitter, no gradient clipping
+# and AdamW's epsilon as in the released fine-tuning code for retrieval; texts of up to 64 tokens; the learning rate ends at
+# zero.
 _base_ = "./pretrain.py"
 pairs = dict(
     kind="pairs",

@@ -1,6 +1,7 @@
-# Masked data modeling on images, texts and pairs: what all configs of it share. Optimizer, ratios of masking and augmentation are the
-# paper's (arXiv 2208.10442, table 11). Unstated there, and chosen: words are replaced as in BERT, texts of up to 64 tokens, crops of
-# at least a fifth of the image (BEiT v2), losses summed with equal weights.
+# Shared settings of masked data modeling on images, texts and image-text pairs.
+# Sources: optimizer, masking ratios and augmentation are the BEiT-3 paper's (arXiv 2208.10442, table 11).
+# Our choice, because the paper does not state it: words are replaced as in BERT, texts have up to 64 tokens, crops cover at
+# least a fifth of the image (BEiT v2), losses are summed with equal weights.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
 custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook"), dict(type="mmbeit3.ExactResumeHook")]
 randomness = dict(seed=0)
@@ -18,7 +19,7 @@ streams = dict(
     ),
 )
 train_dataloader = dict(
-    batch_size=1,  # a step, which is of so many images, texts and pairs as the streams say
+    batch_size=1,  # one step; its numbers of images, texts and pairs are the streams' `batch`
     num_workers=8,
     persistent_workers=True,
     sampler=None,
@@ -32,7 +33,8 @@ train_dataloader = dict(
     ),
 )
 max_iters = 1_000_000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, fast_forward_on_resume=True)  # the hook above does it
+# True: ExactResumeHook restores the position in the data, so MMEngine must not skip data as well.
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, fast_forward_on_resume=True)
 optim_wrapper = dict(
     type="AmpOptimWrapper",
     dtype="bfloat16",
@@ -46,7 +48,7 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, begin=10_000, end=max_iters, T_max=max_iters - 10_000),
 ]
 default_hooks = dict(
-    sampler_seed=None,  # the steps have no sampler
+    sampler_seed=None,  # PretrainSteps has no sampler
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     checkpoint=dict(type="mmbeit3.SafeCheckpointHook", by_epoch=False, interval=10_000, max_keep_ckpts=3),
 )

@@ -1,5 +1,6 @@
-# Runtime of segmentation configs. mmseg's own base files cannot be inherited by name under the maintained forks, so the few
-# that are needed stand here. mmdet.models is imported by name: without mmdet, mmseg would build a stub of Mask2Former's head.
+# Runtime settings of the segmentation configs. With the maintained forks of OpenMMLab, configs cannot inherit mmseg's own base
+# files by name, so the necessary ones are repeated here. mmdet.models is imported explicitly: otherwise mmseg builds a stub
+# instead of Mask2Former's head.
 default_scope = "mmseg"
 custom_imports = dict(imports=["mmbeit3.registry", "mmdet.models"], allow_failed_imports=False)
 custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook")]

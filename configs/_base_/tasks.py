@@ -1,7 +1,9 @@
-# What all fine-tuning on tasks shares, as in the released code (microsoft/unilm, beit3): AdamW without clipping, rate linear
-# from zero, then a cosine to 1e-6 in each iteration, seed 42. There: float16 with a scaled loss. Chosen here: bfloat16, and
-# validation with test transforms (the released code validates with training ones). Here stand a rate of 1e-4 and 10 epochs with
-# one to warm up; a config with others sets them in both parts of `param_scheduler`.
+# Shared settings of fine-tuning on the image-text tasks and ImageNet. The learning rate is 1e-4 and training lasts 10 epochs,
+# one of them warm-up; a config with other values sets them in both parts of `param_scheduler`.
+# Sources: the released code (microsoft/unilm, beit3): AdamW without clipping; learning rate linear from zero, then a cosine to
+# 1e-6, updated in each iteration; seed 42.
+# Our choice: bfloat16, where the released code uses float16 with loss scaling; validation with the test transforms, where the
+# released code uses those of training.
 _base_ = "./mmbeit3.py"
 default_scope = "mmengine"
 randomness = dict(seed=42)

@@ -1,5 +1,6 @@
-# Shared parts of the tasks' tiny configs. They start from the weights, images and vocabulary of tools/demo_pretraining.py and
-# train on two CPU cores. The numbers are our own choice.
+# Shared settings of the tasks' tiny configs on the shapes dataset. They start from the weights, images and vocabulary of
+# tools/demo_pretraining.py and train on two CPU cores.
+# Our choice: all values.
 _base_ = "./tasks.py"
 pretrained = "work_dirs/pretrain-demo/pretraining/iter_1800.pth"
 shapes = "data/shapes-plain"

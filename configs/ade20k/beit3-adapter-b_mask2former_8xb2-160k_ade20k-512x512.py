@@ -1,8 +1,8 @@
-# Mask2Former with BEiT-3 base and ViT-Adapter on ADE20K at 512. Not trained here; nobody has published BEiT-3 base or large on
-# ADE20K.
-# Sources: schedule (160k, warm-up 1500, linear decay to 0, batch 16, no clipping), drop path 0.2 and layer decay 0.95 as
-# ViT-Adapter's BEiT base with Mask2Former; rate 3e-5 the same. Global attention, as its segmentation has.
-# Chosen: weights after image-text contrastive tuning, as BEiT-3's README recommends for pure vision tasks.
+# Mask2Former with a BEiT-3 base ViT-Adapter on ADE20K, crops of 512 x 512 pixels, 160k iterations. We have not trained it, and
+# there are no published ADE20K results of BEiT-3 base or large.
+# Sources: ViT-Adapter's BEiT base with Mask2Former: 160k iterations, warm-up 1500, linear decay to 0, batch size 16, no
+# clipping, learning rate 3e-5, drop path 0.2, layer decay 0.95. Global attention, as in ViT-Adapter's segmentors.
+# Our choice: weights after image-text contrastive tuning, which BEiT-3's README recommends for pure vision tasks.
 _base_ = [
     "../_base_/models/mask2former_seg.py",
     "../_base_/models/adapter-b.py",

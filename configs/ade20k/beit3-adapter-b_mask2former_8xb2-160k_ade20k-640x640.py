@@ -1,5 +1,6 @@
-# Mask2Former with BEiT-3 base and ViT-Adapter on ADE20K: the 512 config with crops of 640. The stride of slide testing is two
-# thirds of the crop, as ViT-Adapter's. Not trained here.
+# Mask2Former with a BEiT-3 base ViT-Adapter on ADE20K, crops of 640 x 640 pixels, 160k iterations. We have not trained it.
+# Differs from beit3-adapter-b_mask2former_8xb2-160k_ade20k-512x512.py in: the crop size.
+# Source: ViT-Adapter: the stride of sliding-window testing is two thirds of the crop.
 _base_ = "./beit3-adapter-b_mask2former_8xb2-160k_ade20k-512x512.py"
 crop_size = (640, 640)
 _base_.train_pipeline[2].scale = _base_.test_pipeline[1].scale = (2560, 640)

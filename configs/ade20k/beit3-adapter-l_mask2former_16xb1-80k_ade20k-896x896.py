@@ -1,6 +1,8 @@
-# Mask2Former with BEiT-3 large and ViT-Adapter on ADE20K at 896, from the COCO-Stuff stage and as that; its class layer, of
-# another size, starts anew. Sources: ViT-Adapter's 896 recipe (BEiTv2-L: 61.2 mIoU), 80k iterations, batch 16. Not trained
-# here.
+# Mask2Former with a BEiT-3 large ViT-Adapter on ADE20K, crops of 896 x 896 pixels, 80k iterations. It starts from the model of
+# the COCO-Stuff stage. We have not trained it.
+# Differs from that stage, ../coco_stuff164k/beit3-adapter-l_mask2former_16xb1-80k_coco-stuff164k-896x896.py, in: the data. The
+# classification layer has another number of classes and starts from random weights.
+# Sources: ViT-Adapter's recipe for 896 pixels (BEiTv2-L: 61.2 mIoU): 80k iterations, batch size 16.
 _base_ = "../coco_stuff164k/beit3-adapter-l_mask2former_16xb1-80k_coco-stuff164k-896x896.py"
 load_from = "work_dirs/beit3-adapter-l_mask2former_16xb1-80k_coco-stuff164k-896x896/iter_80000.pth"
 num_classes = 150

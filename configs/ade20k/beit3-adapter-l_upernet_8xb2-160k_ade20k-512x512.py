@@ -1,5 +1,6 @@
-# UperNet with BEiT-3 large and ViT-Adapter on ADE20K at 512. Sources: ViT-Adapter's UperNet recipes for large models (rate
-# 2e-5, layer decay 0.9, drop path 0.3); the rest as the base config. Not trained here.
+# UperNet with a BEiT-3 large ViT-Adapter on ADE20K, crops of 512 x 512 pixels, 160k iterations. We have not trained it.
+# Differs from beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py in: the size, learning rate, layer decay and drop path.
+# Sources: ViT-Adapter's UperNet recipes for large models: learning rate 2e-5, layer decay 0.9, drop path 0.3.
 _base_ = ["./beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py", "../_base_/models/adapter-l.py"]
 _base_.adapter.update(drop_path_rate=0.3, with_cp=True, vit=dict(drop_path_rate=0.3))
 model = dict(

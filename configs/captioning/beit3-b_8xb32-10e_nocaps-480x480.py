@@ -1,6 +1,8 @@
-# NoCaps with BEiT-3 base: trained on COCO's captions, validated on NoCaps, whose test captions stay with its EvalAI server. As
-# the released code's README: rate 1e-5; otherwise as the config for COCO. Released: CIDEr 104.4 on val, 105.6 from
-# beit3_base_indomain_patch16_224.pth. Not trained here.
+# Captioning with BEiT-3 base for NoCaps at 480 x 480 pixels, 10 epochs: trained on COCO's captions, validated on NoCaps.
+# NoCaps' test captions are only on its EvalAI server. We have not trained it. The authors report CIDEr 104.4 on val, and 105.6
+# when starting from beit3_base_indomain_patch16_224.pth.
+# Differs from beit3-b_8xb32-10e_coco-480x480.py in: the learning rate and the data for validation and test.
+# Sources: BEiT-3's README: learning rate 1e-5.
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 1e-5
 optim_wrapper = dict(optimizer=dict(lr=lr))

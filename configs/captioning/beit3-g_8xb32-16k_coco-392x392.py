@@ -1,6 +1,9 @@
-# Captions of COCO with the paper's giant, whose weights were never released. From the paper: 392 pixels, rate 8e-6, 16000
-# iterations, 1600 to warm up, drop path 0.3, weight decay 0.01, 60% masked, beam 3. The unstated as base. Paper: CIDEr 147.6.
-# Not trained here.
+# Captioning with BEiT-3 giant on COCO at 392 x 392 pixels, 16000 iterations. We have not trained it; the giant's weights were
+# never released. The paper reports CIDEr 147.6.
+# Differs from beit3-b_8xb32-10e_coco-480x480.py in: the size and the values from the paper; values that the paper does not
+# state are unchanged.
+# Sources: BEiT-3 paper: 392 pixels, learning rate 8e-6, 16000 iterations, 1600 of them warm-up, drop path 0.3, weight decay
+# 0.01, 60% masked, beam size 3.
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 8e-6
 model = dict(

@@ -1,5 +1,6 @@
-# Captions on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in _base_/tasks_shapes.py.
-# Numbers are ours.
+# Captioning with the tiny BEiT-3 on the shapes dataset, on two CPU cores. Optimizer, schedule and initial weights are in
+# _base_/tasks_shapes.py.
+# Our choice: all values.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/coco_captions.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"
@@ -8,7 +9,7 @@ model = dict(
     tokenizer=tokenizer,
     max_length=48,
 )
-# Without flips, which would change what is left of what.
+# No flips: they would swap left and right, which the captions mention.
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
     dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="gt_caption", max_length=48, max_positions=62),
@@ -21,7 +22,7 @@ test_pipeline = [
 ]
 train = dict(ann_file="captions_train2017.json", splits=("train",))
 val = dict(ann_file="captions_val2017.json", splits=("val",))
-# Of 13,346 captions, for five minutes on two cores.
+# `indices` limits the 13,346 captions, so that training takes five minutes on two cores.
 train_dataloader = dict(
     batch_size=32, num_workers=1, dataset=dict(data_root=data, indices=12_000, pipeline=train_pipeline, **train)
 )

@@ -1,11 +1,12 @@
-# Cascade Mask R-CNN with BEiT-3 base and ViT-Adapter on COCO, 12 epochs. Not trained here; nobody has published BEiT-3 base or
-# large on COCO.
-# Sources: optimizer, windows of 14 with a global block at the end of each group, last ViT features and learning rates as in
-# ViT-Adapter's detection recipes (AdamW 1e-4, weight decay 0.05, warm-up 500, decay at epochs 8 and 11, no clipping); layer
-# decay 0.65 as its only base model with multi-modal pretraining (Uni-Perceiver B), drop path 0.2 the same.
-# Chosen: the weights after image-text contrastive tuning, which BEiT-3's README recommends for pure vision tasks, and
-# ImageNet's image statistics, which its vision fine-tuning uses (all that is not below is mmdet's or stands in the files of
-# _base_).
+# Cascade Mask R-CNN with a BEiT-3 base ViT-Adapter on COCO, 12 epochs. We have not trained it, and there are no published COCO
+# results of BEiT-3 base or large.
+# Differs from mmdet's cascade-mask-rcnn_r50_fpn_1x_coco.py in: the backbone and the optimizer.
+# Sources: ViT-Adapter's detection recipes: windows of 14 patches with one global block at the end of each group, features of
+# the ViT's last block, AdamW with learning rate 1e-4 and weight decay 0.05, warm-up over 500 iterations, decay at epochs 8 and
+# 11, no clipping. Layer decay 0.65 and drop path 0.2 are those of ViT-Adapter's only base model with multi-modal pretraining
+# (Uni-Perceiver B).
+# Our choice: weights after image-text contrastive tuning, which BEiT-3's README recommends for pure vision tasks, and
+# ImageNet's image statistics, which BEiT-3's vision fine-tuning uses.
 _base_ = [
     "mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py",
     "../_base_/models/adapter-b_rcnn.py",

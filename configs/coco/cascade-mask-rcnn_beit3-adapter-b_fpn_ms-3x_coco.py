@@ -1,5 +1,6 @@
-# Cascade Mask R-CNN with BEiT-3 base and ViT-Adapter on COCO: the 1x config with 36 epochs, scale jitter and crops. Source:
-# ViT-Adapter's 3x recipe; steps at epochs 27 and 33. Not trained here.
+# Cascade Mask R-CNN with a BEiT-3 base ViT-Adapter on COCO, 36 epochs. We have not trained it.
+# Differs from cascade-mask-rcnn_beit3-adapter-b_fpn_1x_coco.py in: 36 epochs, scale jitter and crops.
+# Sources: ViT-Adapter's 3x recipe, with the learning rate lowered at epochs 27 and 33.
 _base_ = ["./cascade-mask-rcnn_beit3-adapter-b_fpn_1x_coco.py", "../_base_/schedules/coco_ms-3x.py"]
 train_pipeline = _base_.pop("ms_pipeline")
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,6 +1,9 @@
-# Cascade Mask R-CNN with BEiT-3 base and ViTDet's pyramid on COCO: the paper's recipe, which the paper has for the giant alone.
-# Layer decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the rest is
-# the giant's. Not trained here.
+# Cascade Mask R-CNN with BEiT-3 base and ViTDet's feature pyramid on COCO, 20 epochs after an Objects365 stage. We have not
+# trained it.
+# Differs from cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py in: the size, patch size, windows, drop path and layer decay.
+# The BEiT-3 paper has this recipe for the giant only.
+# Sources: ViTDet's values for this size: layer decay 0.7, drop path 0.1, global blocks. The strides follow from a patch size of
+# 16.
 _base_ = "./cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py"
 load_from = "work_dirs/cascade-rcnn_beit3-b_vitdet_1024_objects365/epoch_15.pth"
 model = dict(

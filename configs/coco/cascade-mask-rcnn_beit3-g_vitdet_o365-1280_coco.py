@@ -1,9 +1,11 @@
-# The paper's COCO recipe for BEiT-3 giant (arXiv 2208.10442, appendix): ViTDet's pyramid and windows, Cascade Mask R-CNN, from
-# an Objects365 stage, longest training side 1280, soft-NMS. Paper: 63.7 box AP and 54.8 mask AP on test-dev with multi-scale
-# testing. Not trained here; the giant's weights were never released.
-# From the paper: lr 5e-5, 20 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
-# Unstated in the paper, chosen: windows of 16 patches with ten global blocks at even distances; heads and large-scale jitter
-# 0.1 to 2 as ViTDet; drops of the rate by 10 at epochs 18 and 19, ViTDet's fractions of its schedule.
+# Cascade Mask R-CNN with BEiT-3 giant and ViTDet's feature pyramid and windows on COCO, 20 epochs after an Objects365 stage:
+# the BEiT-3 paper's recipe (arXiv 2208.10442, appendix), which gave 63.7 box AP and 54.8 mask AP on test-dev with multi-scale
+# testing. We have not trained it; the giant's weights were never released.
+# Sources: BEiT-3 paper: longest side 1280 pixels in training, learning rate 5e-5, 20 epochs, warm-up over 250 iterations, layer
+# decay 0.9, batch size 64, weight decay 0.1, drop path 0.6, soft-NMS.
+# Our choice, because the paper does not state it: windows of 16 patches with ten evenly spaced global blocks; heads and
+# large-scale jitter 0.1 to 2 as in ViTDet; learning rate lowered by a factor of 10 at epochs 18 and 19, the same fractions of
+# the schedule as in ViTDet.
 _base_ = ["../_base_/models/cascade-rcnn_vitdet.py", "mmdet::_base_/datasets/coco_instance.py", "../_base_/schedules/vitdet.py"]
 load_from = "work_dirs/cascade-rcnn_beit3-g_vitdet_1024_objects365/epoch_15.pth"
 image_size = (1280, 1280)
@@ -30,7 +32,7 @@ test_pipeline = [
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# Multi-scale and flip at test time. The paper's own scales are unstated.
+# Scales and flips for test-time augmentation. The paper does not state its scales.
 tta_model = dict(type="mmbeit3.InstanceTTAModel")
 tta_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,5 +1,5 @@
-# Faster R-CNN with BEiT-3 base and ViT-Adapter on COCO, 12 epochs, for data with boxes alone. Not trained here.
-# Sources: all is as in the Mask R-CNN config beside it, without its mask head.
+# Faster R-CNN with a BEiT-3 base ViT-Adapter on COCO, 12 epochs, for data that have boxes but no masks. We have not trained it.
+# Differs from mask-rcnn_beit3-adapter-b_fpn_1x_coco.py in: no mask head. See that file for the sources.
 _base_ = "./mask-rcnn_beit3-adapter-b_fpn_1x_coco.py"
 model = dict(roi_head=dict(mask_roi_extractor=None, mask_head=None))
 boxes = dict(type="LoadAnnotations", with_bbox=True)

@@ -1,6 +1,9 @@
-# Mask2Former with BEiT-3 base and ViT-Adapter on COCO's panoptic segments, 50 epochs. Sources: head, losses, schedule and
-# augmentation are Mask2Former's own (mmdet); backbone as in mask-rcnn_beit3-adapter-b_fpn_1x_coco.py. Chosen: layer decay 0.9
-# as ViT-Adapter's panoptic Mask2Former has. Not trained here.
+# Mask2Former for panoptic segmentation with a BEiT-3 base ViT-Adapter on COCO, 50 epochs. We have not trained it.
+# Differs from mmdet's mask2former_r50_8xb2-lsj-50e_coco-panoptic.py in: the backbone, layer decay, and our loader and metric
+# for panoptic segments.
+# Sources: Mask2Former (mmdet): head, losses, schedule and augmentation. The backbone is that of
+# mask-rcnn_beit3-adapter-b_fpn_1x_coco.py.
+# Our choice: layer decay 0.9, as in ViT-Adapter's panoptic Mask2Former.
 _base_ = [
     "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py",
     "../_base_/models/adapter-b.py",
@@ -12,7 +15,7 @@ optim_wrapper = dict(
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor", paramwise_cfg=dict(_delete_=True, layer_decay_rate=0.9)
 )
 default_hooks = dict(checkpoint=dict(type="mmbeit3.SafeCheckpointHook"))
-# mmdet's own transform and metric need panopticapi, which is not on PyPI; all else in the pipelines is as there.
+# mmdet's own transform and metric need panopticapi, which is not on PyPI. The other steps are mmdet's.
 train_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="mmbeit3.LoadPanopticAnnotations"),

@@ -1,6 +1,8 @@
-# Mask2Former with BEiT-3 base and ViT-Adapter on COCO's instances, 50 epochs. Sources: head, losses, schedule and augmentation
-# are Mask2Former's own (mmdet); backbone as in mask-rcnn_beit3-adapter-b_fpn_1x_coco.py. Chosen: layer decay 0.9 as
-# ViT-Adapter's panoptic Mask2Former has. Not trained here.
+# Mask2Former for instance segmentation with a BEiT-3 base ViT-Adapter on COCO, 50 epochs. We have not trained it.
+# Differs from mmdet's mask2former_r50_8xb2-lsj-50e_coco.py in: the backbone and layer decay.
+# Sources: Mask2Former (mmdet): head, losses, schedule and augmentation. The backbone is that of
+# mask-rcnn_beit3-adapter-b_fpn_1x_coco.py.
+# Our choice: layer decay 0.9, as in ViT-Adapter's panoptic Mask2Former.
 _base_ = ["mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py", "../_base_/models/adapter-b.py", "../_base_/mmbeit3.py"]
 _base_.adapter.vit.update(image_size=1024, window_size=14, global_indices=(2, 5, 8, 11))
 model = dict(backbone=dict(_base_.pop("adapter"), _delete_=True), panoptic_head=dict(in_channels=[768] * 4))

@@ -1,5 +1,7 @@
-# Mask2Former with BEiT-3 large and ViT-Adapter on COCO-Stuff-164k at 896: the first stage of ViT-Adapter's 896 recipe, 80k
-# iterations, 200 queries, rate 2e-5, layer decay 0.9, drop path 0.3 (its BEiTv2-L: 52.3 mIoU). Not trained here.
+# Mask2Former with a BEiT-3 large ViT-Adapter on COCO-Stuff-164k, crops of 896 x 896 pixels, 80k iterations: the stage before
+# ADE20K. We have not trained it.
+# Sources: first stage of ViT-Adapter's recipe for 896 pixels (BEiTv2-L: 52.3 mIoU): 80k iterations, 200 queries, learning rate
+# 2e-5, layer decay 0.9, drop path 0.3.
 _base_ = [
     "../_base_/models/mask2former_seg.py",
     "../_base_/models/mask2former_1024.py",

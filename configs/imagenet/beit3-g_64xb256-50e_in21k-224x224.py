@@ -1,8 +1,9 @@
-# The first of the paper's two stages of classifying ImageNet with its giant, whose weights were never released: a dual encoder
-# retrieves the name of an image's class. From the paper: ImageNet-21k at 224 pixels, rate 5e-5, layer decay 0.85, 50 epochs, 5
-# to warm up, drop path 0.4, batch 16k, AdamW with epsilon 1e-6 and betas 0.9 and 0.98, labels smoothed by 0.1. Unstated, and
-# chosen: the augmentation, as for base; names from a file, a line of folder, tab and name for each folder; 4096 classes that an
-# image is compared with. Not trained here.
+# Image classification with BEiT-3 giant on ImageNet-21k at 224 x 224 pixels, 50 epochs: the first of the paper's two stages. A
+# dual encoder retrieves the name of the image's class. We have not trained it; the giant's weights were never released.
+# Sources: BEiT-3 paper: ImageNet-21k at 224 pixels, learning rate 5e-5, layer decay 0.85, 50 epochs, 5 of them warm-up, drop
+# path 0.4, batch size 16k, AdamW with epsilon 1e-6 and betas 0.9 and 0.98, label smoothing 0.1.
+# Our choice, because the paper does not state it: the augmentation of the base config; class names from a file with one line
+# per folder (folder, tab, name); each image is compared with 4096 classes.
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py"]
 lr = 5e-5
 model = dict(

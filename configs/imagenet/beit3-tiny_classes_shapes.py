@@ -1,5 +1,6 @@
-# Classes of single things on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in
-# _base_/tasks_shapes.py. Numbers are ours.
+# Image classification with the tiny BEiT-3 on single objects of the shapes dataset, on two CPU cores. Optimizer, schedule and
+# initial weights are in _base_/tasks_shapes.py.
+# Our choice: all values.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/imagenet.py"]
 data = _base_.shapes
 image_size = 64  # most crops are smaller
@@ -8,7 +9,7 @@ model = dict(
     network=dict(arch=dict(_delete_=True, base="tiny", image_size=image_size), num_classes=6),
     mixup=0,
     cutmix=0,
-    # As in pretraining.
+    # The same normalisation as in pretraining.
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )

@@ -1,5 +1,8 @@
-# NLVR2 with the paper's giant, whose weights were never released. From the paper: rate 1e-3, layer decay 0.8, 20 epochs, drop
-# path 0.4, weight decay 0.05. The unstated as base. Not trained here.
+# NLVR2 (statements about two images) with BEiT-3 giant at 224 x 224 pixels, 20 epochs. We have not trained it; the giant's
+# weights were never released.
+# Differs from beit3-b_8xb32-20e_nlvr2-224x224.py in: the size and the values from the paper; values that the paper does not
+# state are unchanged.
+# Sources: BEiT-3 paper: learning rate 1e-3, layer decay 0.8, 20 epochs, drop path 0.4, weight decay 0.05.
 _base_ = "./beit3-b_8xb32-20e_nlvr2-224x224.py"
 lr = 1e-3
 model = dict(

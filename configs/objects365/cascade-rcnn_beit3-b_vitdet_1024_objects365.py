@@ -1,6 +1,9 @@
-# Cascade R-CNN with BEiT-3 base and ViTDet's pyramid on Objects365: the paper's recipe, which the paper has for the giant
-# alone. Layer decay 0.7, drop path 0.1 and global blocks are ViTDet's for this size, the strides those of a patch of 16; the
-# rest is the giant's. Not trained here.
+# Cascade R-CNN with BEiT-3 base and ViTDet's feature pyramid on Objects365, 15 epochs: the stage before COCO. We have not
+# trained it.
+# Differs from cascade-rcnn_beit3-g_vitdet_1024_objects365.py in: the size, patch size, windows, drop path and layer decay. The
+# BEiT-3 paper has this recipe for the giant only.
+# Sources: ViTDet's values for this size: layer decay 0.7, drop path 0.1, global blocks. The strides follow from a patch size of
+# 16.
 _base_ = ["./cascade-rcnn_beit3-g_vitdet_1024_objects365.py", "../_base_/weights.py"]
 model = dict(
     backbone=dict(

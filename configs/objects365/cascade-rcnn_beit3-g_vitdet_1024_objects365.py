@@ -1,7 +1,9 @@
-# The first stage of the paper's COCO recipe for BEiT-3 giant: Cascade R-CNN on Objects365 at 1024, boxes only, as the dataset
-# has no masks. Not trained here.
-# From the paper: lr 1e-4, 15 epochs, warm-up 250 iterations, layer decay 0.9, batch 64, weight decay 0.1, drop path 0.6.
-# Unstated, chosen: as in coco/cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py; drops of the rate at epochs 13 and 14.
+# Cascade R-CNN with BEiT-3 giant and ViTDet's feature pyramid on Objects365 at 1024 pixels, 15 epochs: the first stage of the
+# BEiT-3 paper's COCO recipe. Boxes only, because the data set has no masks. We have not trained it.
+# Sources: BEiT-3 paper: learning rate 1e-4, 15 epochs, warm-up over 250 iterations, layer decay 0.9, batch size 64, weight
+# decay 0.1, drop path 0.6.
+# Our choice, because the paper does not state it: learning rate lowered at epochs 13 and 14; windows, heads and jitter as in
+# ../coco/cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py.
 _base_ = [
     "../_base_/models/cascade-rcnn_vitdet.py",
     "mmdet::_base_/datasets/objects365v2_detection.py",

@@ -1,5 +1,7 @@
-# Cascade R-CNN with BEiT-3 large and ViTDet's pyramid on Objects365: as the base config, with ViTDet's layer decay 0.8, drop
-# path 0.4 and global blocks for large. Not trained here.
+# Cascade R-CNN with BEiT-3 large and ViTDet's feature pyramid on Objects365, 15 epochs: the stage before COCO. We have not
+# trained it.
+# Differs from cascade-rcnn_beit3-b_vitdet_1024_objects365.py in: the size, global blocks, drop path and layer decay.
+# Sources: ViTDet's values for large: layer decay 0.8, drop path 0.4, global blocks.
 _base_ = ["./cascade-rcnn_beit3-b_vitdet_1024_objects365.py", "../_base_/weights.py"]
 model = dict(
     backbone=dict(

@@ -1,6 +1,7 @@
-# Contrastive tuning of the released BEiT-3 base, for retrieval and as a start for vision tasks. How the released tuned base was
-# made is unpublished, but for its data; the numbers are those of the paper's giant. 64 GPUs with 256 pairs each make its batch.
-# Not trained here.
+# Contrastive tuning of the released BEiT-3 base on image-text pairs, 5 epochs, for retrieval and as a start for vision tasks.
+# The batch size is reached with 64 GPUs of 256 pairs each. We have not trained it.
+# Sources: BEiT-3 paper, which gives the values of the giant. How the released tuned base was trained is not published, except
+# for its data.
 _base_ = ["../_base_/contrastive.py", "../_base_/weights.py"]
 model = dict(
     type="mmbeit3.BEiT3ContrastiveTuner",

@@ -1,6 +1,8 @@
-# BEiT-3 base by masked data modeling. How the released base was trained is unpublished, but for its data (LAION-400M, English
-# LAION-2B, COYO-700M, CC15M, ImageNet-21k, 160 GB of text); the numbers are those of the paper's giant. 64 GPUs with 32 images, 32
-# texts and 32 pairs each make its batch. Codes are of the released VQ-KD tokenizer, on the same grid. Not trained here.
+# Masked data modeling with BEiT-3 base, 1 million steps. The batch size is reached with 64 GPUs of 32 images, 32 texts and 32
+# pairs each. The image codes are those of the released VQ-KD tokenizer, on the same grid as the patches. We have not trained
+# it.
+# Sources: BEiT-3 paper, which gives the values of the giant. How the released base was trained is not published, except for its
+# data (LAION-400M, English LAION-2B, COYO-700M, CC15M, ImageNet-21k, 160 GB of text).
 _base_ = "../_base_/pretrain.py"
 model = dict(
     type="mmbeit3.BEiT3Pretrainer",

@@ -1,6 +1,7 @@
-# Contrastive tuning of the paper's BEiT-3 giant, from what masked data modeling leaves: attention is shared between the modalities, the
-# vision-language experts are left out, since images and texts are encoded apart. 256 GPUs with 64 pairs each make the paper's batch.
-# Not trained here; its weights were never released.
+# Contrastive tuning of the paper's BEiT-3 giant on image-text pairs, 5 epochs, from the weights of masked data modeling. The
+# paper's batch size is reached with 256 GPUs of 64 pairs each. We have not trained it; the giant's weights were never released.
+# Attention is shared between the modalities. The vision-language experts are left out, because images and texts are encoded
+# separately.
 _base_ = "../_base_/contrastive.py"
 patch_size = 14
 streams = dict(pairs=dict(batch=64))

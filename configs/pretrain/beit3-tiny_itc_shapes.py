@@ -1,10 +1,11 @@
-# Contrastive tuning of the tiny BEiT-3 that beit3-tiny_mdm_shapes.py leaves, on the made pairs, on two CPU cores. Numbers that are not
-# the paper's are ours.
+# Contrastive tuning of the tiny BEiT-3 on the pairs of the shapes dataset, on two CPU cores, from the weights of
+# beit3-tiny_mdm_shapes.py.
+# Our choice: all values that are not the BEiT-3 paper's.
 _base_ = "../_base_/contrastive.py"
 data = "data/shapes-plain/"
 pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_1800.pth"
 image_size, patch_size = 128, 16
-# Whole images as they are: crops and flips would change how many there are, and what is left of what.
+# No crops or flips: they would change the number of objects, and swap left and right.
 view = dict(least_share=1.0, flip=0.0)
 streams = dict(pairs=dict(paths=data + "pairs_train.jsonl", batch=32, view=view, masking=dict(max_length=62)))
 model = dict(

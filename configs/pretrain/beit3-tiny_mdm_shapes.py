@@ -1,16 +1,17 @@
-# Masked data modeling of a tiny BEiT-3 on made shapes, sentences and pairs, on two CPU cores. Numbers that are not the paper's are
-# ours. Before it come the images (python tools/make_shapes_dataset.py data/shapes-plain --train 4000 --val 200 --style plain), the vocabulary
+# Masked data modeling with a tiny BEiT-3 on the images, sentences and pairs of the shapes dataset, on two CPU cores. Before it,
+# make the images (python tools/make_shapes_dataset.py data/shapes-plain --train 4000 --val 200 --style plain), the vocabulary
 # (python tools/train_text_tokenizer.py data/shapes-plain/texts_train.txt --out data/shapes-plain/texts.spm --vocab-size 200
 # --model-type bpe) and the image tokenizer (python tools/train.py configs/pretrain/vqkd-tiny_shapes.py).
+# Our choice: all values that are not the BEiT-3 paper's.
 _base_ = "../_base_/pretrain.py"
 data = "data/shapes-plain/"
 image_size, patch_size = 128, 16
-max_length = 62  # as many positions as the tiny model has
+max_length = 62  # number of positions of the tiny model
 image_masking = dict(image_ratio=0.4, least_block=4)
 streams = dict(
     images=dict(paths=data + "train2017", batch=2, masking=image_masking),
     texts=dict(paths=data + "texts_train.txt", batch=8, masking=dict(max_length=max_length)),
-    # Whole images as they are: crops and flips would change how many there are, and what is left of what.
+    # No crops or flips: they would change the number of objects, and swap left and right.
     pairs=dict(
         paths=data + "pairs_train.jsonl",
         batch=11,

@@ -1,8 +1,10 @@
-# The image tokenizer of BEiT v2 (VQ-KD, arXiv 2208.06366): ViT-B/16 and 8192 codes, taught by CLIP ViT-B/16, on ImageNet-1k.
-# The numbers are those of its published code: 100 epochs of 2502 steps of 512 images on 8 GPUs, the first 10 to warm up from
-# zero, rate 5e-5 for every 128 images, falling to 1e-5, no clipping of gradients; flips and crops alone change the images. The
-# teacher's weights are downloaded by timm, or given by model.teacher.checkpoint; of timm's two CLIPs it is the one with CLIP's
-# own activation. Arithmetic is bfloat16 where the original's is float16. Not trained here.
+# Image tokenizer of BEiT v2 (VQ-KD, arXiv 2208.06366) on ImageNet-1k, 100 epochs: ViT-B/16 with 8192 codes, taught by CLIP
+# ViT-B/16. We have not trained it.
+# timm downloads the teacher's weights, unless model.teacher.checkpoint names a file. Of timm's two CLIP models, this is the one
+# with CLIP's own activation function.
+# Sources: BEiT v2's published code: 100 epochs of 2502 steps of 512 images on 8 GPUs, warm-up from zero over the first 10,
+# learning rate 5e-5 per 128 images, falling to 1e-5, no gradient clipping, flips and crops as the only augmentation.
+# Our choice: bfloat16, where the original uses float16.
 _base_ = "../_base_/pretrain.py"
 __images = dict(
     kind="images",

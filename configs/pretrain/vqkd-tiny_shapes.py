@@ -1,7 +1,8 @@
-# The image tokenizer, tiny, on the made shapes dataset, on two CPU cores; all numbers are ours. Its teacher is a convnet with
-# random weights of a fixed seed, of which only the first stage is used: it knows nothing of shapes, but like patches have like
-# features. So the codes tell colours and textures apart, not meanings: good to see that all parts work and to give the tiny
-# pretraining config codes that are better than random ones. For real images take a trained teacher.
+# Tiny image tokenizer on the shapes dataset, on two CPU cores. The teacher is the first stage of a convolutional network with
+# random weights of a fixed seed. It has not learned shapes, but similar patches have similar features. So the codes separate
+# colours and textures, not meanings. That is enough to check that all parts work, and better than random codes for the tiny
+# pretraining config. Use a trained teacher for real images.
+# Our choice: all values.
 _base_ = "../_base_/pretrain.py"
 image_size, patch_size = 128, 16
 __images = dict(

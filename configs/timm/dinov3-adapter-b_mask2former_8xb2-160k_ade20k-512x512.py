@@ -1,5 +1,6 @@
-# Mask2Former with DINOv3 (timm: vit_base_patch16_dinov3) and ViT-Adapter on ADE20K at 512. Source: the BEiT-3 base config, of
-# which it differs by the ViT. `pretrained=True` has timm fetch its weights. Not trained here.
+# Mask2Former with a DINOv3 base ViT-Adapter (timm: vit_base_patch16_dinov3) on ADE20K, crops of 512 x 512 pixels, 160k
+# iterations. `pretrained=True` lets timm download the weights. We have not trained it.
+# Differs from ../ade20k/beit3-adapter-b_mask2former_8xb2-160k_ade20k-512x512.py in: the ViT.
 _base_ = "../ade20k/beit3-adapter-b_mask2former_8xb2-160k_ade20k-512x512.py"
 _base_.model.backbone.vit = dict(
     type="mmbeit3.TimmViT", model_name="vit_base_patch16_dinov3", pretrained=True, image_size=512, drop_path_rate=0.2

@@ -1,6 +1,8 @@
-# Mask R-CNN with EVA-02 (timm: eva02_base_patch14_224) and ViT-Adapter on COCO, 12 epochs. Source: the BEiT-3 base config,
-# whose schedule is ViT-Adapter's; layer decay as ViT-Adapter's DINOv2 B. Global attention. `pretrained=True` has timm fetch its
-# weights. Not trained here.
+# Mask R-CNN with an EVA-02 base ViT-Adapter (timm: eva02_base_patch14_224) on COCO, 12 epochs. `pretrained=True` lets timm
+# download the weights. We have not trained it.
+# Differs from ../coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py in: the ViT, drop path, layer decay, and global attention
+# instead of windows.
+# Sources: the schedule of the BEiT-3 config, which is ViT-Adapter's; layer decay of ViT-Adapter's DINOv2 B.
 _base_ = "../coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py"
 _base_.model.backbone.vit = dict(
     type="mmbeit3.TimmViT", model_name="eva02_base_patch14_224", pretrained=True, image_size=224, drop_path_rate=0.3

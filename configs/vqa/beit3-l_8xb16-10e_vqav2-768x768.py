@@ -1,6 +1,9 @@
-# VQAv2 with BEiT-3 large at 768 pixels, as which beit3_large_indomain_patch16_768_vgqaaug_vqa.pth was released: 82.97 on
-# test-dev, 83.03 on test-std. Its training, which saw Visual Genome's questions too, is unstated: here all but the size is as
-# for 480, without them. Not trained here.
+# Visual question answering with BEiT-3 large on VQAv2 at 768 x 768 pixels, 10 epochs: the image size of the released
+# beit3_large_indomain_patch16_768_vgqaaug_vqa.pth, for which the authors report 82.97 on test-dev and 83.03 on test-std. We
+# have not trained it.
+# Differs from beit3-l_8xb16-10e_vqav2-480x480.py in: the image size and the initial weights.
+# Our choice: the other values. The authors do not state how they trained this model; they also used Visual Genome's questions,
+# which this config does not.
 _base_ = "./beit3-l_8xb16-10e_vqav2-480x480.py"
 image_size = 768
 model = dict(

@@ -1,5 +1,6 @@
-# Questions on the made shapes dataset with the tiny BEiT-3: optimizer, schedule and start stand in _base_/tasks_shapes.py.
-# Numbers are ours.
+# Visual question answering with the tiny BEiT-3 on the shapes dataset, on two CPU cores. Optimizer, schedule and initial
+# weights are in _base_/tasks_shapes.py.
+# Our choice: all values.
 _base_ = ["../_base_/tasks_shapes.py", "../_base_/datasets/vqav2.py"]
 data = _base_.shapes
 tokenizer = data + "/texts.spm"
@@ -9,7 +10,7 @@ model = dict(
     answers=answers,
 )
 encode = dict(type="mmbeit3.EncodeText", tokenizer=tokenizer, key="question", max_length=48, max_positions=62)
-# Neither flips nor crops: they would change what is left of what, and how many there are.
+# No flips or crops: they would swap left and right, and change the number of objects.
 train_pipeline = [
     dict(type="mmbeit3.LoadImageOrFail"),
     encode,
@@ -30,7 +31,7 @@ train_dataloader = dict(
         data_prefix=dict(img_path="train2017"),
         question_file="vqa/questions_train2017.json",
         ann_file="vqa/annotations_train2017.json",
-        indices=13_000,  # of 14,611, for five minutes on two cores
+        indices=13_000,  # of 14,611, so that training takes five minutes on two cores
         pipeline=train_pipeline,
         **__questions,
     ),

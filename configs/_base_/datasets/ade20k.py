@@ -1,4 +1,5 @@
-# ADE20KDataset at crops of 512 in mmseg's usual folders and augmentation; configs with other crops change the pipelines.
+# ADE20K for semantic segmentation in crops of 512 x 512 pixels, with mmseg's folder layout and augmentation. Configs with other
+# crop sizes change the pipelines.
 data_root = "data/ade/ADEChallengeData2016"
 crop_size = (512, 512)
 train_pipeline = [

@@ -1,4 +1,5 @@
-# COCOStuffDataset in mmseg's usual folders: crops of 512 and augmentation as of ade20k.py.
+# COCO-Stuff-164k for semantic segmentation in mmseg's folder layout. Crops of 512 x 512 pixels and augmentation are those of
+# ade20k.py.
 _base_ = "./ade20k.py"
 data_root = "data/coco_stuff164k"
 __stuff = dict(type="COCOStuffDataset", data_root=data_root)

@@ -1,5 +1,5 @@
-# Captions of COCO in Karpathy's splits at 480 pixels. Scores are our own; for METEOR, ROUGE-L and SPICE set
-# backend="pycocoevalcap".
+# COCO's captions in Karpathy's splits, images of 480 x 480 pixels. Our own code computes the scores. For METEOR, ROUGE-L and
+# SPICE, set backend="pycocoevalcap".
 _base_ = ["./loaders.py", "./image_text.py", "./randaug.py"]
 train_pipeline = [
     *_base_.pop("load_train"),

@@ -1,4 +1,5 @@
-# Retrieval on COCO in Karpathy's splits at 384 pixels. In evaluation every image and every text is encoded once.
+# Image-text retrieval on COCO in Karpathy's splits, images of 384 x 384 pixels. Evaluation encodes each image and each text
+# once.
 _base_ = ["./loaders.py", "./image_text.py"]
 image_size = 384
 _base_.load_train[1].scale, _base_.load_test[1].scale = image_size, (image_size, image_size)

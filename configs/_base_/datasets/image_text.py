@@ -1,5 +1,5 @@
-# How the tasks of images and texts load an image, at 480 pixels: in training a random crop and flip, in tests the whole image
-# resized. A file of a dataset puts the steps into its pipelines with `_base_.pop("load_train")` and `_base_.pop("load_test")`.
+# Image loading of the image-text tasks at 480 x 480 pixels: random crop and flip in training, the whole image resized in tests.
+# A dataset file puts the steps into its pipelines with `_base_.pop("load_train")` and `_base_.pop("load_test")`.
 image_size = 480
 tokenizer = "checkpoints/beit3.spm"
 load_train = [

@@ -1,4 +1,5 @@
-# ImageNet-1k at 224 pixels, augmented as by timm's rand-m9-mstd0.5-inc1 with random erasing, through mmpretrain.
+# ImageNet-1k at 224 x 224 pixels. The augmentation is timm's rand-m9-mstd0.5-inc1 with random erasing, built from mmpretrain's
+# transforms.
 _base_ = "./loaders.py"
 image_size = 224
 randaug_policies = [

@@ -1,4 +1,4 @@
-# Loaders as all datasets of the tasks have them. A file of a dataset adds the data and the batch sizes.
+# Data loader settings that the datasets of all tasks share. A dataset file adds the data and the batch sizes.
 loader = dict(num_workers=8, persistent_workers=True, collate_fn=dict(type="mmbeit3.collate_samples"))
 train_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=True), drop_last=True, **loader)
 val_dataloader = dict(sampler=dict(type="DefaultSampler", shuffle=False), **loader)

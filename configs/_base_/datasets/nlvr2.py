@@ -1,5 +1,5 @@
-# NLVR2 at 224 pixels: training images in images/train/DIRECTORY, those of dev and test-P (test1.json) in images/dev and
-# images/test1; annotations from the repository lil-lab/nlvr.
+# NLVR2 at 224 x 224 pixels. Training images are in images/train/DIRECTORY, those of dev and test-P (test1.json) in images/dev
+# and images/test1. Annotations come from the repository lil-lab/nlvr.
 _base_ = ["./loaders.py", "./image_text.py"]
 image_size = 224
 _base_.load_train[1].scale, _base_.load_test[1].scale = image_size, (image_size, image_size)

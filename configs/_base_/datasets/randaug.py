@@ -1,6 +1,6 @@
-# RandAugment's operations as the released code has them for captioning and VQA. Translations are by up to 10 pixels of 480.
+# RandAugment's operations as in the released code for captioning and VQA. Images are shifted by up to 10 of 480 pixels.
 randaug_policies = [
-    dict(type="mmpretrain.AutoContrast", prob=0.0),  # the identity, one of the released code's operations
+    dict(type="mmpretrain.AutoContrast", prob=0.0),  # never applied: the identity of the released code
     dict(type="mmpretrain.AutoContrast"),
     dict(type="mmpretrain.Equalize"),
     dict(type="mmpretrain.Brightness", magnitude_range=(-0.9, 0.9), random_negative_prob=0.0),

@@ -1,5 +1,5 @@
-# VQAv2 at 480 pixels. Training is on the train and val splits without 1000 images of the latter, which validate; the test
-# split's answers go to the EvalAI server. tools/build_answers.py makes the list of answers.
+# VQAv2 at 480 x 480 pixels. Trained on the train and val splits except for 1000 images of val, which are used for validation.
+# Answers for the test split are written to a file for the EvalAI server. tools/build_answers.py makes the list of answers.
 _base_ = ["./loaders.py", "./image_text.py", "./randaug.py"]
 answers = "data/coco/vqa/answer2label.txt"
 train_pipeline = [

@@ -1,6 +1,7 @@
-# BEiT-3 base in ViT-Adapter, as a backbone: four groups of three blocks and drop path 0.2, as ViT-Adapter's base models. It
-# starts from the weights after image-text contrastive tuning, which BEiT-3's README recommends for pure vision tasks. A config
-# takes it with `_base_.pop("adapter")` and adds what its task needs: an image size, windows.
+# Backbone: BEiT-3 base with a ViT-Adapter. A config takes it with `_base_.pop("adapter")` and adds what its task needs, such as
+# the image size or windows.
+# Sources: four groups of three blocks and drop path 0.2 are those of ViT-Adapter's base models. BEiT-3's README recommends
+# these weights, after image-text contrastive tuning, for pure vision tasks.
 _base_ = "../weights.py"
 adapter = dict(
     type="mmbeit3.ViTAdapter",

@@ -1,5 +1,6 @@
-# BEiT-3 large in ViT-Adapter, as a backbone: four groups of six blocks and 16 deformable heads, as ViT-Adapter's large models;
-# weights as in adapter-b.py. A config takes it with `_base_.pop("adapter")` and adds the drop path of its task.
+# Backbone: BEiT-3 large with a ViT-Adapter. A config takes it with `_base_.pop("adapter")` and adds the drop path of its task.
+# Sources: four groups of six blocks and 16 deformable heads are those of ViT-Adapter's large models. The weights are chosen as
+# in adapter-b.py.
 _base_ = "../weights.py"
 adapter = dict(
     type="mmbeit3.ViTAdapter",

@@ -1,5 +1,5 @@
-# The tiny BEiT-3 in ViT-Adapter, as a backbone for data that is learned on two CPU cores; all numbers are ours. A config takes
-# it with `_base_.pop("adapter")`.
+# Backbone: tiny BEiT-3 with a ViT-Adapter, for training on two CPU cores. A config takes it with `_base_.pop("adapter")`.
+# Our choice: all values.
 adapter = dict(
     type="mmbeit3.ViTAdapter",
     vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=128),

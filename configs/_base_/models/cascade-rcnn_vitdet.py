@@ -1,6 +1,7 @@
-# Cascade Mask R-CNN with ViTDet's pyramid and heads (arXiv 2203.16527, appendix A.2), as the BEiT-3 paper's COCO recipe: two
-# convolutions in the RPN, four and one linear layer in the box heads, four in the mask heads, each with a layer norm. The giant's
-# windows are ours: see the configs that inherit this.
+# Cascade Mask R-CNN with a BEiT-3 giant and ViTDet's feature pyramid and heads, as in the BEiT-3 paper's COCO recipe.
+# Sources: ViTDet (arXiv 2203.16527, appendix A.2): two convolutions in the RPN, four convolutions and one linear layer in the
+# box heads, four convolutions in the mask heads, each with a layer norm.
+# Our choice: the giant's windows, see the configs that inherit this file.
 _base_ = "mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py"
 norm_cfg = dict(type="mmbeit3.LN2d", eps=1e-6)
 model = dict(
@@ -14,7 +15,7 @@ model = dict(
         with_cp=True,
     ),
     neck=dict(_delete_=True, type="mmbeit3.SimpleFeaturePyramid", in_channels=1408),
-    # The patch of 14 pixels makes levels of 3.5, 7, 14, 28 and 56 pixels a cell.
+    # With a patch size of 14, the levels have strides of 3.5, 7, 14, 28 and 56 pixels.
     rpn_head=dict(num_convs=2, anchor_generator=dict(scales=[8], strides=[3.5, 7, 14, 28, 56])),
     roi_head=dict(
         bbox_roi_extractor=dict(featmap_strides=[3.5, 7, 14, 28]),

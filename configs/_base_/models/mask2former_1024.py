@@ -1,5 +1,5 @@
-# Mask2Former's head at ViT-Adapter's width for large models: 1024 channels and 32 heads. A config takes it with
-# `_base_.pop("wide_head")`.
+# Wide Mask2Former head: 1024 channels and 32 attention heads. A config takes it with `_base_.pop("wide_head")`.
+# Source: ViT-Adapter's recipes for large models.
 __width = 1024
 __ffn = dict(embed_dims=__width, feedforward_channels=4 * __width)
 __attention = dict(embed_dims=__width, num_heads=32)

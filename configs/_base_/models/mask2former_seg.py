@@ -1,6 +1,7 @@
-# Mask2Former (arXiv 2112.01527) for semantic segmentation around four feature maps. Widths as in its own ADE20K recipe (256
-# channels, 100 queries); configs after ViT-Adapter's large recipes widen it to 1024. The backbone is named by the configs that
-# inherit this.
+# Mask2Former (arXiv 2112.01527) for semantic segmentation on four feature maps. The configs that inherit this file set the
+# backbone.
+# Sources: 256 channels and 100 queries are those of Mask2Former's own ADE20K recipe. The configs that follow ViT-Adapter's
+# recipes for large models widen the head to 1024 channels.
 _base_ = "./segmentor.py"
 num_classes = 150
 width = 256

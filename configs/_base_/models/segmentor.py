@@ -1,4 +1,4 @@
-# What the segmentors share: images are normalized by ImageNet's statistics, as BEiT-3's vision tasks use.
+# Shared settings of all segmentors. Images are normalised with ImageNet's statistics, as in BEiT-3's vision tasks.
 model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(

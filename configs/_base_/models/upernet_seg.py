@@ -1,4 +1,5 @@
-# UperNet (arXiv 1807.10221) with an auxiliary FCN head on the stride-16 map, widths as in ViT-Adapter's recipes: 512 channels.
+# UperNet (arXiv 1807.10221) for semantic segmentation, with an auxiliary FCN head on the map of stride 16.
+# Sources: widths, such as 512 channels, are those of ViT-Adapter's recipes.
 _base_ = "./segmentor.py"
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 head = dict(num_classes=150, norm_cfg=norm_cfg, align_corners=False, dropout_ratio=0.1)

@@ -1,5 +1,6 @@
-# ViT-Adapter's 3x recipe: DETR's augmentation followed by a crop of at most 1024 x 1024; 36 epochs with steps at epochs 27 and
-# 33. A config takes the pipeline and the schedule with `_base_.pop("ms_pipeline")` and `_base_.pop("schedule_3x")`.
+# ViT-Adapter's 3x recipe for COCO: DETR's augmentation followed by a crop of at most 1024 x 1024 pixels; 36 epochs, with the
+# learning rate lowered at epochs 27 and 33. A config takes the pipeline and the schedule with `_base_.pop("ms_pipeline")` and
+# `_base_.pop("schedule_3x")`.
 short_sides = (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)
 resize = dict(type="RandomChoiceResize", scales=[(1333, s) for s in short_sides], keep_ratio=True)
 ms_pipeline = [

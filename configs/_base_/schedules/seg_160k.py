@@ -1,5 +1,6 @@
-# 160k iterations in batches of 16, as ViT-Adapter trains BEiT base with Mask2Former: warm-up over 1500, then linear decay to 0,
-# rate 3e-5, layer decay 0.95, no clipping.
+# Schedule and optimizer of semantic segmentation: 160k iterations with a batch size of 16, warm-up over 1500 iterations, then
+# linear decay to 0; learning rate 3e-5, layer decay 0.95, no clipping.
+# Source: ViT-Adapter's recipe for BEiT base with Mask2Former.
 _base_ = "../seg_runtime.py"
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -1,6 +1,7 @@
-# The optimizer of the BEiT-3 paper's two detection stages (arXiv 2208.10442, appendix): batch 64, weight decay 0.1, layer decay
-# 0.9 as for the giant, warm-up over 250 iterations. A config states the rate, the epochs and where the rate drops by 10.
-# Arithmetic is bfloat16.
+# Optimizer of the BEiT-3 paper's two detection stages (Objects365, then COCO). A config adds the learning rate, the number of
+# epochs and the epochs at which the learning rate drops by a factor of 10. Training runs in bfloat16.
+# Sources: BEiT-3 paper (arXiv 2208.10442, appendix): batch size 64, weight decay 0.1, layer decay 0.9 for the giant, warm-up
+# over 250 iterations.
 _base_ = ["mmdet::_base_/schedules/schedule_1x.py", "mmdet::_base_/default_runtime.py", "../mmbeit3.py"]
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=250),
