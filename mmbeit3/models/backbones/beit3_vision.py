@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmbeit3.models.backbones.plain_vit import PlainViT
-from mmbeit3.models.beit3 import GatheredWindows, Tower, VisionEmbedding, WindowOrder, get_arch, init_beit3, run_layer
+from mmbeit3.models.beit3 import (
+    GatheredWindows,
+    Segment,
+    Tower,
+    VisionEmbedding,
+    WindowOrder,
+    get_arch,
+    init_beit3,
+    joint_attention,
+    run_layer,
+)
 from mmbeit3.ops import attend
 from mmbeit3.ops.exporting import exporting
 from mmbeit3.registry import MODELS
@@ -17,7 +28,7 @@ __all__ = ["BEiT3Vision"]
 
 
 @MODELS.register_module()
-class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodule is the contract's function
+class BEiT3Vision(Tower, PlainViT):
     """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
 
     It is the same class as in the full model, without text weights and without the mask token, so the ``vision.`` part of a
@@ -80,6 +91,10 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         init_beit3(self, sizes.init)
         self.freeze()
 
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, 1 + h * w, C) and the grid (h, w)."""
+        return self.embed(image)
+
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
         order: WindowOrder | GatheredWindows | None = None
@@ -89,7 +104,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
             tokens = order.enter(tokens)
         for index in range(first, last):
             attention = attend if order is None or index in self.global_indices else order.attend
-            (tokens,) = run_layer([self], [tokens], index, attention)
+            (tokens,) = run_layer([Segment(self)], [tokens], index, partial(joint_attention, attend=attention))
         return tokens if order is None else order.leave(tokens)
 
     def normalize(self, tokens: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -25,7 +25,7 @@ class PlainViT(BaseModule):
 
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
     * ``in_channels``, where images have not three;
-    * ``embed(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
+    * ``embed_image(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
       registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
       padded right and below;
     * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
@@ -46,8 +46,6 @@ class PlainViT(BaseModule):
     patch_size: int
     num_prefix_tokens: int
     in_channels: int = 3
-    # An attribute and not a method here: a subclass may use a submodule.
-    embed: Callable[..., tuple[Tensor, tuple[int, int]]]
 
     def __init__(
         self,
@@ -58,6 +56,10 @@ class PlainViT(BaseModule):
         super().__init__(init_cfg)
         self.out_indices = (-1,) if out_indices is None else tuple(out_indices)
         self.frozen_stages = frozen_stages
+
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
+        raise NotImplementedError(f"{type(self).__name__} must embed images")
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
@@ -73,7 +75,7 @@ class PlainViT(BaseModule):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute feature maps (B, C, h, w), contiguous, of an image (B, in_channels, H, W) at ``out_indices``."""
-        tokens, grid = self.embed(image)
+        tokens, grid = self.embed_image(image)
         maps, first = [], 0
         for index in self._resolved_out_indices():
             tokens = self.run(tokens, grid, first, index + 1)

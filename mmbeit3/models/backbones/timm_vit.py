@@ -86,7 +86,7 @@ class TimmViT(PlainViT, PositionTable):
             self.keep_grid("model.pos_embed", grid)
         self.freeze()
 
-    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed (B, in_channels, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p

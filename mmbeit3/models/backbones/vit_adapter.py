@@ -156,7 +156,7 @@ class ViTAdapter(BaseModule):
             Grid(*fixed(m.shape[2], m.shape[3]), stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True)
         )
         c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
-        x, shape = self.vit.embed(image)
+        x, shape = self.vit.embed_image(image)
         tokens = Grid(*shape, self.vit.patch_size)
         c, stages = self._interact(x, c, tokens, levels)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.models.beit3.init import truncated_normal_
 from mmbeit3.models.beit3.model import BEiT3
-from mmbeit3.models.beit3.packed import Stream, run_streams
+from mmbeit3.models.beit3.streams import Stream, run_streams
 from mmbeit3.ops import Linear, widened
 
 __all__ = ["DualEncoder"]
