@@ -31,8 +31,8 @@ __all__ = ["BEiT3Vision"]
 class BEiT3Vision(Tower, PlainViT):
     """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
 
-    It is the same class as in the full model, without text weights and without the mask token, so the ``vision.`` part of a
-    full model's state dict is this backbone's.
+    It is the vision tower of the full model, without the mask token. The ``vision.`` part of a full model's state dict is this
+    backbone's state dict.
 
     Args:
         arch: ``'tiny'``, ``'base'``, ``'large'``, ``'giant'`` or a dict of sizes, see :func:`mmbeit3.models.beit3.get_arch`.
@@ -40,17 +40,17 @@ class BEiT3Vision(Tower, PlainViT):
             architecture's. Images of other sizes get resized positions in each forward.
         patch_size: side of a patch in pixels; default the architecture's. Checkpoints of another patch size are resized.
         out_indices: blocks whose outputs are returned; default the last.
-        window_size: side in patches of the windows that blocks attend in; 0 for global attention everywhere.
-        global_indices: blocks that attend globally although ``window_size`` is set; negative ones count from the end.
+        window_size: side in patches of the windows of attention; 0 for global attention in all blocks.
+        global_indices: blocks with global attention although ``window_size`` is set; negative ones count from the end.
         drop_path_rate: stochastic depth at the last block, linear from 0 at the first.
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
         final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter work without.
-        in_channels: of images. Checkpoints for RGB are fitted: kernels are summed for 1 channel and repeated for others.
+        in_channels: channels of images. RGB kernels of checkpoints are summed for 1 channel and repeated for other numbers.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        ValueError: for sizes or indices that do not fit.
+        ValueError: for inconsistent sizes or indices out of range.
     """
 
     def __init__(

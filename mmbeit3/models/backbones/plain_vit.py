@@ -1,4 +1,4 @@
-"""The contract between a plain ViT and whatever makes a feature pyramid of it."""
+"""The contract between a plain ViT and the modules that build a feature pyramid from it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["PlainViT", "tokens_to_map"]
 
 
 def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_prefix: int) -> Tensor:
-    """Drop the prefix tokens of (B, P + h * w, C) and see the patches as (B, C, h, w), channels last in memory."""
-    return tokens[:, num_prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+    """Drop the prefix tokens of (B, P + h * w, C) and view the patches as (B, C, h, w), channels last in memory."""
+    return tokens[:, num_prefix:].unflatten(1, grid).permute(0, 3, 1, 2)  # (B, C, h, w)
 
 
 class PlainViT(BaseModule):
     """A Vision Transformer of one resolution that can be run block by block.
 
-    Subclasses give:
+    Subclasses define:
 
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
-    * ``in_channels``, where images have not three;
+    * ``in_channels``, if it is not three;
     * ``embed_image(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
       registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
       padded right and below;
@@ -70,7 +70,7 @@ class PlainViT(BaseModule):
         raise NotImplementedError(f"{type(self).__name__} must give its final norm")
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """What makes up the embedding (index 0) and each block (index 1 and on)."""
+        """List the modules and parameters of the embedding (index 0) and of each block (from index 1)."""
         raise NotImplementedError(f"{type(self).__name__} must name its stages")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -79,7 +79,7 @@ class PlainViT(BaseModule):
         maps, first = [], 0
         for index in self._resolved_out_indices():
             tokens = self.run(tokens, grid, first, index + 1)
-            # mmcv's compiled operators read a map's memory as NCHW and check nothing.
+            # mmcv's compiled operators read memory as NCHW without a check.
             maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens).contiguous())
             first = index + 1
         return tuple(maps)
@@ -88,7 +88,7 @@ class PlainViT(BaseModule):
         return [index + self.num_layers if index < 0 else index for index in self.out_indices]
 
     def freeze(self) -> None:
-        """Check the constructor's arguments against the finished network and freeze what ``frozen_stages`` says.
+        """Check the constructor's arguments against the finished network and freeze ``frozen_stages``.
 
         Raises:
             ValueError: for indices or a number of stages that this network does not have.
@@ -118,5 +118,5 @@ class PlainViT(BaseModule):
         return self
 
     def init_weights(self) -> None:
-        """Load what ``init_cfg`` names. Called by MMEngine once the model is built."""
+        """Load the checkpoint of ``init_cfg``. MMEngine calls this once the model is built."""
         init_pretrained(self)

@@ -16,16 +16,16 @@ __all__ = ["Tower"]
 
 
 class Tower(nn.Module):
-    """Embedding, one :class:`~mmbeit3.models.beit3.expert.Expert` a layer, and the final norm of one modality.
+    """The embedding, one :class:`~mmbeit3.models.beit3.expert.Expert` per layer, and the final norm of one modality.
 
     Args:
         arch: sizes.
         embed: the modality's embedding.
-        shared_with: a tower whose attention projections are used instead of new ones (the paper's variant).
+        shared_with: a tower whose attention projections this one shares (the paper's variant); default new ones.
         drop_path_rate: stochastic depth, linear from 0 at the first layer to this rate at the last.
         with_cp: recompute each layer in the backward pass to save memory.
         final_norm: whether to build the final norm.
-        **kwargs: passed on to the next base class, for towers that are also something else.
+        **kwargs: passed to the next base class, for subclasses with several bases.
     """
 
     def __init__(
