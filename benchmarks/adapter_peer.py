@@ -40,10 +40,9 @@ class TorchscaleViT(PlainViT):
         self.num_layers = arch.num_layers
         self.patch_size = arch.patch_size
         self.num_prefix_tokens = 1
-        self.embed = self._embed
         self.freeze()
 
-    def _embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed an image (1, 3, side, side) to tokens (1, 1 + h * w, C)."""
         tokens, _ = self.net.encoder.forward_embedding(None, self.net.vision_embed(image))
         return tokens, self.net.vision_embed.patch_shape

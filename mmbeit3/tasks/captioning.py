@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, Arch, BEiT3
-from mmbeit3.models.beit3.cached import IncrementalEncoder
+from mmbeit3.models.beit3.incremental import IncrementalEncoder
 from mmbeit3.ops import Linear
 from mmbeit3.registry import MODELS
 from mmbeit3.tasks.base import TaskModel

@@ -87,7 +87,7 @@ def test_equals_timm_at_another_size(name, monkeypatch):
     p = vit.patch_size
     image = torch.randn(2, 3, 3 * p, 5 * p)
     with torch.no_grad():
-        tokens, grid = vit.embed(image)
+        tokens, grid = vit.embed_image(image)
         assert grid == (3, 5)
         assert tokens.shape[1] == vit.num_prefix_tokens + 15
         tokens = vit.normalize(vit.run(vit.run(tokens, grid, 0, 1), grid, 1, 2))

@@ -1,4 +1,4 @@
-"""Geometry of the adapter: which cell of one grid lies where on another.
+"""Geometry of the adapter: positions of one grid's cells on another.
 
 Grids start at the image's top left corner and have square cells of ``stride`` pixels; their last cells may reach beyond the
 image. A token grid of patch 14 and the adapter's grids of strides 8, 16 and 32 are all such grids, so positions are compared
@@ -48,37 +48,37 @@ class Grid:
 def reference_points(
     queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Where the cells of the query grids lie on each level. The points of the last few sizes are kept.
+    """Positions of the query grids' cells on each level. The points of the last few sizes are cached.
 
     Args:
-        queries: grids whose cells, one grid after another, are the queries.
+        queries: grids whose cells, concatenated, are the queries.
         levels: grids of the value's levels.
-        device: where to make the points.
-        dtype: their type; half precision would misplace them.
+        device: device of the points.
+        dtype: dtype of the points; half precision is too coarse.
 
     Returns:
         (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Not to be written to.
     """
     if torch.compiler.is_compiling() or tracing():
         return _reference_points(tuple(queries), tuple(levels), device, dtype)
-    # Not an inference tensor even in inference mode, so that it can be used outside, too.
+    # Not an inference tensor, so that it can be used outside of inference mode.
     with torch.inference_mode(False):
         return _kept_reference_points(tuple(queries), tuple(levels), device, dtype)
 
 
 def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    centres = torch.cat([grid.centres(device, dtype) for grid in queries])
-    extents = torch.stack([level.extent(device, dtype) for level in levels])
-    return (centres[:, None] / extents[None])[None]
+    centres = torch.cat([grid.centres(device, dtype) for grid in queries])  # (Q, 2)
+    extents = torch.stack([level.extent(device, dtype) for level in levels])  # (levels, 2)
+    return (centres[:, None] / extents[None])[None]  # (1, Q, levels, 2)
 
 
 _kept_reference_points = lru_cache(maxsize=32)(_reference_points)
 
 
 def crop(features: Tensor, target: Grid) -> Tensor:
-    """Cut a map (B, C, h, w) to a grid's (B, C, target.h, target.w), beyond which it may reach by a cell."""
+    """Crop a map (B, C, h, w), at most a cell larger than the grid, to (B, C, target.h, target.w)."""
     if exporting():
-        # A slice would have to know whether there is anything to cut.
+        # A slice would specialise the graph on whether the map is larger.
         rows, columns = (torch.arange(side, device=features.device) for side in target.shape)
         return features.index_select(2, rows).index_select(3, columns)
     return features[:, :, : target.h, : target.w]
@@ -89,25 +89,27 @@ def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
 
     Args:
         features: (B, C, source.h, source.w).
-        source: the grid it is on.
-        target: the grid it is wanted on.
+        source: grid of ``features``.
+        target: grid of the result.
 
     Returns:
         (B, C, target.h, target.w).
     """
-    # Strides first: they are never symbols of a compiled graph, which sizes may be.
+    # Compare strides first: unlike sizes, they are never symbolic in a compiled graph.
     if source.stride == target.stride and (exporting() or source.shape == target.shape):
         return features
     if not exporting() and _same_extent(source, target):
         return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)
-    # The same where extents are equal, only slower: the way of a graph for all sizes.
+    # Equals interpolation if extents are equal, but is slower; graphs for all sizes use it always.
     wide = widened(features)
     points = target.centres(wide.device, wide.dtype) / source.extent(wide.device, wide.dtype) * 2 - 1
-    points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)
-    sampled = F.grid_sample(wide, points, mode="bilinear", padding_mode="border", align_corners=False)
+    points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)  # (B, h, w, 2)
+    sampled = F.grid_sample(
+        wide, points, mode="bilinear", padding_mode="border", align_corners=False
+    )  # (B, C, target.h, target.w)
     return sampled.to(features.dtype)
 
 
 def _same_extent(a: Grid, b: Grid) -> bool:
-    """Whether grids end at the same pixels."""
+    """Whether two grids cover the same pixels."""
     return a.h * a.stride == b.h * b.stride and a.w * a.stride == b.w * b.stride

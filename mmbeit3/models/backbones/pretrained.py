@@ -1,4 +1,4 @@
-"""How ``init_cfg=dict(type='Pretrained', checkpoint=...)`` is carried out."""
+"""Loads checkpoints for ``init_cfg=dict(type='Pretrained', checkpoint=...)``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["init_pretrained"]
 
 
 def init_pretrained(module: BaseModule) -> None:
-    """Load the checkpoint that ``module.init_cfg`` names and log in one line what came of it.
+    """Load the checkpoint of ``module.init_cfg`` and log a one-line report.
 
-    MMEngine's own loader is not used: where a safe read fails it retries with full unpickling, which runs code, and it
-    knows neither the official key layout nor how to resize.
+    MMEngine's own loader is not used: if a safe read fails it retries with full unpickling, which runs code, and it neither
+    converts the official key layout nor resizes positions.
 
     Args:
-        module: module with an ``init_cfg``; other types than ``'Pretrained'`` are left to MMEngine. Besides ``checkpoint`` it
-            may have ``grid=(h, w)``, of the checkpoint's position table.
+        module: module with an ``init_cfg``; MMEngine handles other types than ``'Pretrained'``. ``init_cfg`` may have
+            ``grid=(h, w)``, the grid of the checkpoint's position table.
 
     Raises:
-        mmbeit3.errors.UserError: if the checkpoint cannot be used for this module.
+        mmbeit3.errors.UserError: if the checkpoint does not fit this module or cannot be read.
     """
     cfg = module.init_cfg
     if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":

@@ -1,4 +1,4 @@
-"""timm's plain ViTs as backbones, so that ViT-Adapter and ViTDet's pyramid work around them."""
+"""timm's plain ViTs as backbones for ViT-Adapter and ViTDet's pyramid."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TimmViT(PlainViT, PositionTable):
         self.in_channels = in_channels
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
-        # Of a convolutional stem and the patches that are made of its map together.
+        # Stride of a convolutional stem times the patch size on its map.
         self.patch_size = cast(int, self.model.patch_embed.feat_ratio())
         self.num_prefix_tokens = self.model.num_prefix_tokens
         self.model_name = model_name
@@ -87,16 +87,16 @@ class TimmViT(PlainViT, PositionTable):
             self.keep_grid(f"{TIMM_MODEL}pos_embed", grid)
         self.freeze()
 
-    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed (B, in_channels, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
-        patches = self.model.patch_embed(image)
+        patches = self.model.patch_embed(image)  # (B, h, w, C)
         h, w = fixed(patches.shape[1], patches.shape[2])
         embedded = self.model._pos_embed(patches)
-        # Eva returns rotary embeddings besides. Where they are drawn at random in training, all blocks get the same.
+        # Eva also returns rotary embeddings. If training augments them at random, all blocks use the same draw.
         tokens, drawn = embedded if isinstance(embedded, tuple) else (embedded, None)
         rope = getattr(self.model, "rope", None)
         self._rope = drawn if rope is not None and rope.training and getattr(rope, "aug_active", False) else None
@@ -114,19 +114,19 @@ class TimmViT(PlainViT, PositionTable):
         return tokens
 
     def _rotary(self, grid: tuple[int, int]) -> Tensor | None:
-        """Rotary embeddings of a grid, for each block others where they are mixed."""
+        """Rotary embeddings of a grid; one per block if the model mixes them."""
         rope = getattr(self.model, "rope", None)
         if rope is None or self._rope is not None:
             return self._rope
         return rope.get_embed(shape=grid)
 
     def translate(self, state: Mapping[str, Tensor], source: str, grid: Sequence[int] | Tensor | None = None) -> Translated:
-        """Translate a file of this model: under timm's names, its authors' or transformers', for any image and patch size.
+        """Translate a checkpoint of this model from timm's, its authors' or transformers' names, for any image and patch size.
 
-        See :func:`mmbeit3.checkpoint.load_checkpoint`, which calls it.
+        Called by :func:`mmbeit3.checkpoint.load_checkpoint`.
 
         Raises:
-            mmbeit3.errors.UserError: if the file is of another model.
+            mmbeit3.errors.UserError: if the checkpoint is of another model.
         """
         read = read_weights(self.model, self.model_name, state, source, grid)
         tensors = {f"{TIMM_MODEL}{name}": tensor for name, tensor in read.tensors.items()}
@@ -141,11 +141,11 @@ class TimmViT(PlainViT, PositionTable):
         return fit_positions(self.model, self.model_name, table, source_grid)[0]
 
     def normalize(self, tokens: Tensor) -> Tensor:
-        """Apply the final norm, if it was built."""
+        """Apply the final norm, if it was built, to tokens (B, P + h * w, C)."""
         return self.model.norm(tokens)
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """Everything before the first block, then each block."""
+        """The modules and parameters before the first block, then each block."""
         outside = {"blocks", "norm", "fc_norm", "head", "head_drop", "attn_pool", "head_dist"}
         embedding: list[nn.Module | nn.Parameter] = [
             module for name, module in self.model.named_children() if name not in outside

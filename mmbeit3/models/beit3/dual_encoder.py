@@ -1,4 +1,4 @@
-"""BEiT-3 as a dual encoder: an image and a text become vectors that can be compared."""
+"""BEiT-3 as a dual encoder: images and texts are encoded separately, to vectors in one space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmbeit3.models.beit3.arch import Arch
 from mmbeit3.models.beit3.init import truncated_normal_
 from mmbeit3.models.beit3.model import BEiT3
-from mmbeit3.models.beit3.packed import Stream, run_streams
+from mmbeit3.models.beit3.streams import Stream, run_streams
 from mmbeit3.ops import Linear, widened
 
 __all__ = ["DualEncoder"]
@@ -22,19 +22,18 @@ _TEMPERATURE = 0.07
 
 
 class DualEncoder(BEiT3):
-    """The two towers, which do not meet, each with a projection of its first token: the class token's, and ``<s>``'s.
+    """The two towers, without joint attention, each with a projection of its first token: the class token, and ``<s>``.
 
-    Names are those of the official contrastively tuned and retrieval files. ``logit_scale`` is the logarithm of the factor of
-    the cosines; it starts at a temperature of 0.07 and has no bound, as in the released code. The mask token stays, so that
-    files come and go whole, but is not trained: nothing is masked here, and distributed training wants a gradient for all
-    that is.
+    Names are those of the official contrastively tuned and retrieval checkpoints. ``logit_scale`` is the logarithm of the
+    factor of the cosines; it starts at a temperature of 0.07 and is not clamped, as in the released code. The mask token is
+    kept for checkpoints but frozen: no patch is masked, and distributed training needs a gradient for every trained weight.
 
     Args:
         arch: see :class:`~mmbeit3.models.beit3.BEiT3`; without fusion layers.
         **kwargs: those of :class:`~mmbeit3.models.beit3.BEiT3`.
 
     Raises:
-        ValueError: for an architecture with fusion layers, which would never be used.
+        ValueError: for an architecture with fusion layers, which only pairs use.
     """
 
     def __init__(self, arch: str | Mapping[str, Any] | Arch, **kwargs: Any) -> None:
@@ -48,7 +47,7 @@ class DualEncoder(BEiT3):
         self.language_head = Linear(C, C, bias=False)
         for head in (self.vision_head, self.language_head):
             truncated_normal_(head.weight)
-        # With an axis, as FSDP shards no scalars; the official files have one without, see the layouts of checkpoints.
+        # One axis, as FSDP cannot shard scalars; the official scalar is converted by the checkpoint layouts.
         self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / _TEMPERATURE)]))
         cast(Tensor, self.vision.embed.mask_token).requires_grad_(False)
 
@@ -66,7 +65,7 @@ class DualEncoder(BEiT3):
         return _project(self.language_head, self(tokens=tokens, padding_mask=padding_mask).language)
 
     def features(self, image: Tensor, tokens: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode images and texts, in any numbers, in one pass; padding costs nothing.
+        """Encode images and texts, in any numbers, in one pass without padding.
 
         Args:
             image: (B, 3, H, W), normalised.
@@ -81,5 +80,5 @@ class DualEncoder(BEiT3):
 
 
 def _project(head: Linear, tokens: Tensor | None) -> Tensor:
-    """The first of tokens (B, N, C), projected, of length one."""
-    return F.normalize(widened(head(cast(Tensor, tokens)[:, 0])), dim=-1)
+    """Project the first of tokens (B, N, C) to a unit vector (B, C)."""
+    return F.normalize(widened(head(cast(Tensor, tokens)[:, 0])), dim=-1)  # (B, C)

@@ -16,15 +16,15 @@ from mmbeit3.ops.precision import wide_dtype
 __all__ = ["init_beit3", "truncated_normal_"]
 
 _EMBEDDING_STD = 0.5
-"""Of positions and words under ``'magneto'``: about that of embedded patches, so that what and where weigh alike."""
+"""Standard deviation of positions and words under ``'magneto'``: about that of embedded patches."""
 
 
 @torch.no_grad()
 def truncated_normal_(tensor: Tensor, std: float = 0.02) -> Tensor:
     """Fill a tensor from a normal distribution truncated at one standard deviation on either side, as BEiT does.
 
-    By the inverse of the distribution's function, as PyTorch's own ``trunc_normal_`` did before 2.12. Since then that draws
-    until all values lie inside, which for this distribution takes forty times as long: half a minute for a base model.
+    Uses the inverse of the cumulative distribution function, as PyTorch's ``trunc_normal_`` did before 2.12. Newer versions
+    redraw until all values lie inside the bounds, which takes forty times as long here: half a minute for a base model.
 
     Args:
         tensor: floating point, filled in place.

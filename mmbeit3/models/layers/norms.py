@@ -1,4 +1,4 @@
-"""Norms that configs can name in ``norm_cfg``, and what is to be known of others'."""
+"""Norms for ``norm_cfg``, and a check for layers of mmcv's compiled operators."""
 
 from timm.layers import LayerNorm2d
 from torch import nn
@@ -14,8 +14,8 @@ MODELS.register_module(name="LN2d", module=LN2d)
 
 
 def reads_raw_memory(module: nn.Module) -> bool:
-    """Whether a module has layers of mmcv's compiled operators, which take the memory of their input for NCHW unchecked.
+    """Whether a module has layers of mmcv's compiled operators, which read memory as NCHW without a check.
 
-    Among norms it is ``MMSyncBN``, which MMEngine's ``sync_bn='mmcv'`` also puts in the place of others.
+    Among norms this is ``MMSyncBN``, with which MMEngine's ``sync_bn='mmcv'`` also replaces other norms.
     """
     return any(type(layer).__module__.startswith("mmcv.ops") for layer in module.modules())

@@ -38,10 +38,10 @@ if _TRITON:
     def _corners(
         locations: tl.tensor, levels: tl.tensor, level: tl.tensor, point: tl.tensor, alive: tl.tensor, real: tl.tensor
     ) -> tuple[tl.tensor, ...]:
-        """Where points (BLOCK) fall on a level's map.
+        """Find the four cells around points (BLOCK) on a level's map.
 
-        Returns the place between the upper left cell (0) and the right and the lower ones (1), fx and fy; the upper
-        left cell's number among all cells; masks (BLOCK, BLOCK_D) of the channels to read in the upper left, upper
+        Returns the position between the upper left cell (0) and the right and the lower ones (1), fx and fy; the upper
+        left cell's index among all cells; masks (BLOCK, BLOCK_D) of the channels to read in the upper left, upper
         right, lower left and lower right cells; the map's h and w as float32, and w as int32.
         """
         height = tl.load(levels + 3 * level)
@@ -51,7 +51,7 @@ if _TRITON:
         w = width.to(tl.float32)
         x = tl.load(locations + 2 * point, mask=alive, other=0.0) * w - 0.5
         y = tl.load(locations + 2 * point + 1, mask=alive, other=0.0) * h - 0.5
-        # Compared as floats: NaN is nowhere near a map, and only numbers of its size are made integers.
+        # Compared as floats: NaN fails all comparisons, and only numbers within the map are converted to integers.
         near = alive & (x >= -1.0) & (x < w) & (y >= -1.0) & (y < h)
         x = tl.where(near, x, 0.0)
         y = tl.where(near, y, 0.0)
@@ -63,6 +63,48 @@ if _TRITON:
         m10, m11 = (left & lower)[:, None] & real, (right & lower)[:, None] & real
         cell = first + row * width + column
         return x - tl.floor(x), y - tl.floor(y), cell, m00, m01, m10, m11, h, w, width
+
+    @triton.jit
+    def _block(
+        rows: tl.tensor,
+        queries: tl.tensor,
+        cells: tl.tensor,
+        heads: tl.tensor,
+        L: tl.constexpr,
+        P: tl.constexpr,
+        D: tl.constexpr,
+        BLOCK: tl.constexpr,
+        BLOCK_D: tl.constexpr,
+    ) -> tuple[tl.tensor, ...]:
+        """Offsets of this program's block of rows.
+
+        Returns masks of the rows (BLOCK) and of the channels (1, BLOCK_D) that exist; offsets of the rows' first points
+        (BLOCK); offsets (BLOCK, BLOCK_D) of the rows' channels in the first cell of their image, and in the output.
+        """
+        row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+        batch = row // (queries * heads)
+        channel = tl.arange(0, BLOCK_D)[None, :]
+        # int64, since all values together, and all coordinates, may be more than 2**31.
+        origin = (batch.to(tl.int64) * cells * (heads * D) + row % heads * D)[:, None] + channel
+        place = (row.to(tl.int64) * D)[:, None] + channel
+        return row < rows, channel < D, row.to(tl.int64) * (L * P), origin, place
+
+    @triton.jit
+    def _cells(
+        first: tl.tensor,
+        width: tl.tensor,
+        stride: tl.tensor,
+        m00: tl.tensor,
+        m01: tl.tensor,
+        m10: tl.tensor,
+        m11: tl.tensor,
+    ) -> tuple[tl.tensor, ...]:
+        """Read the four cells around points: upper left (at ``first``), upper right, lower left, lower right, as float32."""
+        v00 = tl.load(first, mask=m00, other=0.0).to(tl.float32)  # (BLOCK, BLOCK_D)
+        v01 = tl.load(first + stride, mask=m01, other=0.0).to(tl.float32)
+        v10 = tl.load(first + width * stride, mask=m10, other=0.0).to(tl.float32)
+        v11 = tl.load(first + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
+        return v00, v01, v10, v11
 
     @triton.jit(do_not_specialize=["rows", "queries", "cells"])
     def _forward_kernel(
@@ -81,15 +123,8 @@ if _TRITON:
         BLOCK: tl.constexpr,
         BLOCK_D: tl.constexpr,
     ) -> None:
-        row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        alive = row < rows
-        batch = row // (queries * heads)
-        channel = tl.arange(0, BLOCK_D)[None, :]
-        real = channel < D
+        alive, real, points, origin, place = _block(rows, queries, cells, heads, L, P, D, BLOCK, BLOCK_D)
         stride = heads * D
-        # int64, since all values together, and all coordinates, may be more than 2**31.
-        origin = value + (batch.to(tl.int64) * cells * stride + row % heads * D)[:, None] + channel
-        points = row.to(tl.int64) * (L * P)
         total = tl.zeros([BLOCK, BLOCK_D], dtype=tl.float32)
         for level in range(L):
             for p in tl.range(P, loop_unroll_factor=4):
@@ -97,16 +132,12 @@ if _TRITON:
                 weight = tl.load(weights + point, mask=alive, other=0.0)
                 fx, fy, cell, m00, m01, m10, m11, _, _, width = _corners(locations, levels, level, point, alive, real)
                 upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                v00 = tl.load(upper_left, mask=m00, other=0.0).to(tl.float32)
-                v01 = tl.load(upper_left + stride, mask=m01, other=0.0).to(tl.float32)
-                v10 = tl.load(upper_left + width * stride, mask=m10, other=0.0).to(tl.float32)
-                v11 = tl.load(upper_left + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
+                v00, v01, v10, v11 = _cells(value + upper_left, width, stride, m00, m01, m10, m11)
                 total += (weight * (1 - fy) * (1 - fx))[:, None] * v00
                 total += (weight * (1 - fy) * fx)[:, None] * v01
                 total += (weight * fy * (1 - fx))[:, None] * v10
                 total += (weight * fy * fx)[:, None] * v11
-        place = output + (row.to(tl.int64) * D)[:, None] + channel
-        tl.store(place, total.to(output.dtype.element_ty), mask=alive[:, None] & real)
+        tl.store(output + place, total.to(output.dtype.element_ty), mask=alive[:, None] & real)
 
     @triton.jit(do_not_specialize=["rows", "queries", "cells"])
     def _backward_kernel(
@@ -128,28 +159,17 @@ if _TRITON:
         BLOCK: tl.constexpr,
         BLOCK_D: tl.constexpr,
     ) -> None:
-        row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        alive = row < rows
-        batch = row // (queries * heads)
-        channel = tl.arange(0, BLOCK_D)[None, :]
-        real = channel < D
+        alive, real, points, origin, place = _block(rows, queries, cells, heads, L, P, D, BLOCK, BLOCK_D)
         stride = heads * D
-        origin = (batch.to(tl.int64) * cells * stride + row % heads * D)[:, None] + channel
-        points = row.to(tl.int64) * (L * P)
-        place = grad_output + (row.to(tl.int64) * D)[:, None] + channel
-        g = tl.load(place, mask=alive[:, None] & real, other=0.0).to(tl.float32)
+        g = tl.load(grad_output + place, mask=alive[:, None] & real, other=0.0).to(tl.float32)
         for level in range(L):
             for p in tl.range(P, loop_unroll_factor=4):
                 point = points + level * P + p
                 weight = tl.load(weights + point, mask=alive, other=0.0)
                 fx, fy, cell, m00, m01, m10, m11, h, w, width = _corners(locations, levels, level, point, alive, real)
                 upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                from_cell = value + upper_left
                 # All reads before the additions: the assembler may not move a read past a write.
-                v00 = tl.load(from_cell, mask=m00, other=0.0).to(tl.float32)
-                v01 = tl.load(from_cell + stride, mask=m01, other=0.0).to(tl.float32)
-                v10 = tl.load(from_cell + width * stride, mask=m10, other=0.0).to(tl.float32)
-                v11 = tl.load(from_cell + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
+                v00, v01, v10, v11 = _cells(value + upper_left, width, stride, m00, m01, m10, m11)
                 # The output's gradient against each cell's values; the cells' shares of the point do the rest.
                 d00 = tl.sum(g * v00, axis=1)
                 d01 = tl.sum(g * v01, axis=1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmbeit3.models.beit3 import BEiT3
-from mmbeit3.models.beit3.cached import IncrementalEncoder
+from mmbeit3.models.beit3.incremental import IncrementalEncoder
 from tests.goldens import ARCH
 
 VARIANTS = {"released": {}, "paper": {"attention": "shared", "num_fusion_layers": 2}}

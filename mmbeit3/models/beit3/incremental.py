@@ -1,8 +1,7 @@
-"""Captions word by word: what is known of an image and of the words so far is kept, and never computed again."""
+"""Encodes captions word by word with a KV cache of the image and of the words so far."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -11,28 +10,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding
-from mmbeit3.models.beit3.expert import FeedForward
+from mmbeit3.models.beit3.layer import Attend, Segment, joint_attention
 from mmbeit3.models.beit3.model import BEiT3
-from mmbeit3.models.beit3.tower import Tower, run_layer
+from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
 __all__ = ["IncrementalEncoder"]
 
 
 class IncrementalEncoder:
-    """Encode ``[last word, <mask>]`` after an image and earlier words, several beams an image, under captioning's rule.
+    """Encodes text incrementally with a KV cache, for captioning: several beams per image, one word per beam and step.
 
-    Images are encoded once, when this is made: they see no text. Each layer has one buffer of keys and values an image: the
-    image's own, which its beams share, then a slot for each word of each beam. A beam attends to the slots of its own past.
-    Which these are is a small table, and nothing else is reordered with the beams. The mask token uses the slots of the next
-    words, which overwrite them.
+    Under captioning's rule image tokens do not see text, so the constructor encodes the images and fills the KV cache with
+    their keys and values. Each step encodes ``[last word, <mask>]``.
+
+    Each layer has one KV cache per image. It starts with the image's tokens, which all beams share, followed by one slot per
+    step and beam. A beam attends only to the slots of its own past. A table of these slots is all that is reordered with the
+    beams. The mask token uses the slots of the next step, which the next words overwrite.
 
     Args:
         network: the network, in evaluation mode.
         image: (B, 3, H, W), normalised.
         mask_id: id of the mask token.
-        num_beams: texts K of each image.
-        max_steps: most calls of :meth:`step`.
+        num_beams: number of beams K per image.
+        max_steps: how often :meth:`step` can be called at most.
 
     Raises:
         ValueError: if the network has no positions for so many steps.
@@ -50,23 +51,23 @@ class IncrementalEncoder:
         self.max_steps = max_steps
         self.steps = 0
         self._caches: list[Tensor] = []
-        # The beam in whose slot of step s the word s of a beam is: (B, K, steps).
-        self._past = torch.zeros(len(image), num_beams, max_steps, dtype=torch.long, device=image.device)
-        tokens, _ = network.vision.embed(image)
+        # Word s of a beam is in the slot of step s and this beam.
+        self._past = torch.zeros(len(image), num_beams, max_steps, dtype=torch.long, device=image.device)  # (B, K, steps)
+        tokens, _ = network.vision.embed(image)  # (B, 1 + N, C)
         self._num_image = tokens.shape[1]
         for index in range(network.arch.num_layers):
             tokens = self._layer(network.vision, tokens, index, self._attend_image)
 
     @torch.no_grad()
     def step(self, words: Tensor, beams: Tensor | None = None) -> Tensor:
-        """Take one word more of each beam.
+        """Encode the last word of each beam and the mask token that stands for its next word.
 
         Args:
             words: each beam's last word, ids (B, K); at the first step ``<s>``.
-            beams: the beam of the step before which each goes on, (B, K); None where each goes on itself.
+            beams: index of the previous step's beam that each beam continues, (B, K); None if each continues itself.
 
         Returns:
-            Features of the mask token that stands for the next word, after the final norm: (B, K, C).
+            Features of the mask tokens, after the final norm: (B, K, C).
 
         Raises:
             ValueError: after ``max_steps`` steps.
@@ -78,8 +79,9 @@ class IncrementalEncoder:
             self._past = self._past.gather(1, beams.unsqueeze(-1).expand_as(self._past))
         self._past[:, :, self.steps] = torch.arange(K, device=words.device)
         first = UNUSED_POSITIONS + self.steps
-        positions = self._embed.positions[first : first + 2].repeat_interleave(K, dim=0)
-        tokens = self._embed.words(torch.cat([words, torch.full_like(words, self.mask_id)], dim=1)) + positions
+        positions = self._embed.positions[first : first + 2].repeat_interleave(K, dim=0)  # (2 K, C)
+        ids = torch.cat([words, torch.full_like(words, self.mask_id)], dim=1)  # (B, 2 K)
+        tokens = self._embed.words(ids) + positions  # (B, 2 K, C)
         mask = self._mask()
         for index, cache in enumerate(self._caches):
             tokens = self._layer(self.network.language, tokens, index, partial(self._attend_text, cache, mask))
@@ -87,40 +89,41 @@ class IncrementalEncoder:
         return self.network.language.norm(tokens[:, K:])
 
     def keep(self, images: Tensor) -> None:
-        """Go on with some of the images alone; the next step's rows are theirs.
+        """Continue with a subset of the images; the next step takes the words of these alone.
 
         Args:
-            images: their indices (B',).
+            images: indices of the images, (B',).
         """
         self._past = self._past[images]
         for index, cache in enumerate(self._caches):
             self._caches[index] = cache[:, images]
 
-    def _layer(self, tower: Tower, tokens: Tensor, index: int, attention: Callable[..., Tensor]) -> Tensor:
-        fused = str(index) in self.network.fusion_ffns
-        fusion_ffn = cast(FeedForward, self.network.fusion_ffns[str(index)]) if fused else None
-        return run_layer([tower], [tokens], index, attention, fusion_ffn)[0]
+    def _layer(self, tower: Tower, tokens: Tensor, index: int, attend: Attend) -> Tensor:
+        attention = partial(joint_attention, attend=attend)
+        return self.network.run_layer([Segment(tower, fused=True)], [tokens], index, attention)[0]
 
     def _attend_image(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        B, heads, N, d = k.shape
-        cache = k.new_empty(2, B, heads, N + self.num_beams * (self.max_steps + 1), d)
+        """Attend among image tokens, q, k, v (B, H, N, D), and start the layer's KV cache with them."""
+        B, H, N, D = k.shape
+        cache = k.new_empty(2, B, H, N + self.num_beams * (self.max_steps + 1), D)
         cache[0, :, :, :N], cache[1, :, :, :N] = k, v
         self._caches.append(cache)
         return attend(q, k, v)
 
     def _attend_text(self, cache: Tensor, mask: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Write k, v (B, H, 2 K, D) of this step to the KV cache and attend to all of it."""
         start = self._num_image + self.num_beams * self.steps
         stop = start + k.shape[2]
         cache[0, :, :, start:stop], cache[1, :, :, start:stop] = k, v
-        keys, values = cache[:, :, :, :stop]
+        keys, values = cache[:, :, :, :stop]  # (B, H, N + K (steps + 2), D) each
         return attend(q, keys, values, mask)
 
     def _mask(self) -> Tensor:
-        """Who may attend to whom: K words, then K mask tokens, to the image and all slots, (B, 1, 2 K, N + K (steps + 2))."""
+        """Attention mask from K words, then K mask tokens, to the KV cache: (B, 1, 2 K, N + K (steps + 2)), True = may."""
         K = self.num_beams
-        past = F.one_hot(self._past[:, :, : self.steps + 1], K).flatten(2).bool()
-        image = past.new_ones(*past.shape[:2], self._num_image)
-        itself = torch.eye(K, dtype=torch.bool, device=past.device).expand(len(past), K, K)
+        past = F.one_hot(self._past[:, :, : self.steps + 1], K).flatten(2).bool()  # (B, K, K (steps + 1))
+        image = past.new_ones(*past.shape[:2], self._num_image)  # (B, K, N)
+        itself = torch.eye(K, dtype=torch.bool, device=past.device).expand(len(past), K, K)  # (B, K, K)
         words = torch.cat([image, past, torch.zeros_like(itself)], dim=2)
         masks = torch.cat([image, past, itself], dim=2)
-        return torch.cat([words, masks], dim=1).unsqueeze(1)
+        return torch.cat([words, masks], dim=1).unsqueeze(1)  # (B, 1, 2 K, N + K (steps + 2))
