@@ -1,6 +1,7 @@
 import pytest
 
-from tests.downloads.server import Server
+from tests.downloads.server import Served, Server
+from tests.downloads.single import CONTENT
 
 
 @pytest.fixture
@@ -17,3 +18,9 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MMBEIT3_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def address(server, home):
+    server.files["/dir/file.bin"] = Served(CONTENT)
+    return server.address("/dir/file.bin")
