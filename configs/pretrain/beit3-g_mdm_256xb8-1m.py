@@ -13,4 +13,4 @@ model = dict(
 train_dataloader = dict(dataset=dict(patch_size=patch_size, streams=streams))
 # Each GPU holds its share of the weights, which are gathered in half precision.
 strategy = dict(type="mmbeit3.FullyShardedStrategy", param_dtype="bfloat16")
-default_hooks = dict(filled_in=dict(type="mmbeit3.FilledInHook", interval=5000))
+default_hooks = dict(reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=5000))
