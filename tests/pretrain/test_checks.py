@@ -50,7 +50,7 @@ def place(tmp_path_factory):
         (["train_dataloader.dataset.streams.images.paths=empty"], "no image (.jpg, "),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.jsonl"], "JSON has no 'text'"),
-        (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among its members"),
+        (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among the record's members"),
         (["train_dataloader.dataset.streams.images=None"], "stream 'images' is None instead of a dict"),
         (["optim_wrapper.type=AmpOptimWrapper"], "mixed precision, which MMEngine has for GPUs and not for 'cpu'"),
         (["default_hooks.checkpoint.interval=5", "optim_wrapper.accumulative_counts=2"], "multiple of accumulative_counts"),
