@@ -1,4 +1,4 @@
-"""Train the shapes detector from random and from pretrained weights, with the same budget and several seeds, and compare."""
+"""Train the shapes detector from random and from pretrained weights with several seeds, and compare the scores."""
 
 import argparse
 import json
@@ -15,17 +15,17 @@ CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 
 
 def main() -> None:
-    """Parse arguments, train what is not there yet, and write the table."""
+    """Parse arguments, run the trainings that are not finished yet, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pretrained", type=Path, help="checkpoint of pretraining (that of tools/demo_pretraining.py)")
-    parser.add_argument("--config", default=CONFIG, help="the detector's (%(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, default=1, help="budget of each training (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/compare-pretraining"), help="(%(default)s)")
+    parser.add_argument("--pretrained", type=Path, help="pretraining checkpoint (default: that of tools/demo_pretraining.py)")
+    parser.add_argument("--config", default=CONFIG, help="config of the detector (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds, one training each (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=1, help="number of epochs of each training (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/compare-pretraining"), help="output folder (%(default)s)")
     args = parser.parse_args()
     folder = Path("work_dirs/pretrain-demo/pretraining")
     if args.pretrained is None and not (folder / "last_checkpoint").exists():
-        raise UserError(f"nothing pretrained in {folder}: run tools/demo_pretraining.py first, or give --pretrained")
+        raise UserError(f"no pretraining checkpoint in {folder}: run tools/demo_pretraining.py first, or give --pretrained")
     pretrained = args.pretrained or last_checkpoint(folder)
 
     results: dict[str, list[dict[str, float]]] = {}
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pretrained: Path) -> dict[str, float]:
-    """Scores of one training, taken from an earlier call where it was finished."""
+    """Return the scores of one training; read them from the folder if an earlier call finished it."""
     done = folder / "scores.json"
     if done.exists():
         return dict(json.loads(done.read_text()))

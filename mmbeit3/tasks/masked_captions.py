@@ -9,11 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
+from mmbeit3.text.masking import choose_positions, replace_tokens
 
 __all__ = ["keep_best", "mask_captions", "smoothed_loss"]
 
 _FIRST_WORD = 3
-_BY_MASK, _AS_IT_IS = 0.8, 0.1
+_MASK_PROB = 0.8
+_RANDOM_INTERVAL = (0.9, 1.0)
+"""Random numbers that replace a chosen token by a random one; those from 0.8 to 0.9 keep it, as in the released code."""
 
 
 def mask_captions(
@@ -35,18 +38,13 @@ def mask_captions(
     Returns:
         Tokens with some replaced (B, T), and boolean (B, T), True = to be predicted.
     """
-    device = tokens.device
-    free = ~padding_mask
-    free[:, 0] = False
-    count = (~padding_mask).sum(dim=1)
-    wanted = (count.double() * ratio + 0.5).long().clamp(min=1).minimum(count - 1)
-    # The places with the lowest of random numbers are chosen.
-    order = torch.rand(tokens.shape, generator=generator, device=device).masked_fill(~free, 2.0).argsort(dim=1).argsort(dim=1)
-    chosen = order < wanted.unsqueeze(1)
-    fate = torch.rand(tokens.shape, generator=generator, device=device)
-    words = torch.randint(_FIRST_WORD, mask_id + 1, tokens.shape, generator=generator, device=device)
-    replaced = torch.where(fate < _BY_MASK, mask_id, torch.where(fate < _BY_MASK + _AS_IT_IS, tokens, words))
-    return torch.where(chosen, replaced, tokens), chosen
+    candidates = ~padding_mask
+    candidates[:, 0] = False
+    length = (~padding_mask).sum(dim=1)
+    counts = (length.double() * ratio + 0.5).long().clamp(min=1).minimum(length - 1)
+    chosen = choose_positions(candidates, counts, generator)
+    random_ids = torch.arange(_FIRST_WORD, mask_id + 1, device=tokens.device)
+    return replace_tokens(tokens, chosen, mask_id, random_ids, _MASK_PROB, _RANDOM_INTERVAL, generator), chosen
 
 
 def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:

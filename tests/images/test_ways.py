@@ -12,7 +12,7 @@ from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, decode_image, image_size, read_pixels
 from mmbeit3.pretrain.data import BadRecordError, ImageFolder, TarShards
-from mmbeit3.pretrain.data.types import Place
+from mmbeit3.pretrain.data.types import Reader
 from tests.downloads.server import Served, Server
 from tests.images import made
 
@@ -85,7 +85,7 @@ def test_files(files, outcomes, tmp_path):
     load = LoadImageOrFail()
     for file in files:
         (tmp_path / file.name).write_bytes(file.data)
-    for entry in ImageFolder(tmp_path).entries(Place(), 0, 0, False, 0):
+    for entry in ImageFolder(tmp_path).read_epoch(Reader(), 0, 0, False, 0):
         compare(outcomes, entry.key, outcome(lambda entry: entry.load()["image"][..., ::-1], entry))
     for file in files:
         path = tmp_path / file.name
@@ -100,7 +100,7 @@ def test_members_of_a_tar(files, outcomes, tmp_path):
             info = tarfile.TarInfo(file.name)
             info.size = len(file.data)
             tar.addfile(info, io.BytesIO(file.data))
-    entries = list(TarShards(tmp_path / "all.tar", "images").entries(Place(), 0, 0, False, 0))
+    entries = list(TarShards(tmp_path / "all.tar", "images").read_epoch(Reader(), 0, 0, False, 0))
     assert [entry.key for entry in entries] == [file.name.partition(".")[0] for file in files]
     for file, entry in zip(files, entries, strict=True):
         compare(outcomes, file.name, outcome(lambda entry: entry.load()["image"][..., ::-1], entry))

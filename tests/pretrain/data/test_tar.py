@@ -1,4 +1,4 @@
-"""Damaged archives: every fault is said, and what lies behind it is read."""
+"""Damaged archives: every fault is reported, and members behind it are read."""
 
 import bz2
 import gzip
@@ -20,14 +20,14 @@ FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 
 @dataclass
 class Archive:
-    """An archive and where its members lie: each a name, the first byte of its headers and the byte behind its data."""
+    """An archive and its members: name, first byte of the headers, and first byte behind the data of each."""
 
     data: bytes
     members: list
 
 
 def make_archive(rng, count=8, start=0, form=None):
-    """Members of 0 to 3 blocks, some with names that need headers of their own."""
+    """Make an archive with members of 0 to 3 blocks; some names need an extended header."""
     form = rng.choice(FORMATS) if form is None else form
     stream, members = io.BytesIO(), []
     with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
@@ -53,7 +53,7 @@ def end_of(archive):
 
 def flip_in_a_header(rng, archive):
     name, begin, _ = rng.choice(archive.members)
-    # The last byte of the checksum's field is a filler that nobody reads.
+    # The last byte of the checksum field is a filler without meaning.
     place = rng.choice([place for place in range(BLOCK) if place != 155])
     return flipped(archive.data, begin + place, rng.randrange(8)), {name}
 
@@ -89,7 +89,7 @@ def zeros_for_a_header(rng, archive):
 
 
 def blocks_overwritten(rng, archive):
-    """From a header on; another header may be among them."""
+    """Overwrite blocks from a header on; they may include another header."""
     _, begin, _ = rng.choice(archive.members)
     end = min(begin + BLOCK * rng.randrange(1, 6), end_of(archive))
     lost = {name for name, first, last in archive.members if first < end and last > begin}
@@ -97,7 +97,7 @@ def blocks_overwritten(rng, archive):
 
 
 def blocks_missing(rng, archive):
-    """A header was never written: data stand where it should be."""
+    """Remove a header block, so that data is at its position."""
     _, begin, _ = rng.choice(archive.members[:-1])
     return archive.data[:begin] + archive.data[begin + BLOCK :], {name for name, b, _ in archive.members if b == begin}
 
@@ -132,7 +132,7 @@ def test_every_fault_is_an_entry_and_no_later_record_is_lost(tmp_path, damage):
                 found.add(f"{entry.key}.txt")
         assert faults, seed
         assert found >= {name for name, _, _ in archive.members} - lost, seed
-        # A name that stood in a damaged header of its own may be lost while the data is there.
+        # If an extended header is damaged, the full name may be lost, but not the data.
         assert {name[-7:] for name in found} <= {name[-7:] for name, _, _ in archive.members}, seed
 
 
@@ -178,7 +178,7 @@ def test_damage_of_what_packs_an_archive(pack):
         assert any(isinstance(part, Fault) for part in parts)
     both = list(read_members(io.BytesIO(packed + bytes(7) + pack(make_archive(rng, start=100).data))))
     assert [part.reason for part in both if isinstance(part, Fault)] == [
-        f"another archive follows the end mark: it is read on from byte {len(archive.data)}"
+        f"another archive follows the end mark: reading continues at byte {len(archive.data)}"
     ]
     assert sum(isinstance(part, Member) for part in both) == 16
 
