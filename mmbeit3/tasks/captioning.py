@@ -266,8 +266,9 @@ class BEiT3Captioning(TaskModel):
             return [texts[0].ids for texts in self.generate_best(image, min_length, num_captions=1)]
         min_length = self.min_length if min_length is None else min_length
         self._check_request(min_length, 1)
-        limits = (self.max_length, self.top_p, self.temperature, TextTokenizer.eos_id)
-        return sample(*self._start_decoding(image), *limits, generator, min_length)
+        eos_id = TextTokenizer.eos_id
+        next_words, start = self._start_decoding(image)
+        return sample(next_words, start, self.max_length, self.top_p, self.temperature, eos_id, generator, min_length)
 
     @torch.no_grad()
     def generate_best(
@@ -288,9 +289,7 @@ class BEiT3Captioning(TaskModel):
         min_length = self.min_length if min_length is None else min_length
         num_captions = self.num_captions if num_captions is None else num_captions
         self._check_request(min_length, num_captions)
-        options = BeamSearchOptions(
-            self.num_beams, self.max_length, self.length_penalty, min_length=min_length, eos_id=TextTokenizer.eos_id
-        )
+        options = BeamSearchOptions(self.num_beams, self.max_length, self.length_penalty, min_length, TextTokenizer.eos_id)
         return best_texts(*self._start_decoding(image), num_captions, options)
 
     def _start_decoding(self, image: Tensor) -> tuple[NextCaptionWords, Tensor]:

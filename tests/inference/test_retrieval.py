@@ -201,5 +201,5 @@ def test_what_cannot_be_done(inferencer, images, tmp_path):
             call()
         assert "\n" not in str(caught.value)
     for given in ({}, {"text": "red", "image": images[0]}):
-        with pytest.raises(ValueError, match="texts or images, one of them"):
+        with pytest.raises(ValueError, match="either texts or images: give exactly one"):
             inferencer.query(**given)
