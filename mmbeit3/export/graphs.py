@@ -85,7 +85,7 @@ def check_exported(kind: Any) -> None:
             f"{name} cannot be exported: beam search is a loop around the network, not one graph: run it with mmbeit3"
         )
     supported = ", ".join(each.__name__ for each in _GRAPH_BUILDERS)
-    raise UserError(f"{name} cannot be exported: only backbones of detectors and segmentors, and {supported} can")
+    raise UserError(f"{name} cannot be exported: give a backbone of a detector or segmentor, or one of {supported}")
 
 
 def task_graphs(model: TaskModel, size: tuple[int, int] | None = None) -> list[TaskGraph]:

@@ -191,11 +191,11 @@ def test_weights_are_the_task_s_own(build, tmp_path):
         ({"type": "mmbeit3.BEiT3Captioning", "network": NETWORK}, "^BEiT3Captioning cannot be exported: beam search is a loop"),
         (
             {"type": "mmbeit3.BEiT3Pretrainer"},
-            "^BEiT3Pretrainer cannot be exported: only backbones of detectors .* BEiT3NLVR2$",
+            "^BEiT3Pretrainer cannot be exported: give a backbone of a detector .* BEiT3NLVR2$",
         ),
         ({"type": "mmbeit3.Absent"}, "Absent cannot be exported"),
         ({**TASKS["vqa"], "network": {"arch": "small"}}, "cannot be built: .*unknown arch 'small'"),
-        ({}, "has no model: give one of a detector, a segmentor or a task"),
+        ({}, "has no model: give the config of a detector, a segmentor or a task"),
     ],
 )
 def test_what_cannot_be_exported(model, reason):
