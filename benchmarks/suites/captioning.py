@@ -15,7 +15,7 @@ from benchmarks.cases import OURS, Case, Contender, Step
 from benchmarks.networks import Network, forward_step, randomise
 from benchmarks.settings import Settings
 from mmbeit3.tasks.captioning import CaptioningNetwork, NextCaptionWords
-from mmbeit3.tasks.decoding import NextWords, beam_search
+from mmbeit3.tasks.decoding import BeamSearchOptions, NextWords, beam_search
 
 __all__ = ["WholeTexts", "caption_cases"]
 
@@ -93,5 +93,5 @@ def _captions(network: CaptioningNetwork, next_words: _NextWordsOf, words: int, 
     for part in image.split(at_once):
         start = torch.zeros(len(part), dtype=torch.long, device=part.device)
         decoder = next_words(network, part, mask_id, _BEAMS, max_length)
-        captions += beam_search(decoder, start, _BEAMS, max_length, eos_id=_EOS_ID)
+        captions += beam_search(decoder, start, BeamSearchOptions(_BEAMS, max_length, eos_id=_EOS_ID))
     return [torch.tensor(captions)]

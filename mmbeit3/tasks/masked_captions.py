@@ -1,4 +1,4 @@
-"""Captioning's objective: predict masked words of a caption from the image and the words before them."""
+"""Training objective of captioning: predict masked words of a caption from the image and the words before them."""
 
 from __future__ import annotations
 
@@ -48,18 +48,20 @@ def mask_captions(
 
 
 def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Kullback-Leibler divergence of the prediction from the truth, smoothed: ``1 - smoothing`` for the target, the rest even.
+    """Kullback-Leibler divergence between the prediction and the smoothed target.
+
+    The smoothed target gives ``1 - smoothing`` to the true word and spreads ``smoothing`` evenly over all other words.
 
     Args:
         logits: (M, V).
         targets: ids (M,).
-        smoothing: probability that all other words share, from 0 to below 1.
+        smoothing: probability of all other words together, from 0 to below 1.
 
     Returns:
-        (M,), never in half precision, 0 where the prediction is the smoothed truth.
+        (M,), never in half precision; 0 where the prediction equals the smoothed target.
     """
     V = logits.shape[1]
-    # PyTorch spreads its share over all words, the target too.
+    # PyTorch spreads label_smoothing over all V words, the target included; V / (V - 1) corrects for that.
     crossed = F.cross_entropy(widened(logits), targets, label_smoothing=smoothing * V / (V - 1), reduction="none")
     entropy = -(1 - smoothing) * math.log(1 - smoothing)
     if smoothing:
@@ -68,5 +70,5 @@ def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 def keep_best(losses: Tensor, drop_ratio: float) -> Tensor:
-    """Leave out this share of the losses (M,), the highest, rounded up; at least one stays."""
+    """Drop the highest losses of (M,): the fraction ``drop_ratio``, rounded up; at least one loss is kept."""
     return losses.topk(max(int(len(losses) * (1 - drop_ratio)), 1), largest=False).values

@@ -1,4 +1,4 @@
-"""Fine-tuning for other classes or answers: the head of the file is left out, and everything else loaded."""
+"""Fine-tuning for other classes or answers: the head of the checkpoint is skipped, and all other weights are loaded."""
 
 import pytest
 import torch

@@ -201,11 +201,11 @@ def test_image_demo_on_a_folder(call, folder, image, weights):
     code, stderr = call("image_demo", "photos", CONFIG, weights)
     assert code == 2
     assert stderr.splitlines() == [
-        "left out: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file",
+        "skipped: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file",
         "error: 1 of 3 images cannot be read; pictures of the others are in 'work_dirs/image_demo/photos'",
     ]
     assert sorted(out.rglob("*.png")) == drawn
-    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "would lie among the images of 'photos'")
+    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "is inside of the image folder 'photos'")
 
 
 def test_make_shapes_dataset(call, folder):

@@ -112,7 +112,7 @@ class _Checks:
         listed = label_list(dataset)
         if classes is not None and listed is not None and dataset.get("with_label", True) and dataset.get("split") != "test":
             check_label_list(listed, classes, where, self.allow)
-        if type_name(self.model) == "BEiT3NamedClassification" and "class_names" in self.model:
+        if type_name(self.model) == "BEiT3ZeroShotClassification" and "class_names" in self.model:
             check_class_names(self.model["class_names"], folders, classes, where, self.allow)
 
     def _check_coco(self, file: CocoFile, dataset: Mapping[str, Any], classes: Sequence[str], where: str) -> None:

@@ -32,7 +32,7 @@ def config(root, classes=None, model=None, allow=(), **changes):
 
 
 def named(names):
-    return {"type": "mmbeit3.BEiT3NamedClassification", "class_names": names}
+    return {"type": "mmbeit3.BEiT3ZeroShotClassification", "class_names": names}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(FOLDERS)))
