@@ -1,6 +1,6 @@
 """Export of backbones and task models to files that run without this package: ONNX, and programs of ``torch.export``."""
 
-import mmbeit3.registry  # noqa: F401  (its import error says what to install)
+import mmbeit3.registry  # noqa: F401  (reports missing packages)
 from mmbeit3.export.backbone import build_backbone
 from mmbeit3.export.export import FORMATS, Exported, export_backbone, export_task
 from mmbeit3.export.graphs import TaskGraph, task_graphs

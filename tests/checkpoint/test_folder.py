@@ -60,10 +60,10 @@ def test_save_and_load(tmp_path, changes, final_norm, dtype):
         ({"arch": {**SMALL, "embed_dims": True}}, "arch.embed_dims must be int, not True"),
         ({"arch": {**SMALL, "num_heads": 5}}, "must be a multiple of num_heads"),
         ({"arch": {"embed_dims": 48}}, "missing"),
-        ({"arch": {**SMALL, "num_layers": 10**12}}, "does not describe model.safetensors"),
-        ({"arch": {**SMALL, "vocab_size": 10**12}}, "does not describe model.safetensors"),
-        ({"arch": {**SMALL, "num_layers": 1}}, "weights and config.json are not of one model|layers"),
-        ({"final_norm": False}, "weights and config.json are not of one model"),
+        ({"arch": {**SMALL, "num_layers": 10**12}}, "does not match model.safetensors"),
+        ({"arch": {**SMALL, "vocab_size": 10**12}}, "does not match model.safetensors"),
+        ({"arch": {**SMALL, "num_layers": 1}}, "config.json does not match the weights|layers"),
+        ({"final_norm": False}, "config.json does not match the weights"),
     ],
 )
 def test_config_keys_are_checked(folder, change, said):

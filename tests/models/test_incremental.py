@@ -83,5 +83,5 @@ def test_no_room():
     encoder = IncrementalEncoder(model, image, MASK, 1, max_steps=61)
     for _ in range(61):
         encoder.step(torch.zeros(1, 1, dtype=torch.long))
-    with pytest.raises(ValueError, match="made for 61 steps"):
+    with pytest.raises(ValueError, match="max_steps=61"):
         encoder.step(torch.zeros(1, 1, dtype=torch.long))

@@ -86,5 +86,5 @@ def test_stochastic_depth_drops_whole_samples():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="needs an image"):
+    with pytest.raises(ValueError, match="needs image"):
         run_streams(BEiT3(ARCH), [Stream()])

@@ -1,4 +1,4 @@
-"""The parts of a ViT-Adapter (arXiv 2205.08534). Parameter names are the reference's, so its weights load unchanged."""
+"""Modules of ViT-Adapter (arXiv 2205.08534). Parameter names are those of the reference, so its weights load unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SpatialPriorModule(nn.Module):
         inplanes: channels of its first stage.
         embed_dims: channels C of the four maps.
         norm_cfg: norm after each convolution.
-        in_channels: of images.
+        in_channels: channels of images.
     """
 
     def __init__(self, inplanes: int, embed_dims: int, norm_cfg: dict[str, Any], in_channels: int = 3) -> None:
@@ -67,7 +67,7 @@ class SpatialPriorModule(nn.Module):
 
 
 class _MaxPool(nn.MaxPool2d):
-    """Max pooling whose exported graph works for odd and even sides; PyTorch's own is specialised to one of them."""
+    """Max pooling whose exported graph works for odd and even sides. PyTorch's graph works for only one of them."""
 
     def forward(self, input: Tensor) -> Tensor:
         if exporting():
@@ -80,17 +80,17 @@ class _MaxPool(nn.MaxPool2d):
 
 
 def _pointwise(conv: nn.Conv2d, features: Tensor) -> Tensor:
-    """Compute a 1x1 convolution as a matrix product: (B, I, h, w) to (B, C, h, w), channels last in memory, as tokens are."""
+    """Compute a 1x1 convolution as a matrix product: (B, I, h, w) to (B, C, h, w), channels-last in memory, like tokens."""
     cells = features.permute(0, 2, 3, 1)  # (B, h, w, I)
     return linear(cells, conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)  # (B, C, h, w)
 
 
 class _CrossAttention(nn.Module):
-    """Deformable attention from one set of features to another, both normed first.
+    """Deformable attention from one set of features to another, with a norm on each.
 
     Args:
         embed_dims: width C.
-        num_levels: levels of the features that are attended to.
+        num_levels: number of levels of the features that are attended to.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
     """
 
@@ -101,18 +101,18 @@ class _CrossAttention(nn.Module):
         self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
 
     def attend(self, query: Tensor, points: Tensor, features: Tensor, levels: Sequence[Grid]) -> Tensor:
-        """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of the levels: (B, Q, C)."""
+        """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels; returns (B, Q, C)."""
         return self.attn(self.query_norm(query), points, self.feat_norm(features), [level.shape for level in levels])
 
 
 class Injector(_CrossAttention):
-    """Adds features of the spatial prior to the ViT's patches: ``x + gamma * attention(x, c)``.
+    """Add features of the spatial prior to the ViT's patches: ``x + gamma * attention(x, c)``.
 
     Args:
         embed_dims: width C.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
         num_levels: levels of the spatial prior.
-        init_value: initial gamma; 0 leaves a pretrained ViT as it is at the start.
+        init_value: initial gamma; with 0, a pretrained ViT's output is unchanged at the start of training.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class ConvFFN(nn.Module):
     def __init__(self, embed_dims: int, hidden_dims: int) -> None:
         super().__init__()
         self.fc1 = Linear(embed_dims, hidden_dims)
-        # The reference wraps its convolution in a module of its own; the name is kept for its weights.
+        # The reference wraps the convolution in another module, so its key is ``dwconv.dwconv.weight``.
         self.dwconv = nn.ModuleDict(
             {"dwconv": nn.Conv2d(hidden_dims, hidden_dims, 3, padding=1, groups=hidden_dims)},
         )
@@ -163,7 +163,7 @@ class ConvFFN(nn.Module):
     def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
         """Compute the residual branch (B, M, C) of the spatial prior (B, M, C)."""
         scales = self.fc1(c).split([grid.h * grid.w for grid in levels], dim=1)  # (B, h * w, hidden) each
-        # Tokens are channels-last maps: (B, h * w, C) and (B, C, h, w) share memory.
+        # Tokens (B, h * w, C) viewed as maps (B, C, h, w) are channels-last: no copy is needed.
         convolved = [
             self.dwconv["dwconv"](scale.unflatten(1, grid.shape).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
             for scale, grid in zip(scales, levels, strict=True)
@@ -172,12 +172,12 @@ class ConvFFN(nn.Module):
 
 
 class Extractor(_CrossAttention):
-    """Adds the ViT's features to the spatial prior: ``c + attention(c, x)``, then a :class:`ConvFFN`.
+    """Add the ViT's features to the spatial prior: ``c + attention(c, x)``, then a :class:`ConvFFN`.
 
     Args:
         embed_dims: width C.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
-        with_cffn: whether the ConvFFN is there.
+        with_cffn: build the ConvFFN.
         cffn_ratio: inner width of the ConvFFN as a fraction of C.
         drop_path_rate: stochastic depth of the ConvFFN.
     """

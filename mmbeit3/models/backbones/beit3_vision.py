@@ -31,8 +31,8 @@ __all__ = ["BEiT3Vision"]
 class BEiT3Vision(Tower, PlainViT):
     """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
 
-    It is the vision tower of the full model, without the mask token. The ``vision.`` part of a full model's state dict is this
-    backbone's state dict.
+    It is the vision tower of the full model without the mask token. Its state dict has the keys that follow ``vision.`` in the
+    full model's state dict.
 
     Args:
         arch: ``'tiny'``, ``'base'``, ``'large'``, ``'giant'`` or a dict of sizes, see :func:`mmbeit3.models.beit3.get_arch`.
@@ -40,12 +40,12 @@ class BEiT3Vision(Tower, PlainViT):
             architecture's. Images of other sizes get resized positions in each forward.
         patch_size: side of a patch in pixels; default the architecture's. Checkpoints of another patch size are resized.
         out_indices: blocks whose outputs are returned; default the last.
-        window_size: side in patches of the windows of attention; 0 for global attention in all blocks.
-        global_indices: blocks with global attention although ``window_size`` is set; negative ones count from the end.
+        window_size: side of the attention windows in patches; 0 for global attention in all blocks.
+        global_indices: blocks with global attention if ``window_size`` is set; negative ones count from the end.
         drop_path_rate: stochastic depth at the last block, linear from 0 at the first.
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
-        final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter work without.
+        final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter do not use it.
         in_channels: channels of images. RGB kernels of checkpoints are summed for 1 channel and repeated for other numbers.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
 
@@ -86,7 +86,7 @@ class BEiT3Vision(Tower, PlainViT):
         self.num_prefix_tokens = 1
         self.window_size = window_size
         if out_of_range := [i for i in global_indices if not -self.num_layers <= i < self.num_layers]:
-            raise ValueError(f"global_indices {out_of_range} are not among the {self.num_layers} blocks")
+            raise ValueError(f"global_indices {out_of_range} are out of range: this network has {self.num_layers} blocks")
         self.global_indices = {i % self.num_layers for i in global_indices}
         init_beit3(self, sizes.init)
         self.freeze()
@@ -112,7 +112,7 @@ class BEiT3Vision(Tower, PlainViT):
         return self.norm(tokens)
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The embedding, then each block with its stochastic depth."""
+        """List the embedding, then each block with its stochastic depth."""
         stages: list[list[nn.Module | nn.Parameter]] = [[self.embed]]
         stages += [[layer, drop] for layer, drop in zip(self.layers, self.drop_paths, strict=True)]
         return stages

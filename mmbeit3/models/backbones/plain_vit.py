@@ -1,4 +1,4 @@
-"""The contract between a plain ViT and the modules that build a feature pyramid from it."""
+"""The interface between a plain ViT and the modules that build a feature pyramid from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbeit3.models.backbones.pretrained import init_pretrained
+from mmbeit3.models.backbones.init_cfg import init_pretrained
 
 __all__ = ["PlainViT", "tokens_to_map"]
 
@@ -19,18 +19,18 @@ def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_prefix: int) -> Ten
 
 
 class PlainViT(BaseModule):
-    """A Vision Transformer of one resolution that can be run block by block.
+    """Base class of Vision Transformers with one resolution, whose blocks can be run one by one.
 
     Subclasses define:
 
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
     * ``in_channels``, if it is not three;
     * ``embed_image(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
-      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
-      padded right and below;
+      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are not a multiple of the
+      patch are padded on the right and at the bottom;
     * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
-    * ``normalize(tokens) -> tokens``: the final norm, or nothing where it was not built;
-    * ``stages()``: what ``frozen_stages`` counts.
+    * ``normalize(tokens) -> tokens``: the final norm, or the tokens unchanged if it was not built;
+    * ``stages()``: the parts that ``frozen_stages`` counts.
 
     A subclass calls :meth:`freeze` at the end of its constructor.
 
@@ -59,19 +59,19 @@ class PlainViT(BaseModule):
 
     def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
-        raise NotImplementedError(f"{type(self).__name__} must embed images")
+        raise NotImplementedError(f"{type(self).__name__} must define embed_image")
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
-        raise NotImplementedError(f"{type(self).__name__} must say how its blocks are run")
+        raise NotImplementedError(f"{type(self).__name__} must define run")
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm to tokens (B, P + h * w, C)."""
-        raise NotImplementedError(f"{type(self).__name__} must give its final norm")
+        raise NotImplementedError(f"{type(self).__name__} must define normalize")
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
         """List the modules and parameters of the embedding (index 0) and of each block (from index 1)."""
-        raise NotImplementedError(f"{type(self).__name__} must name its stages")
+        raise NotImplementedError(f"{type(self).__name__} must define stages")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute feature maps (B, C, h, w), contiguous, of an image (B, in_channels, H, W) at ``out_indices``."""
@@ -79,7 +79,7 @@ class PlainViT(BaseModule):
         maps, first = [], 0
         for index in self._resolved_out_indices():
             tokens = self.run(tokens, grid, first, index + 1)
-            # mmcv's compiled operators read memory as NCHW without a check.
+            # mmcv's compiled ops read memory as NCHW without a check.
             maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens).contiguous())
             first = index + 1
         return tuple(maps)

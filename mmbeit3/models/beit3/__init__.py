@@ -1,4 +1,4 @@
-"""The BEiT-3 network in plain PyTorch: towers with joint attention. Imports nothing of OpenMMLab."""
+"""The BEiT-3 network in plain PyTorch: towers with joint attention. Does not import OpenMMLab."""
 
 from mmbeit3.models.beit3.arch import ARCHS, Arch, get_arch
 from mmbeit3.models.beit3.dual_encoder import DualEncoder

@@ -15,24 +15,24 @@ from mmbeit3.ops.exporting import exporting, fixed, tracing
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
 
-_KEPT_SIZES = 8
+_CACHED_SIZES = 8
 
 UNUSED_POSITIONS = 2
 """Number of unused rows at the start of both position tables: positions count from 2 in the released models."""
 
 
 class VisionEmbedding(PositionTable):
-    """Patches, class token, mask token and positions of an image.
+    """Embedding of an image: patches, class token, mask token and positions.
 
-    ``positions`` has ``2 + 1 + patches`` rows: two unused ones (so that released tables load and save unchanged), the class
-    token's, then the patches row-major. For other grids the patch rows are resized on the fly as in the reference: bicubic,
-    no antialiasing, never in half precision. A table of another grid is resized as it is loaded. Grids that are not square
-    are kept in the state dict, as ``position_grid``.
+    ``positions`` has ``2 + 1 + patches`` rows: two unused ones (so that released tables load and save unchanged), one for the
+    class token, then the patches row-major. For images of another grid the patch rows are resized in the forward pass as in the
+    reference: bicubic, without antialiasing, in float32 or float64. A checkpoint's table of another grid is resized when it is
+    loaded. A grid that is not square is saved in the state dict as ``position_grid``.
 
     Args:
         arch: sizes.
-        mask_token: whether to build the mask token; a dense-prediction backbone does not use it.
-        grid: rows and columns of the position table's patch grid; the architecture's own by default.
+        mask_token: build the mask token, which backbones for dense prediction do not need.
+        grid: rows and columns of the position table's patch grid; default the architecture's.
         in_channels: channels of images.
     """
 
@@ -50,7 +50,7 @@ class VisionEmbedding(PositionTable):
         self.keep_grid("positions", self.grid)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
-        """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
+        """Embed an image of any size. Zeros pad the right and the bottom if a side is not a multiple of the patch size.
 
         Args:
             image: (B, in_channels, H, W), normalised.
@@ -60,10 +60,10 @@ class VisionEmbedding(PositionTable):
             Tokens (B, 1 + h * w, C), class token first, and the grid (h, w).
 
         Raises:
-            ValueError: if ``masked`` does not fit the grid, or the embedding was built without a mask token.
+            ValueError: if ``masked`` does not have the grid's shape, or the embedding was built without a mask token.
         """
         p = self.patch_size
-        # A graph for all sizes cannot branch on the size. Padding by p - 1 always suffices; the surplus is less than a patch.
+        # A graph for all sizes cannot branch on the size. It always pads by p - 1: the convolution ignores an incomplete patch.
         bottom, right = (p - 1, p - 1) if exporting() else (-image.shape[2] % p, -image.shape[3] % p)
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
@@ -80,7 +80,7 @@ class VisionEmbedding(PositionTable):
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         table = self.positions[None, UNUSED_POSITIONS:]  # (1, 1 + h * w, C)
         if exporting():
-            # The graph is for any grid; resizing to the same grid gives the same table.
+            # The graph must work for any grid. Resizing to the same grid does not change the table.
             return self._resize(grid)
         if grid == self.grid:
             return table
@@ -93,10 +93,10 @@ class VisionEmbedding(PositionTable):
             self._resized.clear()
             self._resized_from = source
         if grid not in self._resized:
-            # Not an inference tensor, so that it can be used outside of inference mode.
+            # A cached inference tensor could not be used outside of inference mode.
             with torch.inference_mode(False), torch.no_grad():
                 self._resized[grid] = self._resize(grid)
-            if len(self._resized) > _KEPT_SIZES:
+            if len(self._resized) > _CACHED_SIZES:
                 self._resized.popitem(last=False)
         self._resized.move_to_end(grid)
         return self._resized[grid]
@@ -106,14 +106,14 @@ class VisionEmbedding(PositionTable):
         return resample_positions(table, self.grid, grid, num_prefix=1)
 
     def fit_positions(self, table: Tensor, source_grid: Tensor | None) -> Tensor:
-        """Resize a table of another grid on loading. A table of another width is returned unchanged: PyTorch refuses it."""
+        """Resize a loaded table of another grid. Return a table of another width unchanged: PyTorch refuses it."""
         if table.shape[1:] != self.positions.shape[1:]:
             return table
         return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, source_grid)
 
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:
-            raise ValueError("this vision embedding was built without a mask token: masked_positions cannot be used")
+            raise ValueError("masked_positions need a mask token: build the vision embedding with mask_token=True")
         flat = masked.flatten(1)  # (B, h * w)
         if flat.dtype != torch.bool or flat.shape != tokens.shape[:2]:
             raise ValueError(
@@ -124,7 +124,7 @@ class VisionEmbedding(PositionTable):
 
 
 class TextEmbedding(nn.Module):
-    """Words and positions of a text. Positions count from 2; padded positions are zero vectors.
+    """Embedding of a text: words and positions. Positions start at row 2 of the table. Padded positions are zero vectors.
 
     Args:
         arch: sizes.
@@ -148,6 +148,6 @@ class TextEmbedding(nn.Module):
         usable = self.positions.shape[0] - UNUSED_POSITIONS
         T = tokens.shape[1]
         if usable < T:
-            raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model")
+            raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model: shorten it")
         embedded = self.words(tokens) + self.positions[UNUSED_POSITIONS : UNUSED_POSITIONS + T]
         return embedded if padding_mask is None else embedded.masked_fill(padding_mask.unsqueeze(-1), 0.0)

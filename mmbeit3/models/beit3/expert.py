@@ -1,4 +1,4 @@
-"""The modules of one modality in one layer, which work on each token separately, before and after attention."""
+"""Token-wise modules of one modality in one layer, before and after attention."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
 
 class AttentionProjections(nn.Module):
-    """Projections around attention, with Sub-LN: ``norm → qkv`` before it, ``inner_norm → out`` after it.
+    """Projections before and after attention, with Sub-LN: ``norm → qkv``, then ``inner_norm → out``.
 
-    q, k and v are one fused matrix, in this order. All projections have biases, as in the released models.
+    q, k and v are fused in one matrix, in this order. All projections have biases, as in the released models.
 
     Args:
         arch: sizes.
@@ -29,16 +29,16 @@ class AttentionProjections(nn.Module):
         self.out = Linear(arch.embed_dims, arch.embed_dims)
 
     def project(self, tokens: Tensor) -> Tensor:
-        """Norm and project tokens (..., C) to q, k, v (..., 3, H, D), D = C / H."""
+        """Normalise tokens (..., C) and project them to q, k, v (..., 3, H, D), D = C / H."""
         return self.qkv(self.norm(tokens)).unflatten(-1, (3, self.num_heads, -1))  # (..., 3, H, D)
 
     def merge(self, attended: Tensor) -> Tensor:
-        """Norm attended tokens (..., C) over the full width (Sub-LN) and project them to (..., C)."""
+        """Normalise attended tokens (..., C) over the full width (Sub-LN) and project them to (..., C)."""
         return self.out(self.inner_norm(attended))
 
 
 class FeedForward(nn.Module):
-    """``norm → fc1 → GELU → inner_norm → fc2``: a feed-forward network with Sub-LN; (..., C) to (..., C).
+    """Feed-forward network with Sub-LN, ``norm → fc1 → GELU → inner_norm → fc2``: (..., C) to (..., C).
 
     Args:
         arch: sizes.
@@ -57,11 +57,11 @@ class FeedForward(nn.Module):
 
 
 class Expert(nn.Module):
-    """One modality's weights in one layer; :func:`~mmbeit3.models.beit3.layer.run_layer` computes the layer.
+    """Weights of one modality in one layer. :func:`~mmbeit3.models.beit3.layer.run_layer` computes the layer.
 
     Args:
         arch: sizes.
-        attn: attention projections to use instead of new ones, for towers that share them.
+        attn: attention projections to share with another tower; default new ones.
     """
 
     def __init__(self, arch: Arch, attn: AttentionProjections | None = None) -> None:

@@ -14,9 +14,9 @@ __all__ = ["GatheredWindows"]
 class GatheredWindows:
     """The attention of :class:`~mmbeit3.models.beit3.windows.WindowOrder`, for tokens in row-major order.
 
-    In ``WindowOrder`` the number of window groups depends on the grid. Here all windows have the same size: those at the right
-    and at the bottom are filled with copies of the grid's last column and row, which the mask hides. This costs copies and
-    masks in each block, so it is for exported graphs only.
+    In ``WindowOrder`` the number of window groups depends on the grid, so one graph cannot cover all grids. Here all windows
+    have the same size: those at the right and at the bottom are filled with copies of the grid's last column and row, which the mask
+    hides. Each block needs copies and a mask, so this class is used for exported graphs only.
 
     Args:
         grid: (h, w) of the patches.
@@ -31,12 +31,13 @@ class GatheredWindows:
         down, across = (h + size - 1) // size, (w + size - 1) // size
         self.num_prefix = num_prefix
         self.area = area
-        # Indices are computed in one dimension: broadcasting would specialise the graph to sides that are 1 or not.
-        # For the same reason there is one window more than needed: their number is never 1.
+        # All indices have one dimension: broadcasting (down, 1) with (1, across) would specialise the graph to sides that are 1
+        # or to sides that are not. For the same reason there is one more window than needed: their number is never 1.
         place = torch.arange((down * across + 1) * area, device=device)
         window, within = place // area, place % area
-        # ONNX's exporter has no remainder by a dynamic number.
+        # Computed without %: ONNX's exporter does not support the remainder by a dynamic number.
         row, column = window // across, window - window // across * across
+        # Row and column of each place in the grid, from those of its window.
         row, column = row * size + within // size, column * size + within % size
         self.patch_at = row.clamp(max=h - 1) * w + column.clamp(max=w - 1)  # (W * area,), W windows
         real = ((row < h) & (column < w)).view(-1, area)  # (W, area)
@@ -44,7 +45,7 @@ class GatheredWindows:
         patch = torch.arange(h * w, device=device)
         row, column = patch // w, patch - patch // w * w
         self.place_of = (row // size * across + column // size) * area + row % size * size + column % size
-        # (h * w,)
+        # (h * w,), the inverse of patch_at
 
     def enter(self, tokens: Tensor) -> Tensor:
         """Return tokens (B, P + h * w, C) unchanged."""

@@ -1,4 +1,4 @@
-"""Encodes captions word by word with a KV cache of the image and of the words so far."""
+"""Encode captions word by word with a KV cache of the image and the previous words."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["IncrementalEncoder"]
 
 
 class IncrementalEncoder:
-    """Encodes text incrementally with a KV cache, for captioning: several beams per image, one word per beam and step.
+    """Text encoder with a KV cache, for captioning: several beams per image, one word per beam and step.
 
-    Under captioning's rule image tokens do not see text, so the constructor encodes the images and fills the KV cache with
+    In captioning, image tokens do not attend to text, so the constructor encodes the images once and fills the KV cache with
     their keys and values. Each step encodes ``[last word, <mask>]``.
 
     Each layer has one KV cache per image. It starts with the image's tokens, which all beams share, followed by one slot per
-    step and beam. A beam attends only to the slots of its own past. A table of these slots is all that is reordered with the
-    beams. The mask token uses the slots of the next step, which the next words overwrite.
+    step and beam. A beam attends only to the slots of its previous words. When beams are reordered, only a table of these slots
+    changes, not the cache. The mask token uses the slots of the next step, which the next words overwrite.
 
     Args:
         network: the network, in evaluation mode.
         image: (B, 3, H, W), normalised.
         mask_id: id of the mask token.
         num_beams: number of beams K per image.
-        max_steps: how often :meth:`step` can be called at most.
+        max_steps: largest number of calls of :meth:`step`.
 
     Raises:
-        ValueError: if the network has no positions for so many steps.
+        ValueError: if the network has too few positions for ``max_steps``.
     """
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class IncrementalEncoder:
         self.max_steps = max_steps
         self.steps = 0
         self._caches: list[Tensor] = []
-        # Word s of a beam is in the slot of step s and this beam.
+        # Entry (b, k, s): which beam's slot of step s holds word s of beam k.
         self._past = torch.zeros(len(image), num_beams, max_steps, dtype=torch.long, device=image.device)  # (B, K, steps)
         tokens, _ = network.vision.embed(image)  # (B, 1 + N, C)
         self._num_image = tokens.shape[1]
@@ -60,7 +60,7 @@ class IncrementalEncoder:
 
     @torch.no_grad()
     def step(self, words: Tensor, beams: Tensor | None = None) -> Tensor:
-        """Encode the last word of each beam and the mask token that stands for its next word.
+        """Encode the last word of each beam, and a mask token in the position of its next word.
 
         Args:
             words: each beam's last word, ids (B, K); at the first step ``<s>``.
@@ -73,7 +73,9 @@ class IncrementalEncoder:
             ValueError: after ``max_steps`` steps.
         """
         if self.steps == self.max_steps:
-            raise ValueError(f"this encoder was made for {self.max_steps} steps")
+            raise ValueError(
+                f"step was called more than max_steps={self.max_steps} times: build the encoder with a larger max_steps"
+            )
         K = self.num_beams
         if beams is not None:
             self._past = self._past.gather(1, beams.unsqueeze(-1).expand_as(self._past))
@@ -89,7 +91,7 @@ class IncrementalEncoder:
         return self.network.language.norm(tokens[:, K:])
 
     def keep(self, images: Tensor) -> None:
-        """Continue with a subset of the images; the next step takes the words of these alone.
+        """Continue with a subset of the images. The next step takes words of this subset only.
 
         Args:
             images: indices of the images, (B',).
@@ -103,7 +105,7 @@ class IncrementalEncoder:
         return self.network.run_layer([Segment(tower, fused=True)], [tokens], index, attention)[0]
 
     def _attend_image(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend among image tokens, q, k, v (B, H, N, D), and start the layer's KV cache with them."""
+        """Attend within image tokens, q, k, v (B, H, N, D), and start the layer's KV cache with k and v."""
         B, H, N, D = k.shape
         cache = k.new_empty(2, B, H, N + self.num_beams * (self.max_steps + 1), D)
         cache[0, :, :, :N], cache[1, :, :, :N] = k, v
@@ -111,7 +113,7 @@ class IncrementalEncoder:
         return attend(q, k, v)
 
     def _attend_text(self, cache: Tensor, mask: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Write k, v (B, H, 2 K, D) of this step to the KV cache and attend to all of it."""
+        """Write k, v (B, H, 2 K, D) of this step to the KV cache, and attend to the cache up to this step."""
         start = self._num_image + self.num_beams * self.steps
         stop = start + k.shape[2]
         cache[0, :, :, start:stop], cache[1, :, :, start:stop] = k, v
@@ -119,7 +121,11 @@ class IncrementalEncoder:
         return attend(q, keys, values, mask)
 
     def _mask(self) -> Tensor:
-        """Attention mask from K words, then K mask tokens, to the KV cache: (B, 1, 2 K, N + K (steps + 2)), True = may."""
+        """Build the attention mask from K words and K mask tokens to the KV cache.
+
+        Returns:
+            (B, 1, 2 K, N + K (steps + 2)), True = may attend.
+        """
         K = self.num_beams
         past = F.one_hot(self._past[:, :, : self.steps + 1], K).flatten(2).bool()  # (B, K, K (steps + 1))
         image = past.new_ones(*past.shape[:2], self._num_image)  # (B, K, N)

@@ -1,14 +1,14 @@
-"""The layer of BEiT-3: token-wise modules per modality around one attention that all modalities share.
+"""BEiT-3's layer: token-wise modules of each modality before and after one attention over all modalities.
 
-:func:`run_layer` is the only place where the layer is computed. It works on segments: a :class:`Segment` is a set of tokens
-that use the same weights in every layer, so a plain pass has one per tower. Two things vary between its callers:
+:func:`run_layer` computes the layer for all callers. It works on segments: a :class:`Segment` is a set of tokens that use the
+same weights in every layer, so a plain pass has one per tower. Its callers differ in two ways:
 
 * Attention is an argument, a callable from the q, k, v of all segments to their attended tokens. :func:`joint_attention`
-  concatenates the segments (the plain pass, and the windows of a backbone);
+  concatenates the segments (plain passes and windowed attention);
   :mod:`~mmbeit3.models.beit3.streams` splits them by stream and restores the padding;
   :mod:`~mmbeit3.models.beit3.incremental` writes to and reads from a KV cache.
-* Tokens are either (B, N, C) or packed rows (M, C) of several batches without padding. Everything but attention works on the
-  last axis, so both take the same path.
+* Tokens are either (B, N, C) or packed rows (M, C) of several batches without padding. All modules except
+  attention work on the last axis, so the same code computes both.
 
 A module that several segments share (attention in the paper's variant, the vision-language FFN) is called once with the tokens
 of all of them: one matrix product, and FSDP gathers its sharded weights once.
@@ -44,7 +44,7 @@ class Segment(NamedTuple):
 
     Attributes:
         tower: the tower of their modality.
-        fused: whether they belong to image-text pairs, which a vision-language FFN is for.
+        fused: True for the tokens of image-text pairs, which may use a vision-language FFN.
         samples: for packed rows (M, C) the index of each row's sample among all batches, (M,); None for tokens (B, N, C).
         batches: for packed rows the number of samples in each batch.
     """
@@ -67,7 +67,7 @@ def run_layer(
     The layer is recomputed in the backward pass if a tower has ``with_cp``.
 
     Args:
-        segments: the segments that take part.
+        segments: segments to process.
         tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
         index: index of the layer.
         attention: see :data:`Attention`.
@@ -84,12 +84,12 @@ def run_layer(
     ]
 
     def layer(*tokens: Tensor) -> tuple[Tensor, ...]:
-        depths = [_draw_depths(segment, own, index) for segment, own in zip(segments, tokens, strict=True)]
+        factors = [_draw_depth_factors(segment, x, index) for segment, x in zip(segments, tokens, strict=True)]
         projected = _each_once(attns, tokens, AttentionProjections.project)  # (..., 3, H, D) each
         merged = _each_once(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
-        tokens = tuple(_add(own, new, depth) for own, new, (depth, _) in zip(tokens, merged, depths, strict=True))
-        fed = _each_once(ffns, tokens, lambda ffn, own: ffn(own))  # (..., C) each
-        return tuple(_add(own, new, depth) for own, new, (_, depth) in zip(tokens, fed, depths, strict=True))
+        tokens = tuple(_add(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True))
+        branches = _each_once(ffns, tokens, lambda ffn, x: ffn(x))  # (..., C) each
+        return tuple(_add(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
 
     if torch.is_grad_enabled() and any(segment.tower.with_cp for segment in segments):
         return list(checkpoint(layer, *tokens, use_reentrant=False))
@@ -109,7 +109,7 @@ def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> lis
     joint = projected[0] if len(projected) == 1 else torch.cat(list(projected), dim=1)  # (B, N, 3, H, D), N = sum of N_i
     q, k, v = joint.permute(2, 0, 3, 1, 4).unbind()  # (B, H, N, D) each
     attended = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, N, C)
-    return [attended] if len(projected) == 1 else list(attended.split([own.shape[1] for own in projected], dim=1))
+    return [attended] if len(projected) == 1 else list(attended.split([qkv.shape[1] for qkv in projected], dim=1))
 
 
 def _each_once(modules: Sequence[_Module], tokens: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]) -> list[Tensor]:
@@ -118,28 +118,28 @@ def _each_once(modules: Sequence[_Module], tokens: Sequence[Tensor], call: Calla
     Args:
         modules: each segment's module.
         tokens: each segment's tokens, (B, N_i, C) or (M_i, C).
-        call: calls a module with tokens; the result has the same axes before the last one of ``tokens``.
+        call: calls a module with tokens. All axes of its result before the last one of ``tokens`` are those of ``tokens``.
 
     Returns:
         Each segment's result.
     """
     if len(set(modules)) == len(modules):
-        return [call(module, own) for module, own in zip(modules, tokens, strict=True)]
+        return [call(module, x) for module, x in zip(modules, tokens, strict=True)]
     results: dict[int, Tensor] = {}
-    axis = tokens[0].dim() - 2  # of the tokens
+    axis = tokens[0].dim() - 2  # 1 for (B, N, C), 0 for (M, C)
     for module in dict.fromkeys(modules):
         members = [number for number, other in enumerate(modules) if other is module]
-        together = call(module, torch.cat([tokens[number] for number in members], axis))
-        pieces = together.split([tokens[number].shape[axis] for number in members], axis)
+        joint = call(module, torch.cat([tokens[number] for number in members], axis))
+        pieces = joint.split([tokens[number].shape[axis] for number in members], axis)
         results.update(zip(members, pieces, strict=True))
     return [results[number] for number in range(len(modules))]
 
 
-def _draw_depths(segment: Segment, tokens: Tensor, index: int) -> tuple[Tensor | None, Tensor | None]:
-    """Draw stochastic depth (arXiv 1603.09382) for the layer's two residual branches.
+def _draw_depth_factors(segment: Segment, tokens: Tensor, index: int) -> tuple[Tensor | None, Tensor | None]:
+    """Draw the factors of stochastic depth (arXiv 1603.09382) for the layer's two residual branches.
 
     Returns:
-        For each branch a factor per sample, 0 or 1 / (1 - rate), that broadcasts to the segment's tokens: (B, 1, 1) or (M, 1);
+        For each branch a factor per sample, 0 or 1 / (1 - rate), which broadcasts to the segment's tokens: (B, 1, 1) or (M, 1).
         None without stochastic depth.
     """
     drop_path = cast(DropPath, segment.tower.drop_paths[index])
@@ -155,6 +155,6 @@ def _draw_depths(segment: Segment, tokens: Tensor, index: int) -> tuple[Tensor |
     return draw(), draw()
 
 
-def _add(tokens: Tensor, branch: Tensor, depth: Tensor | None) -> Tensor:
-    """Add a residual branch to tokens of its shape, scaled per sample by a factor of :func:`_draw_depths`."""
-    return tokens + (branch if depth is None else branch * depth.to(branch.dtype))
+def _add(tokens: Tensor, branch: Tensor, factor: Tensor | None) -> Tensor:
+    """Add a residual branch to tokens of the same shape, scaled by a factor of :func:`_draw_depth_factors`."""
+    return tokens + (branch if factor is None else branch * factor.to(branch.dtype))

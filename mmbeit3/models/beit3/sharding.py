@@ -14,10 +14,11 @@ def sharding_units(model: nn.Module) -> list[nn.Module]:
     """List the modules with nearly all weights of the layers and heads, as units that FSDP gathers and frees.
 
     FSDP gathers the weights when a unit is called; :func:`~mmbeit3.models.beit3.layer.run_layer` calls each unit once per pass.
-    Other weights (embeddings, norms, class token) are small or used several times in a pass. They stay gathered for a step.
+    Other weights (embeddings, norms, class token) are small or used several times in a pass. They stay gathered for the whole
+    step.
 
     Args:
-        model: a :class:`~mmbeit3.models.beit3.BEiT3`, a tower of it, or something around one.
+        model: a :class:`~mmbeit3.models.beit3.BEiT3`, one of its towers, or a module that contains one.
 
     Returns:
         Disjoint modules, in the order of ``model.modules()``.

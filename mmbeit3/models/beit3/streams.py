@@ -1,6 +1,6 @@
 """Encode several streams (batches of images, of texts, of pairs) in one pass, without padding.
 
-Tokens are packed: each segment has the tokens of all its streams as rows (M, C), so each module runs once. Only attention runs
+Tokens are packed: a segment holds the tokens of all its streams as rows (M, C), so each module runs once. Only attention runs
 per stream, on tokens (B, N, C) with padding. The results equal those of separate passes.
 """
 
@@ -30,7 +30,7 @@ class Stream:
         tokens: ids (B, T).
         padding_mask: boolean (B, T), True = pad.
         masked_positions: boolean (B, N), True = this patch is replaced by the mask token.
-        causal_text: captioning's rule.
+        causal_text: use the attention mask of captioning.
     """
 
     image: Tensor | None = None
@@ -48,7 +48,7 @@ class _Part:
         tower: ``'vision'`` or ``'language'``.
         fused: see :class:`~mmbeit3.models.beit3.layer.Segment`.
         batch, length: B and N.
-        kept: indices among the B * N tokens of those that are not padding, (M,); None without a padding mask.
+        kept: indices (M,) of the tokens that are not padding, among all B * N tokens; None without a padding mask.
     """
 
     tower: str
@@ -59,12 +59,12 @@ class _Part:
 
     @property
     def key(self) -> tuple[str, bool]:
-        """What parts of one segment have in common."""
+        """Key of the segment that this part belongs to."""
         return self.tower, self.fused
 
     @property
     def num_rows(self) -> int:
-        """M, the number of tokens that are not padding."""
+        """Number M of tokens that are not padding."""
         return self.batch * self.length if self.kept is None else len(self.kept)
 
     def pack(self, tokens: Tensor) -> Tensor:
@@ -84,17 +84,17 @@ class _Packing:
     """The tokens of several streams as segments of packed rows.
 
     Attributes:
-        segments: one per tower, or two where pairs have FFNs of their own.
+        segments: one per tower, or two if image-text pairs use vision-language FFNs.
         tokens: each segment's embedded rows (M_i, C), stream after stream.
     """
 
     def __init__(self, network: BEiT3, streams: Sequence[Stream]) -> None:
-        self._parts: list[list[_Part]] = []  # of each stream, its image first
+        self._parts: list[list[_Part]] = []  # per stream, image before text
         self._masks: list[Tensor | None] = []
         embedded: list[list[Tensor]] = []
         for stream in streams:
             check_inputs(stream.image, stream.tokens, stream.padding_mask, stream.masked_positions)
-            # Without vision-language FFNs, pairs use the weights that images and texts use.
+            # Without vision-language FFNs, pairs use the same weights as single images and texts, and share their segments.
             fused = stream.image is not None and stream.tokens is not None and len(network.fusion_ffns) > 0
             parts: list[_Part] = []
             tokens: list[Tensor] = []
@@ -114,7 +114,7 @@ class _Packing:
             self._parts.append(parts)
             self._masks.append(mask)
             embedded.append(tokens)
-        # Reversed, so that vision comes first, as in a plain pass.
+        # Reversed, so that 'vision' comes before 'language', as in a plain pass.
         self._keys = sorted({part.key for parts in self._parts for part in parts}, reverse=True)
         self.tokens = self._pack(embedded)
         self.segments = [
@@ -122,14 +122,15 @@ class _Packing:
             for key, rows in zip(self._keys, self.tokens, strict=True)
         ]
 
-    def _of(self, key: tuple[str, bool]) -> list[_Part]:
-        """A segment's parts."""
+    def _parts_of(self, key: tuple[str, bool]) -> list[_Part]:
+        """Return a segment's parts, in the order of the streams."""
         return [part for parts in self._parts for part in parts if part.key == key]
 
     def _segment(self, key: tuple[str, bool], tower: Tower, device: torch.device) -> Segment:
+        """Build a segment, with the index of each row's sample for stochastic depth."""
         batches: list[int] = []
         samples: list[Tensor] = []
-        for part in self._of(key):
+        for part in self._parts_of(key):
             first = sum(batches)
             numbers = torch.arange(first, first + part.batch, device=device)  # (B,)
             samples.append(part.pack(numbers.unsqueeze(1).expand(-1, part.length)))  # (M,)
@@ -137,25 +138,26 @@ class _Packing:
         return Segment(tower, key[1], torch.cat(samples), batches)
 
     def _pack(self, tokens: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-        """Each stream's tokens (B, N, ...), by part, to each segment's rows (M_i, ...)."""
+        """Convert tokens (B, N, ...) of each stream's parts to rows (M_i, ...) of each segment."""
         pieces: dict[tuple[str, bool], list[Tensor]] = {key: [] for key in self._keys}
-        for parts, own in zip(self._parts, tokens, strict=True):
-            for part, its in zip(parts, own, strict=True):
-                pieces[part.key].append(part.pack(its))
+        for parts, stream_tokens in zip(self._parts, tokens, strict=True):
+            for part, part_tokens in zip(parts, stream_tokens, strict=True):
+                pieces[part.key].append(part.pack(part_tokens))
         return [torch.cat(pieces[key]) for key in self._keys]
 
     def unpack(self, rows: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Each segment's rows (M_i, ...) to each stream's tokens (B, N, ...), by part."""
+        """Convert rows (M_i, ...) of each segment to tokens (B, N, ...) of each stream's parts."""
         pieces = {
-            key: iter(own.split([part.num_rows for part in self._of(key)])) for key, own in zip(self._keys, rows, strict=True)
+            key: iter(segment_rows.split([part.num_rows for part in self._parts_of(key)]))
+            for key, segment_rows in zip(self._keys, rows, strict=True)
         }
         return [[part.unpack(next(pieces[part.key])) for part in parts] for parts in self._parts]
 
     def attention(self, projected: Sequence[Tensor]) -> list[Tensor]:
         """Attend within each stream: each segment's q, k, v (M_i, 3, H, D) to its attended rows (M_i, C)."""
         attended = [
-            joint_attention(own, partial(attend, mask=mask))
-            for own, mask in zip(self.unpack(projected), self._masks, strict=True)
+            joint_attention(parts, partial(attend, mask=mask))
+            for parts, mask in zip(self.unpack(projected), self._masks, strict=True)
         ]
         return self._pack(attended)
 
@@ -168,10 +170,10 @@ def run_streams(network: BEiT3, streams: Sequence[Stream]) -> list[BEiT3Output]:
         streams: batches of images, texts and pairs, in any number and order.
 
     Returns:
-        What ``network`` would return for each of them; padded positions are zeros.
+        The output of ``network`` for each stream. Padded positions are zeros.
 
     Raises:
-        ValueError: as ``network`` does for each of them.
+        ValueError: if a stream's inputs do not match, see :func:`~mmbeit3.models.beit3.model.check_inputs`.
     """
     packing = _Packing(network, streams)
     tokens = packing.tokens
@@ -180,8 +182,8 @@ def run_streams(network: BEiT3, streams: Sequence[Stream]) -> list[BEiT3Output]:
     normed = [segment.tower.norm(rows) for segment, rows in zip(packing.segments, tokens, strict=True)]
     return [
         BEiT3Output(
-            vision=own[0] if stream.image is not None else None,
-            language=own[-1] if stream.tokens is not None else None,
+            vision=tokens[0] if stream.image is not None else None,
+            language=tokens[-1] if stream.tokens is not None else None,
         )
-        for stream, own in zip(streams, packing.unpack(normed), strict=True)
+        for stream, tokens in zip(streams, packing.unpack(normed), strict=True)
     ]

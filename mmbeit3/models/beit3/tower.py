@@ -1,4 +1,4 @@
-"""A tower: the embedding, layers and final norm of one modality. Towers interact only in attention."""
+"""A tower of BEiT-3: the embedding, layers and final norm of one modality. Towers interact only in attention."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Tower(nn.Module):
         shared_with: a tower whose attention projections this one shares (the paper's variant); default new ones.
         drop_path_rate: stochastic depth, linear from 0 at the first layer to this rate at the last.
         with_cp: recompute each layer in the backward pass to save memory.
-        final_norm: whether to build the final norm.
-        **kwargs: passed to the next base class, for subclasses with several bases.
+        final_norm: build the final norm.
+        **kwargs: arguments of the next base class, for subclasses with several bases.
     """
 
     def __init__(
@@ -52,5 +52,5 @@ class Tower(nn.Module):
 
     @property
     def experts(self) -> list[Expert]:
-        """The layers, typed."""
+        """The layers, as a typed list."""
         return cast("list[Expert]", list(self.layers))

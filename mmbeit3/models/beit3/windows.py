@@ -18,8 +18,8 @@ class _Group:
     """Windows of one size, which cover a rectangle of the grid.
 
     Attributes:
-        rows, columns: first and last + 1 row and column of the rectangle.
-        height, width: size of a window.
+        rows, columns: (first, last + 1) row and column of the rectangle.
+        height, width: size of a window in patches.
     """
 
     rows: tuple[int, int]
@@ -29,6 +29,7 @@ class _Group:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns of the rectangle."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
     @property
@@ -45,10 +46,13 @@ class _Group:
 class WindowOrder:
     """Windowed attention on tokens ordered window by window.
 
-    The rest of a tower, global attention included, does not depend on the order of tokens, so tokens are reordered once and
-    not in every block. Windows start at the top left. If the grid is no multiple of the window, the last windows are smaller;
-    there is no padding and no mask. (ViTDet and the reference ViT-Adapter pad them, the latter with tokens that take part in
-    the softmax.) Patches attend to their window and the prefix tokens, prefix tokens to all tokens.
+    All other modules of a tower, including global attention, do not depend on the order of tokens, so tokens are reordered once
+    and not in every block. Windows start at the top left. If a side of the grid is not a multiple of the window, the last
+    windows are smaller; padding and masks are not needed. (ViTDet and the reference ViT-Adapter pad them; in the latter, padded
+    tokens take part in the softmax.) Patches attend to their window and the prefix tokens, prefix tokens to all tokens.
+
+    A 5 x 4 grid with windows of 2 has two groups: four windows of 2 x 2 in rows 0 to 3, two of 1 x 2 in row 4. Row-major
+    patches ``0 1 2 3 / 4 5 6 7 / ...`` are reordered to ``0 1 4 5, 2 3 6 7, ...``.
 
     Args:
         grid: (h, w) of the patches.
@@ -84,14 +88,15 @@ class WindowOrder:
             part = part.unflatten(1, (*group.windows, group.height, group.width)).transpose(2, 3)
             # (B, down, height, across, width, C)
             regions.append(part.flatten(3, 4).flatten(1, 2))  # (B, rows, columns, C)
+        # Groups are ordered row by row: join those with the same rows, then stack the rows.
         columns = sum(group.rows == self.groups[0].rows for group in self.groups)
         rows = [torch.cat(regions[i : i + columns], dim=2) for i in range(0, len(regions), columns)]  # (B, rows, w, C)
         return torch.cat([prefix, *(row.flatten(1, 2) for row in rows)], dim=1)  # (B, P + h * w, C)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), in this order."""
+        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), ordered window by window."""
         P = self.num_prefix
-        # Tokens before heads, which is the memory layout of the projections: a window's tokens are then adjacent.
+        # The projections' memory has tokens before heads, so in this view a window's tokens are adjacent and need no copy.
         queries, keys, values = (t.transpose(1, 2) for t in (q, k, v))  # (B, P + h * w, heads, d)
         outputs = [attend(q[:, :, :P], k, v).transpose(1, 2)] if P else []
         start = P
@@ -112,7 +117,7 @@ class WindowOrder:
 
 
 def _spans(length: int, window_size: int) -> Sequence[tuple[tuple[int, int], int]]:
-    """Split a side into the span of whole windows and the rest, each with its window length; empty spans are left out."""
+    """Split a side into non-empty spans of whole windows and of the rest, each as ((first, last + 1), window length)."""
     whole = length // window_size * window_size
     spans = []
     if whole:

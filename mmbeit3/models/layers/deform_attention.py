@@ -16,16 +16,16 @@ __all__ = ["DeformableAttention"]
 
 
 class DeformableAttention(nn.Module):
-    """Each query attends to a few points around its reference point on each level (Deformable DETR, arXiv 2010.04159).
+    """Attention of each query to a few points around its reference point on each level (Deformable DETR, arXiv 2010.04159).
 
-    Sub-layer names, shapes and initial values are those of the reference ViT-Adapter's.
+    Parameter names, shapes and initial values are those of the reference ViT-Adapter.
 
     Args:
         embed_dims: width C of queries and values.
         num_heads: attention heads.
-        num_levels: levels of the value.
-        num_points: points on each level.
-        ratio: width of the projected values as a fraction of C; must be a whole number per head.
+        num_levels: number of levels of the values.
+        num_points: number of points per head on each level.
+        ratio: width of the projected values as a fraction of C; the width must be a multiple of ``num_heads``.
 
     Raises:
         ValueError: if ``num_heads`` does not divide the width of the values.
@@ -36,7 +36,8 @@ class DeformableAttention(nn.Module):
         width = int(embed_dims * ratio)
         if width % num_heads or not width:
             raise ValueError(
-                f"deformable attention of {num_heads} heads cannot divide {embed_dims} x ratio {ratio} = {width} channels"
+                f"deformable attention: embed_dims {embed_dims} x ratio {ratio} = {width} channels must be a positive multiple "
+                f"of num_heads {num_heads}"
             )
         self.num_heads = num_heads
         self.num_levels = num_levels
@@ -50,7 +51,7 @@ class DeformableAttention(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Initialise uniform attention over points on one ray per head, one cell apart."""
+        """Initialise uniform attention weights, and points one cell apart on one ray per head."""
         dtype = wide_dtype(self.sampling_offsets.bias)
         angles = 2 * math.pi * torch.arange(self.num_heads, dtype=dtype) / self.num_heads
         rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
@@ -86,8 +87,8 @@ class DeformableAttention(nn.Module):
         # Coordinates stay float32 or wider under autocast, see ms_deform_attn.
         offsets = widened(self.sampling_offsets(query)).view(B, Q, heads, levels, points, 2)
         steps = _steps(tuple(spatial_shapes), offsets.device, offsets.dtype)
-        points_of = reference_points.to(offsets.dtype)[:, :, None, :, None]  # (1 or B, Q, 1, levels, 1, 2)
-        locations = torch.addcmul(points_of, offsets, steps)  # (B, Q, heads, levels, points, 2)
+        references = reference_points.to(offsets.dtype)[:, :, None, :, None]  # (1 or B, Q, 1, levels, 1, 2)
+        locations = torch.addcmul(references, offsets, steps)  # (B, Q, heads, levels, points, 2)
         weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
         attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
         # (B, Q, heads * d)
@@ -95,11 +96,12 @@ class DeformableAttention(nn.Module):
 
 
 def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Width and height of a cell of each level as fractions of the map, (levels, 1, 2)."""
+    """Return the width and height of a cell of each level as fractions of the map, (levels, 1, 2)."""
     if torch.compiler.is_compiling() or tracing():
         return _new_steps(shapes, device, dtype)
+    # A cached inference tensor could not be used outside of inference mode.
     with torch.inference_mode(False):
-        return _kept_steps(shapes, device, dtype)
+        return _cached_steps(shapes, device, dtype)
 
 
 def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -107,4 +109,4 @@ def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype:
     return sizes.reciprocal()[:, None]  # (levels, 1, 2)
 
 
-_kept_steps = lru_cache(maxsize=32)(_new_steps)
+_cached_steps = lru_cache(maxsize=32)(_new_steps)

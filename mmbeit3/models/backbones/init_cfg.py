@@ -1,4 +1,4 @@
-"""Loads checkpoints for ``init_cfg=dict(type='Pretrained', checkpoint=...)``."""
+"""Load checkpoints for ``init_cfg=dict(type='Pretrained', checkpoint=...)``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["init_pretrained"]
 def init_pretrained(module: BaseModule) -> None:
     """Load the checkpoint of ``module.init_cfg`` and log a one-line report.
 
-    MMEngine's own loader is not used: if a safe read fails it retries with full unpickling, which runs code, and it neither
-    converts the official key layout nor resizes positions.
+    MMEngine's own loader is not used. If a safe read fails, it retries with full unpickling, which runs code from the file. It
+    also does not convert the official key layout or resize positions.
 
     Args:
-        module: module with an ``init_cfg``; MMEngine handles other types than ``'Pretrained'``. ``init_cfg`` may have
+        module: module with an ``init_cfg``. Types other than ``'Pretrained'`` are left to MMEngine. ``init_cfg`` may have
             ``grid=(h, w)``, the grid of the checkpoint's position table.
 
     Raises:
