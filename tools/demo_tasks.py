@@ -11,12 +11,12 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmbeit3.cli import run
+from mmbeit3.demos import task_examples
 from mmbeit3.demos.training import last_checkpoint, make_plain_shapes, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation import CaptionScores
 from mmbeit3.evaluation.metrics.chance import most_frequent, most_frequent_of, random_recall
 from mmbeit3.evaluation.metrics.vqa_score import agreement
-from mmbeit3.inference import task_examples
 from mmbeit3.inference.dense import load_model
 from mmbeit3.runner.config import read_config
 from mmbeit3.visualization import Figure, Section, write_report
