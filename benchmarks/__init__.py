@@ -1,6 +1,6 @@
-"""Benchmarks: ours and its peers measured in one run, in turn, after it was seen that they compute the same.
+"""Benchmarks of mmbeit3 and its peers: measured in one run, in turn, after a check that they compute the same.
 
-``tools/benchmark.py`` is the command; ``docs/performance.md`` says how the numbers are made.
+``tools/benchmark.py`` is the command; ``docs/performance.md`` describes how the numbers are measured.
 """
 
 from benchmarks.results import Report

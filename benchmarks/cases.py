@@ -1,4 +1,4 @@
-"""What is measured: cases, and the contenders that compute the same thing in different ways."""
+"""Cases to measure, and the contenders that compute the same case in different ways."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 __all__ = ["OURS", "Case", "Contender", "Step", "Unavailable", "deviation"]
 
 OURS = "mmbeit3"
-"""What the names of our own contenders start with."""
+"""Prefix of the names of mmbeit3's contenders."""
 
 Step = Callable[[], Sequence[Tensor]]
-"""One call of what is measured; returns what all contenders of a case must agree on."""
+"""The measured call; it returns the tensors on which all contenders of a case must agree."""
 
 
-class Unavailable(Exception):  # noqa: N818  (an answer more than an error)
-    """A contender cannot take part here; the message says in one line what it needs."""
+class Unavailable(Exception):  # noqa: N818  (an expected result, not an error)
+    """A contender cannot run on this machine; the message names in one line what it needs."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,27 @@ class Contender:
     """One way to compute a case.
 
     Attributes:
-        who: its name.
-        make: builds it and returns its step. With True it holds the same weights as the case's first contender; with False
-            weights of its own will do, and nothing else is built on the way (for measuring memory). Raises
+        name: name of the contender.
+        make: builds the contender and returns its step. With True, it gets the weights of the first contender of the case. With
+            False, it may have other weights, and nothing else is built, so that memory can be measured. Raises
             :class:`Unavailable`.
     """
 
-    who: str
+    name: str
     make: Callable[[bool], Step]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Something to compute, and who computes it.
+    """A computation and its contenders.
 
     Attributes:
-        name: what it is, with its sizes.
-        dtype: name of the type that it is computed in.
-        contenders: the first is the measure of all ratios.
-        timed: whether durations are measured.
-        memory: whether peak memory is measured.
-        bytes_moved: the least that must go through memory, in bytes; 0 where that says nothing.
+        name: name of the computation, with its sizes.
+        dtype: name of the dtype.
+        contenders: contenders; ratios are relative to the first one.
+        timed: True to measure durations.
+        memory: True to measure peak memory.
+        bytes_moved: lower bound of the bytes that go through memory; 0 if there is no useful bound.
     """
 
     name: str
@@ -58,20 +58,20 @@ class Case:
 
     @property
     def tolerance(self) -> float:
-        """The largest :func:`deviation` of contenders that compute the same."""
+        """Largest :func:`deviation` at which two results count as the same."""
         return 1e-3 if self.dtype == "float32" else 5e-2
 
 
 def deviation(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float:
-    """Say how far results are apart.
+    """Return the largest relative difference between expected and actual tensors.
 
     Args:
         expected: tensors of any shapes.
-        actual: as many, of the same shapes.
+        actual: the same number of tensors, of the same shapes.
 
     Returns:
-        The largest norm of a difference as a fraction of the norm of what was expected; infinity where shapes differ or
-        something is not a number.
+        Norm of the difference divided by the norm of the expected tensor, the largest over all tensors; infinity if shapes
+        differ or a value is NaN or infinite.
     """
     if [tensor.shape for tensor in expected] != [tensor.shape for tensor in actual]:
         return float("inf")

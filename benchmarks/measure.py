@@ -1,4 +1,4 @@
-"""Measuring a case: build its contenders, see that they agree, then time them and take their memory."""
+"""Measure a case: build its contenders, check that they agree, then measure their durations and peak memory."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from mmbeit3.profiling.machine import matrix_peak, memory_bandwidth, synchronize
 __all__ = ["DISAGREES", "Limits", "measure"]
 
 DISAGREES = "computes something else"
-"""How the note of a contender begins whose results differ from ours."""
+"""Start of the note of a contender whose results differ from mmbeit3's."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine can do at best, measured once and when it is asked for.
+    """Peak speeds of the machine, measured on first use and then kept.
 
     Attributes:
-        settings: device, and whether small matrices will do.
+        settings: device, and ``quick`` to measure with small sizes.
     """
 
     settings: Settings
 
     def peak(self, dtype: str) -> float:
-        """GFLOP/s of matrix products in a type."""
+        """Return the peak GFLOP/s of matrix products in a dtype."""
         return _peak(self.settings.device, dtype, self.settings.quick)
 
     def bandwidth(self) -> float:
-        """GB/s of copying."""
+        """Return the GB/s of a memory copy."""
         return _bandwidth(self.settings.device, self.settings.quick)
 
 
@@ -58,31 +58,34 @@ def measure(suite: str, case: Case, settings: Settings, limits: Limits) -> list[
     """Measure one case.
 
     Args:
-        suite: the name of the suite that has this case, for the processes in which memory is measured.
-        case: what to measure.
+        suite: name of the suite of the case; the processes that measure memory find the case by it.
+        case: the case.
         settings: device, threads and budget.
-        limits: the machine's.
+        limits: peak speeds of the machine.
 
     Returns:
-        A row for each contender, those that could not take part included.
+        One row per contender, also for those that could not run.
+
+    Raises:
+        RuntimeError, NotImplementedError: if a contender of mmbeit3 fails for another reason than too little GPU memory.
     """
-    rows = {contender.who: Row(case.name, contender.who, case.dtype) for contender in case.contenders}
+    rows = {contender.name: Row(case.name, contender.name, case.dtype) for contender in case.contenders}
     if case.bytes_moved:
         for row in rows.values():
             row.floor_ms = case.bytes_moved / limits.bandwidth() / 1e6
-    able = _time(case, settings, limits, rows) if case.timed else list(rows)
+    runnable = _measure_time(case, settings, limits, rows) if case.timed else list(rows)
     if case.memory:
-        _take_memory(suite, case, settings, {who: rows[who] for who in able})
+        _measure_memory(suite, case, settings, {name: rows[name] for name in runnable})
     return list(rows.values())
 
 
-def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) -> list[str]:
-    """Fill the rows' times; returns who could take part."""
+def _measure_time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) -> list[str]:
+    """Fill in the durations of rows; return the names of the contenders that could run and agree."""
     steps: dict[str, Step] = {}
     expected: Sequence[Tensor] = ()
     flops = 0
     for contender in case.contenders:
-        row = rows[contender.who]
+        row = rows[contender.name]
         try:
             step = contender.make(True)
             if expected:
@@ -98,45 +101,49 @@ def _time(case: Case, settings: Settings, limits: Limits, rows: dict[str, Row]) 
             row.note = f"failed: {_first_line(error)}"
             continue
         if not row.note:
-            steps[contender.who] = step
+            steps[contender.name] = step
     if not steps:
         return []
     device = torch.device(settings.device)
-    # The call that was looked at has warmed each up.
+    # The call whose result was checked was also the warm-up.
     timings = interleave(steps, settings.budget, warmup=0, synchronize=synchronizer(device))
     peak = limits.peak(case.dtype)
-    ours = timings.get(case.contenders[0].who)
-    for who, timing in timings.items():
-        rows[who].add_timing(timing, ours, flops, peak)
-    able = list(steps)
+    ours = timings.get(case.contenders[0].name)
+    for name, timing in timings.items():
+        rows[name].add_timing(timing, ours, flops, peak)
+    runnable = list(steps)
+    # Free the networks before memory is measured.
     steps.clear()
     gc.collect()
-    return able
+    return runnable
 
 
-def _take_memory(suite: str, case: Case, settings: Settings, rows: dict[str, Row]) -> None:
-    """Fill the rows' peak memory, each measured in a process of its own."""
+def _measure_memory(suite: str, case: Case, settings: Settings, rows: dict[str, Row]) -> None:
+    """Fill in the peak memory of rows, each measured in a process of its own."""
     first: float | None = None
-    for who, row in rows.items():
+    for name, row in rows.items():
         try:
-            # A case is found by its name there, which says nothing of its type.
-            peak = peak_memory(suite, case.name, who, replace(settings, dtypes=(case.dtype,)))
+            # The process finds the case by its name, which does not contain the dtype.
+            peak = peak_memory(suite, case.name, name, replace(settings, dtypes=(case.dtype,)))
         except Unavailable as reason:
             row.note = str(reason)
             continue
         row.memory_mb, row.held_mb, row.cold_s = peak.step_bytes / 1e6, peak.held_bytes / 1e6, peak.seconds
-        if who == case.contenders[0].who:
+        if name == case.contenders[0].name:
             first = row.memory_mb
         row.memory_ratio = row.memory_mb / first if first else None
 
 
 def _disagreement(expected: Sequence[Tensor], step: Step, tolerance: float) -> str:
-    apart = deviation(expected, step())
-    return "" if apart <= tolerance else f"{DISAGREES}: {apart:.2g} from ours, {tolerance:g} allowed"
+    """Return a note if the result of a step is not the expected one; else an empty string."""
+    difference = deviation(expected, step())
+    if difference <= tolerance:
+        return ""
+    return f"{DISAGREES}: relative difference {difference:.2g} from mmbeit3, {tolerance:g} allowed"
 
 
 def _is_ours(contender: Contender) -> bool:
-    return contender.who.startswith(OURS)
+    return contender.name.startswith(OURS)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Our networks as they are measured, and the steps that are measured of any network."""
+"""Networks of mmbeit3 for the benchmarks, and forward and training steps of any network."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
     "adapter_config",
     "forward_step",
     "fused",
-    "image_of",
+    "make_image",
+    "make_text",
     "randomise",
-    "texts_of",
     "tower",
     "train_step",
 ]
@@ -31,12 +31,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Network:
-    """A network of ours or of a peer.
+    """A network of mmbeit3 or of a peer.
 
     Attributes:
-        module: holds its weights.
-        forward: computes what contenders must agree on.
-        stem: the weights of its patch embedding; their gradient has been through everything.
+        module: module with the weights.
+        forward: computes the outputs on which contenders must agree.
+        stem: weights of the patch embedding, whose gradient passes through all layers.
     """
 
     module: nn.Module
@@ -44,15 +44,15 @@ class Network:
     stem: Tensor
 
     def compiled(self) -> Network:
-        """Return the same network with its forward pass compiled."""
+        """Return the same network with a compiled forward pass."""
         return Network(self.module, torch.compile(self.forward), self.stem)
 
 
 @torch.no_grad()
 def randomise(module: nn.Module, std: float = 0.02) -> None:
-    """Add noise to all weights, the same for the same module.
+    """Add noise to all weights; the same module gets the same noise.
 
-    Otherwise what starts as zero (biases, the adapter's gamma) could be wrong in a peer and nobody would see.
+    Without noise, an error of a peer in a weight that starts at zero (biases, gamma of the adapter) would remain hidden.
 
     Args:
         module: changed in place.
@@ -63,18 +63,18 @@ def randomise(module: nn.Module, std: float = 0.02) -> None:
         parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=std)
 
 
-def image_of(side: int, device: str) -> Tensor:
+def make_image(side: int, device: str) -> Tensor:
     """Return an image (1, 3, side, side), always the same."""
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).to(device)
 
 
-def texts_of(length: int, vocab_size: int, device: str) -> Tensor:
+def make_text(length: int, vocab_size: int, device: str) -> Tensor:
     """Return token ids (1, length), always the same."""
     return torch.randint(vocab_size, (1, length), generator=torch.Generator().manual_seed(2)).to(device)
 
 
 def tower(arch: Arch, side: int, with_cp: bool = False) -> Network:
-    """Return the vision tower without a final norm; the table of positions has the image's own grid."""
+    """Return the vision tower without a final norm; its position table has the grid of the image."""
     torch.manual_seed(0)
     module: Any = BEiT3Vision(asdict(arch), image_size=side, with_cp=with_cp)
     randomise(module)
@@ -86,12 +86,12 @@ def tower(arch: Arch, side: int, with_cp: bool = False) -> Network:
 
 
 def adapter_config(arch: Arch) -> dict[str, Any]:
-    """Return what a ViT-Adapter around an architecture is built with, besides its ViT."""
+    """Return the arguments of a ViT-Adapter for an architecture, without its ViT."""
     blocks = arch.num_layers // 4
     return {
         "interaction_indexes": [(first, first + blocks - 1) for first in range(0, 4 * blocks, blocks)],
         "deform_num_heads": arch.num_heads,
-        # One process: the reference's SyncBN is a batch norm there.
+        # The benchmark runs one process, where the reference's SyncBN is a batch norm.
         "norm_cfg": {"type": "BN"},
     }
 
@@ -106,7 +106,7 @@ def adapter(arch: Arch, side: int, vit_cp: bool = False, adapter_cp: bool = Fals
 
 
 def fused(arch: Arch, side: int) -> Network:
-    """Return the full network over an image and a text, tokens of both in one tensor (1, 1 + N + T, C)."""
+    """Return the full network over an image and a text; it gives the tokens of both in one tensor (1, 1 + N + T, C)."""
     torch.manual_seed(0)
     module: Any = BEiT3(arch, image_size=side)
     randomise(module)
@@ -119,13 +119,13 @@ def fused(arch: Arch, side: int) -> Network:
 
 
 def forward_step(network: Network, inputs: Mapping[str, Tensor], settings: Settings, dtype: str) -> Step:
-    """Return the forward pass in evaluation mode without gradients.
+    """Return a step that runs the forward pass in evaluation mode without gradients.
 
     Args:
         network: moved to the device.
-        inputs: what its forward pass is given.
-        settings: names the device.
-        dtype: ``'float32'``, or the type of autocast.
+        inputs: arguments of the forward pass.
+        settings: settings with the device.
+        dtype: ``'float32'``, or the dtype of autocast.
     """
     network.module.to(settings.device).eval()
 
@@ -137,13 +137,9 @@ def forward_step(network: Network, inputs: Mapping[str, Tensor], settings: Setti
 
 
 def train_step(network: Network, inputs: Mapping[str, Tensor], settings: Settings, dtype: str) -> Step:
-    """Return forward and backward pass in training mode; the gradient of the stem is what contenders must agree on as well.
+    """Return a step that runs forward and backward pass in training mode; arguments as in :func:`forward_step`.
 
-    Args:
-        network: moved to the device.
-        inputs: what its forward pass is given.
-        settings: names the device.
-        dtype: ``'float32'``, or the type of autocast.
+    Contenders must agree on the outputs and on the gradient of the stem.
     """
     module = network.module.to(settings.device).train()
 
@@ -152,7 +148,7 @@ def train_step(network: Network, inputs: Mapping[str, Tensor], settings: Setting
         with _autocast(settings.device, dtype):
             outputs = network.forward(**inputs)
             loss = torch.stack(
-                [(output.float() * _directions(output.shape[-1], settings.device)).sum() for output in outputs]
+                [(output.float() * _loss_weights(output.shape[-1], settings.device)).sum() for output in outputs]
             ).sum()
         loss.backward()
         gradient = network.stem.grad
@@ -162,11 +158,11 @@ def train_step(network: Network, inputs: Mapping[str, Tensor], settings: Setting
     return step
 
 
-def _directions(length: int, device: str) -> Tensor:
-    """Weights (length,) of a loss in what it is a sum of, always the same.
+def _loss_weights(length: int, device: str) -> Tensor:
+    """Return the weights (length,) of a loss that is a weighted sum of the outputs, always the same.
 
-    Squares would not do: their mean is the same whatever goes into a batch norm, so that nothing but rounding would be left of
-    the gradient.
+    The sum of squares cannot be the loss: after a batch norm it does not depend on the input, so its gradient is only rounding
+    error.
     """
     return torch.randn(length, generator=torch.Generator().manual_seed(4)).to(device)
 

@@ -1,6 +1,6 @@
-"""The peers that PyPI has: found when they are asked for, or a line that says what to install.
+"""Peers from PyPI; each is imported on use, and a missing one raises an error that names what to install.
 
-None of them is a requirement. What each is compared in, and how to install it beside mmbeit3, is in ``docs/performance.md``.
+None of them is a requirement. ``docs/performance.md`` lists what each is compared in and how to install it beside mmbeit3.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ __all__ = [
 ]
 
 DeformAttn = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor], Tensor]
-"""Deformable attention of value, (h, w) of each level, sampling locations and attention weights; shapes as in
+"""Deformable attention: a function of value, (h, w) of each level, sampling locations and attention weights; shapes as in
 :func:`mmbeit3.ops.ms_deform_attn`."""
 
-# With its own pins, torchscale would put timm back by years.
+# Without --no-deps, the pins of torchscale would replace timm by a version that is years old.
 _TORCHSCALE = "pip install --no-deps torchscale fairscale"
 
 
 def timm_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return timm's BEiT-3 vision tower: patches (1, N, C) after the last block.
+    """Return timm's BEiT-3 vision tower; it gives the patches (1, N, C) after the last block.
 
     Args:
-        arch: an architecture; timm's base is resized to it.
-        side: of the image, whose grid the table of positions has.
-        weights: a tower's of ours.
+        arch: architecture; timm's base model is built with its sizes.
+        side: side of the image in pixels; the position table has its grid.
+        weights: state dict of mmbeit3's vision tower.
 
     Raises:
-        Unavailable: if this timm has no BEiT-3.
+        Unavailable: if the installed timm has no BEiT-3.
     """
     from timm import create_model, is_model
 
@@ -66,7 +66,7 @@ def timm_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> N
         mlp_ratio=arch.ffn_dims / arch.embed_dims,
     )
     if weights is not None:
-        _fill(module, LAYOUTS["timm"].to_theirs({f"vision.{name}": tensor for name, tensor in weights.items()}), ("fc_norm.",))
+        _load(module, LAYOUTS["timm"].to_theirs({f"vision.{name}": tensor for name, tensor in weights.items()}), ("fc_norm.",))
 
     def forward(image: Tensor) -> list[Tensor]:
         return [module.forward_features(image)[:, 1:]]
@@ -75,16 +75,17 @@ def timm_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> N
 
 
 def torchscale_beit3(arch: Arch, side: int, texts: bool, weights: Mapping[str, Tensor] | None) -> nn.Module:
-    """Return torchscale's BEiT-3, configured as the released models.
+    """Return torchscale's BEiT-3 with the configuration of the released models.
 
     Args:
-        arch: an architecture.
-        side: of the image, the only one that it takes.
-        texts: whether texts will be given; its word table is one row otherwise, and there is no final norm, as in our backbone.
-        weights: our network's, ``vision.`` and ``language.`` before each name.
+        arch: architecture.
+        side: side of the images in pixels; other sides are not supported.
+        texts: True for a model of images and texts. With False, the word embedding has one row and there is no final norm, as
+            in mmbeit3's backbone.
+        weights: state dict of mmbeit3's network with the prefixes ``vision.`` and ``language.``.
 
     Raises:
-        Unavailable: if torchscale or something that it imports is missing.
+        Unavailable: if torchscale or a package that it imports is missing.
     """
     config = _torchscale("architecture.config")
     model = _torchscale("model.BEiT3")
@@ -107,18 +108,18 @@ def torchscale_beit3(arch: Arch, side: int, texts: bool, weights: Mapping[str, T
     )
     if weights is not None:
         theirs = LAYOUTS["official"].to_theirs(weights)
-        may_lack = ("vision_embed.mask_token",) if texts else ("vision_embed.mask_token", "text_embed.", ".B.")
-        _fill(module, {name.removeprefix("beit3."): tensor for name, tensor in theirs.items()}, may_lack)
+        optional = ("vision_embed.mask_token",) if texts else ("vision_embed.mask_token", "text_embed.", ".B.")
+        _load(module, {name.removeprefix("beit3."): tensor for name, tensor in theirs.items()}, optional)
     return module
 
 
 def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return torchscale's BEiT-3 over images alone: patches (1, N, C) after the last block.
+    """Return torchscale's BEiT-3 for images only; it gives the patches (1, N, C) after the last block.
 
     Args:
-        arch: an architecture.
-        side: of the image.
-        weights: a tower's of ours.
+        arch: architecture.
+        side: side of the image in pixels.
+        weights: state dict of mmbeit3's vision tower.
 
     Raises:
         Unavailable: see :func:`torchscale_beit3`.
@@ -133,15 +134,9 @@ def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None
 
 
 def torchscale_fused(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return torchscale's BEiT-3 over an image and a text: all tokens (1, 1 + N + T, C) after the final norm.
+    """Return torchscale's BEiT-3 for an image and a text; it gives all tokens (1, 1 + N + T, C) after the final norm.
 
-    Args:
-        arch: an architecture.
-        side: of the image.
-        weights: the full network's of ours.
-
-    Raises:
-        Unavailable: see :func:`torchscale_beit3`.
+    Arguments and errors are those of :func:`torchscale_tower`, but ``weights`` is the state dict of mmbeit3's full network.
     """
     module: Any = torchscale_beit3(arch, side, True, weights)
 
@@ -154,7 +149,7 @@ def torchscale_fused(arch: Arch, side: int, weights: Mapping[str, Tensor] | None
 def mmcv_fallback() -> DeformAttn:
     """Return mmcv's deformable attention in plain PyTorch.
 
-    ``mmbeit3.registry`` puts ours in its place; mmcv's own form is what that wraps.
+    ``mmbeit3.registry`` replaces it by a wrapper; this function returns the wrapped original.
 
     Raises:
         Unavailable: if mmcv is not installed.
@@ -170,7 +165,7 @@ def mmcv_compiled(device: str) -> DeformAttn:
     """Return mmcv's compiled operator for GPUs, through its own autograd function.
 
     Raises:
-        Unavailable: on a CPU, or if mmcv came without compiled operators.
+        Unavailable: on a CPU, or if mmcv has no compiled operators.
     """
     from mmbeit3.ops import mmcv_ext
 
@@ -178,8 +173,8 @@ def mmcv_compiled(device: str) -> DeformAttn:
         raise Unavailable("mmcv's compiled operator runs on GPUs only")
     if not mmcv_ext.is_compiled():
         raise Unavailable(
-            "mmcv has no compiled operators here: pip install --no-build-isolation --no-deps --no-binary :all: onedl-mmcv "
-            "with a CUDA toolkit at hand, or a wheel built for this torch"
+            "the installed mmcv has no compiled operators: pip install --no-build-isolation --no-deps --no-binary :all: "
+            "onedl-mmcv with an installed CUDA toolkit, or install a wheel built for this torch"
         )
     from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 
@@ -191,10 +186,10 @@ def mmcv_compiled(device: str) -> DeformAttn:
 
 
 def transformers_fallback() -> DeformAttn:
-    """Return the deformable attention of transformers' Deformable DETR, which is plain PyTorch.
+    """Return the deformable attention of transformers' Deformable DETR, in plain PyTorch.
 
     Raises:
-        Unavailable: if transformers is not installed, or has it in another form than versions 4 and 5 did.
+        Unavailable: if transformers is not installed, or its code is organised differently from versions 4 and 5.
     """
     name = "transformers.models.deformable_detr.modeling_deformable_detr"
     try:
@@ -217,7 +212,7 @@ def transformers_fallback() -> DeformAttn:
 def _torchscale(name: str) -> ModuleType:
     try:
         with warnings.catch_warnings():
-            # It imports timm by names that timm calls deprecated.
+            # torchscale imports timm by deprecated names.
             warnings.simplefilter("ignore")
             return import_module(f"torchscale.{name}")
     except ImportError as error:
@@ -225,15 +220,15 @@ def _torchscale(name: str) -> ModuleType:
 
 
 def _levels(shapes: list[tuple[int, int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(h, w) of each level, (L, 2), and where its cells start, (L,)."""
+    """Return (h, w) of each level, (L, 2), and the index of its first cell, (L,)."""
     sizes = torch.tensor(shapes, dtype=torch.long)
     starts = torch.cat([sizes.new_zeros(1), sizes.prod(dim=1).cumsum(0)[:-1]])
     return sizes.to(device), starts.to(device)
 
 
-def _fill(module: nn.Module, weights: Mapping[str, Tensor], may_lack: tuple[str, ...]) -> None:
-    """Load weights of which none may be left over, and none may be missing but those whose names contain what is given."""
+def _load(module: nn.Module, weights: Mapping[str, Tensor], optional: tuple[str, ...]) -> None:
+    """Load a state dict strictly, but keys that contain a part in ``optional`` may be missing."""
     missing, unused = module.load_state_dict(dict(weights), strict=False)
-    missing = [name for name in missing if not any(part in name for part in may_lack)]
+    missing = [name for name in missing if not any(part in name for part in optional)]
     if missing or unused:
-        raise RuntimeError(f"weights of ours do not fit {type(module).__name__}: missing {missing}, unused {unused}")
+        raise RuntimeError(f"mmbeit3's weights do not fit {type(module).__name__}: missing {missing}, unused {unused}")

@@ -1,4 +1,4 @@
-"""A step of masked data modeling as it is measured: ours in one pass or in three, and torchscale's BEiT-3 with two heads."""
+"""A step of masked data modeling: mmbeit3 in one pass or in three, and torchscale's BEiT-3 with two heads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "in_one_pass",
     "in_three_passes",
     "masked_batches",
-    "ours",
+    "mmbeit3_pretraining",
     "pretrain_step",
     "torchscale_pretraining",
 ]
@@ -32,31 +32,34 @@ Batches = Mapping[str, MaskedBatch]
 """``images``, ``texts`` and ``pairs`` of one step."""
 
 Losses = Callable[[], Sequence[Tensor]]
-"""Computes the losses of a step: of images, of texts, of the pairs' images and of their texts; each ()."""
+"""Computes the losses of a step: of the images, of the texts, of the pairs' images and of the pairs' texts; each ()."""
 
 _CODES = 8192
-_HIDDEN_PATCHES = 0.4
-_HIDDEN_WORDS = {"texts": 0.15, "pairs": 0.5}
+"""Number of visual codes."""
+
+_MASKED_PATCHES = 0.4
+_MASKED_WORDS = {"texts": 0.15, "pairs": 0.5}
 _NAMES = ("images.image", "texts.text", "pairs.image", "pairs.text")
 _START, _PAD, _END = range(3)
 
 
 def masked_batches(settings: Settings, side: int) -> dict[str, MaskedBatch]:
-    """Return images, texts and pairs of noise, always the same, as many of each as the settings' batch.
+    """Return random images, texts and pairs, always the same; ``settings.batch`` of each.
 
-    40% of the patches are masked in blocks, 15% of the words in texts and 50% in pairs (arXiv 2208.10442, section 2.2). Lengths
-    of texts are drawn one from each of as many equal parts of 0 to ``text_tokens``: uniform, and about half of that on average
-    also where there are few. Texts are padded to the longest of their batch, as in pretraining.
+    40% of the patches are masked in blocks, 15% of the words in texts and 50% in pairs (arXiv 2208.10442, section 2.2). The
+    range from 0 to ``text_tokens`` is divided into as many equal parts as there are texts, and one length is drawn from each
+    part. So lengths are uniform, and their mean is about half of ``text_tokens`` also for few texts. Texts are padded to the
+    longest of their batch, as in pretraining.
 
     Args:
         settings: batch, length of the longest text, architecture and device.
-        side: of the images in pixels.
+        side: side of the images in pixels.
     """
     generator = torch.Generator().manual_seed(5)
     images = _images(settings, side, generator)
-    texts = _texts(settings, _HIDDEN_WORDS["texts"], generator)
+    texts = _texts(settings, _MASKED_WORDS["texts"], generator)
     pairs = _images(settings, side, generator)
-    captions = _texts(settings, _HIDDEN_WORDS["pairs"], generator)
+    captions = _texts(settings, _MASKED_WORDS["pairs"], generator)
     both = replace(
         captions,
         stream=replace(captions.stream, image=pairs.stream.image, masked_positions=pairs.stream.masked_positions),
@@ -69,31 +72,31 @@ def _images(settings: Settings, side: int, generator: torch.Generator) -> Masked
     B, device = settings.batch, settings.device
     grid = (-(-side // settings.sizes.patch_size),) * 2
     N = grid[0] * grid[1]
-    masked = torch.stack([mask_blocks(grid, round(_HIDDEN_PATCHES * N), generator=generator).flatten() for _ in range(B)])
+    masked = torch.stack([mask_blocks(grid, round(_MASKED_PATCHES * N), generator=generator).flatten() for _ in range(B)])
     image = torch.randn(B, 3, side, side, generator=generator)
     codes = torch.randint(_CODES, (B, N), generator=generator)
     return MaskedBatch(Stream(image.to(device), masked_positions=masked.to(device)), codes.to(device))
 
 
-def _texts(settings: Settings, hidden: float, generator: torch.Generator) -> MaskedBatch:
+def _texts(settings: Settings, share: float, generator: torch.Generator) -> MaskedBatch:
     B, device = settings.batch, settings.device
     shares = (torch.arange(B) + torch.rand(B, generator=generator)) / B
-    # A text is one word at least, between its start and its end.
+    # A text has at least one word between its start and its end token.
     lengths = (shares * settings.text_tokens).ceil().long().clamp_min(3)
     mask_id = settings.sizes.vocab_size - 1
-    places = torch.arange(int(lengths.max()))
-    words = torch.randint(_END + 1, mask_id, (B, len(places)), generator=generator)
+    positions = torch.arange(int(lengths.max()))
+    words = torch.randint(_END + 1, mask_id, (B, len(positions)), generator=generator)
     words[:, 0] = _START
     words[torch.arange(B), lengths - 1] = _END
-    padding = places >= lengths[:, None]
+    padding = positions >= lengths[:, None]
     words[padding] = _PAD
-    tokens, masked = mask_tokens(words, padding, hidden, mask_id, mask_id, generator=generator)
+    tokens, masked = mask_tokens(words, padding, share, mask_id, mask_id, generator=generator)
     stream = Stream(tokens=tokens.to(device), padding_mask=padding.to(device))
     return MaskedBatch(stream, words=words.to(device), masked_words=masked.to(device))
 
 
-def ours(arch: Arch, side: int) -> MaskedDataModeling:
-    """Return our network with its heads, without stochastic depth; the table of positions has the images' own grid."""
+def mmbeit3_pretraining(arch: Arch, side: int) -> MaskedDataModeling:
+    """Return mmbeit3's network with its heads, without stochastic depth; the position table has the grid of the images."""
     torch.manual_seed(0)
     module = MaskedDataModeling(arch, _CODES, image_size=side)
     randomise(module)
@@ -101,13 +104,13 @@ def ours(arch: Arch, side: int) -> MaskedDataModeling:
 
 
 def in_one_pass(module: MaskedDataModeling, batches: Batches) -> list[Tensor]:
-    """Return our losses of all streams together."""
+    """Return mmbeit3's losses, with all streams in one pass."""
     results = module.losses(batches)
     return [results[f"{name}.loss"] for name in _NAMES]
 
 
 def in_three_passes(module: MaskedDataModeling, batches: Batches) -> list[Tensor]:
-    """Return our losses of each stream by itself."""
+    """Return mmbeit3's losses, with one pass per stream."""
     results: dict[str, Tensor] = {}
     for name, batch in batches.items():
         results |= module.losses({name: batch})
@@ -115,8 +118,8 @@ def in_three_passes(module: MaskedDataModeling, batches: Batches) -> list[Tensor
 
 
 @dataclass(frozen=True)
-class _Hidden:
-    """What one head shall say: rows (M,) of the tokens (B * N, C) of a stream, and the ids (M,) that belong there."""
+class _Targets:
+    """Targets of one head: rows (M,) of the masked tokens among the tokens (B * N, C) of a stream, and their ids (M,)."""
 
     head: nn.Linear
     rows: Tensor
@@ -124,15 +127,15 @@ class _Hidden:
 
 
 class TorchscalePretraining(nn.Module):
-    """torchscale's BEiT-3 with two linear layers on what is masked, one pass a stream.
+    """torchscale's BEiT-3 with two linear heads on the masked tokens, in one pass per stream.
 
-    Of our losses' results it leaves out the accuracies.
+    It computes the losses of mmbeit3's network, but not the accuracies.
 
     Args:
-        net: the network, called as torchscale's.
-        embed_dims: its width.
-        vocab_size: words that can be predicted.
-        batches: what it shall predict. Where that stands is looked up once, since finding it makes a GPU wait.
+        net: the network, with the arguments of torchscale's.
+        embed_dims: width of the network.
+        vocab_size: number of words that can be predicted.
+        batches: inputs and targets. The indices of masked tokens are computed once, because that makes a GPU wait.
     """
 
     def __init__(self, net: nn.Module, embed_dims: int, vocab_size: int, batches: Batches) -> None:
@@ -140,33 +143,33 @@ class TorchscalePretraining(nn.Module):
         self.net = net
         self.mim_head = nn.Linear(embed_dims, _CODES)
         self.mlm_head = nn.Linear(embed_dims, vocab_size)
-        self.streams = [(batch.stream, self._hidden(batch)) for batch in batches.values()]
+        self.streams = [(batch.stream, self._targets(batch)) for batch in batches.values()]
 
     def losses(self) -> list[Tensor]:
-        """Return the losses in the order of the batches, a pair's image first."""
-        found = []
-        for stream, parts in self.streams:
+        """Return the losses in the order of the batches; for pairs, the loss of images comes first."""
+        losses = []
+        for stream, targets in self.streams:
             tokens = self.net(
                 textual_tokens=stream.tokens,
                 visual_tokens=stream.image,
                 text_padding_position=stream.padding_mask,
                 vision_masked_position=stream.masked_positions,
             )["encoder_out"].flatten(0, 1)
-            found += [F.cross_entropy(part.head(tokens[part.rows]).float(), part.ids) for part in parts]
-        return found
+            losses += [F.cross_entropy(target.head(tokens[target.rows]).float(), target.ids) for target in targets]
+        return losses
 
-    def _hidden(self, batch: MaskedBatch) -> list[_Hidden]:
+    def _targets(self, batch: MaskedBatch) -> list[_Targets]:
         image, words = batch.stream.masked_positions, batch.masked_words
-        # An image's class token comes first, then its patches, then the text.
+        # The order of tokens is class token, patches, text.
         num_image, num_text = 0 if image is None else 1 + image.shape[1], 0 if words is None else words.shape[1]
-        found = []
+        targets = []
         if image is not None and batch.codes is not None:
             rows = F.pad(image, (1, num_text)).flatten().nonzero().squeeze(1)
-            found.append(_Hidden(self.mim_head, rows, batch.codes[image]))
+            targets.append(_Targets(self.mim_head, rows, batch.codes[image]))
         if words is not None and batch.words is not None:
             rows = F.pad(words, (num_image, 0)).flatten().nonzero().squeeze(1)
-            found.append(_Hidden(self.mlm_head, rows, batch.words[words]))
-        return found
+            targets.append(_Targets(self.mlm_head, rows, batch.words[words]))
+        return targets
 
 
 def torchscale_pretraining(
@@ -175,10 +178,10 @@ def torchscale_pretraining(
     """Return torchscale's BEiT-3 with heads.
 
     Args:
-        arch: an architecture.
-        side: of the images, the only one that it takes.
+        arch: architecture.
+        side: side of the images in pixels; other sides are not supported.
         batches: see :class:`TorchscalePretraining`.
-        weights: of our network with its heads.
+        weights: state dict of mmbeit3's network with its heads.
 
     Raises:
         Unavailable: see :func:`~benchmarks.peers.torchscale_beit3`.
@@ -194,14 +197,14 @@ def torchscale_pretraining(
 
 
 def pretrain_step(module: nn.Module, losses: Losses, probes: Sequence[Tensor], settings: Settings, dtype: str) -> Step:
-    """Return forward and backward pass of the losses' sum in training mode.
+    """Return a step that runs forward and backward pass of the sum of losses in training mode.
 
     Args:
-        module: holds the weights; moved to the device.
-        losses: computes the losses with it.
-        probes: some of its weights, whose gradients contenders must agree on besides the losses.
-        settings: names the device.
-        dtype: ``'float32'``, or the type of autocast.
+        module: module with the weights; moved to the device.
+        losses: computes the losses with the module.
+        probes: weights of the module; contenders must agree on the losses and on the gradients of these weights.
+        settings: settings with the device.
+        dtype: ``'float32'``, or the dtype of autocast.
     """
     module.to(settings.device).train()
     kind = torch.device(settings.device).type
@@ -209,10 +212,10 @@ def pretrain_step(module: nn.Module, losses: Losses, probes: Sequence[Tensor], s
     def step() -> Sequence[Tensor]:
         module.zero_grad(set_to_none=True)
         with torch.autocast(kind, getattr(torch, dtype), enabled=dtype != "float32"):
-            found = losses()
-        torch.stack(list(found)).sum().backward()
+            values = losses()
+        torch.stack(list(values)).sum().backward()
         gradients = [probe.grad for probe in probes if probe.grad is not None]
         assert len(gradients) == len(probes)
-        return [*(loss.detach() for loss in found), *gradients]
+        return [*(loss.detach() for loss in values), *gradients]
 
     return step

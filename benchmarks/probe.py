@@ -1,6 +1,6 @@
-"""The process in which peak memory is measured, see :mod:`mmbeit3.profiling.memory`.
+"""Main program of the process that :func:`benchmarks.memory.peak_memory` starts to measure peak memory.
 
-``python -m benchmarks.probe TASK``, where the task is JSON: suite, case, who, settings.
+``python -m benchmarks.probe TASK``, where TASK is JSON with suite, case, contender and settings.
 """
 
 import json
@@ -18,12 +18,12 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Build the contender that the task names, run its step once, and print what it took."""
+    """Build the contender that the task names, run its step once, and print its :class:`PeakMemory` as JSON."""
     task = json.loads(sys.argv[1])
     settings = Settings.from_dict(task["settings"])
     torch.set_num_threads(settings.threads)
     case = next(case for case in SUITES[task["suite"]](settings) if case.name == task["case"])
-    contender = next(contender for contender in case.contenders if contender.who == task["who"])
+    contender = next(contender for contender in case.contenders if contender.name == task["contender"])
     try:
         step = contender.make(False)
     except Unavailable as reason:

@@ -1,4 +1,4 @@
-"""What a benchmark found, for reading: a table in the terminal, JSON, and a table in Markdown."""
+"""The report of a benchmark: a table in the terminal, a JSON file, and a table in Markdown."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from rich.table import Table
 
 from benchmarks.rows import Row, short
 from mmbeit3.files import write_atomically
+from mmbeit3.markdown import markdown_table
 
-__all__ = ["Report", "markdown_table", "print_table"]
+__all__ = ["Report", "benchmark_markdown", "print_table"]
 
-_LEFT_OUT = {"case", "dtype", "quartiles", "rounds", "held MB", "note"}
-"""What the terminal has no room for: the title says the first two, the files have the others."""
+_FILE_ONLY = {"case", "dtype", "quartiles", "rounds", "held MB", "note"}
+"""Columns that do not fit into a terminal. The title of the table gives case and dtype; the files contain all of them."""
+
+_TEXT = {"case", "contender", "dtype", "note"}
+"""Columns of text; the others are numbers and are aligned right."""
 
 
 @dataclass
 class Report:
-    """Everything that one run found.
+    """Results of one run.
 
     Attributes:
-        suite: name of the benchmark.
+        suite: name of the suite.
         command: the command line.
-        settings: as :meth:`benchmarks.settings.Settings.to_dict` gives them.
-        machine: labels to values, see :func:`mmbeit3.profiling.machine.describe`.
-        peaks: the measured matrix peak of each type in GFLOP/s.
+        settings: result of :meth:`benchmarks.settings.Settings.to_dict`.
+        machine: labels to values, see :func:`mmbeit3.profiling.machine.describe_machine`.
+        peaks: dtype to the measured peak speed of matrix products in GFLOP/s.
         rows: the table.
     """
 
@@ -41,7 +45,7 @@ class Report:
     rows: list[Row] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
-        """Write ``results.json`` and ``table.md`` into a folder, which is made if need be."""
+        """Write ``results.json`` and ``table.md`` into a folder, which is created if it is missing."""
         content = {**vars(self), "rows": [row.to_dict() for row in self.rows]}
         write_atomically(folder / "results.json", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
         write_atomically(folder / "table.md", self.to_markdown().encode())
@@ -53,46 +57,45 @@ class Report:
         return cls(**{**content, "rows": [Row(**row) for row in content["rows"]]})
 
     def to_markdown(self) -> str:
-        """Return the command, the machine and the table, as ``docs/performance.md`` shows them."""
-        lines = [f"`{self.command}`", "", _sentence(self.machine, self.peaks, self.settings), "", markdown_table(self.rows)]
-        return "\n".join(lines) + "\n"
+        """Return the command, the machine and the table, in the form of ``docs/performance.md``."""
+        return "\n".join(
+            [f"`{self.command}`", "", _conditions(self.machine, self.peaks, self.settings), "", benchmark_markdown(self.rows)]
+        )
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """Return rows as a table in Markdown; columns in which nothing was measured are left out, and a case is named once."""
+def benchmark_markdown(rows: Sequence[Row]) -> str:
+    """Return rows as a Markdown table without empty columns; only the first row of a case has its name."""
     header, body = _cells(rows)
     if not any(row.note for row in rows):
         header, body = header[:-1], [line[:-1] for line in body]
-    rule = ["---" if name in ("case", "who", "dtype", "note") else "---:" for name in header]
-    lines = [header, rule, *body]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return markdown_table([header, *body], right=[index for index, name in enumerate(header) if name not in _TEXT])
 
 
 def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print the rows of one case as a table; what there is to say about contenders stands below it.
+    """Print the rows of one case as a table, then the notes about contenders.
 
     Args:
-        rows: what to show; columns in which nothing was measured are left out.
-        console: where to; default the terminal.
+        rows: rows of one case; empty columns are left out.
+        console: console to print to; default the terminal.
     """
     console = console or Console()
     header, body = _cells(rows)
     table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left", title_style="bold")
-    left_out = _LEFT_OUT | ({"cold s"} if "median ms" in header else set())
-    shown = [index for index, name in enumerate(header) if name not in left_out]
+    file_only = _FILE_ONLY | ({"cold s"} if "median ms" in header else set())
+    shown = [index for index, name in enumerate(header) if name not in file_only]
     for index in shown:
-        is_name = header[index] == "who"
+        is_name = header[index] == "contender"
         table.add_column(header[index], justify="left" if is_name else "right", no_wrap=is_name)
     for line in body:
         table.add_row(*(line[index] for index in shown))
     console.print(table)
     for row in rows:
         if row.note:
-            console.print(f"  {row.who}: {row.note}", highlight=False, markup=False)
+            console.print(f"  {row.contender}: {row.note}", highlight=False, markup=False)
 
 
 def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the table as text."""
+    """Return the header and the rows of the table as text, without empty columns."""
     columns = {
         "dtype": [row.dtype for row in rows],
         "median ms": [short(row.median_ms) for row in rows],
@@ -112,14 +115,16 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     previous = None
     for index, row in enumerate(rows):
         case = (row.case, row.dtype)
-        body.append([row.case if case != previous else "", row.who, *(cells[index] for cells in shown.values()), row.note])
+        values = [cells[index] for cells in shown.values()]
+        body.append([row.case if case != previous else "", row.contender, *values, row.note])
         previous = case
-    return ["case", "who", *shown, "note"], body
+    return ["case", "contender", *shown, "note"], body
 
 
-def _sentence(machine: Mapping[str, str], peaks: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+def _conditions(machine: Mapping[str, str], peaks: Mapping[str, float], settings: Mapping[str, Any]) -> str:
+    """Return one line about the machine and the settings of a run."""
     facts = [f"{label} {value}" for label, value in machine.items()]
     facts.append(f"threads {settings['threads']}")
     facts += [f"matrix peak in {name} {short(peak)} GFLOP/s" for name, peak in peaks.items()]
-    quick = "**A check that everything runs: the numbers mean nothing.** " if settings["quick"] else ""
+    quick = "**This run only checks that everything works: the numbers mean nothing.** " if settings["quick"] else ""
     return f"{quick}{'; '.join(facts)}."

@@ -1,4 +1,4 @@
-"""A line of a benchmark's table."""
+"""One row of the table of a benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Row", "short"]
 
 
 def short(value: float | None) -> str:
-    """Return a number in three digits, or in all of those before the point; nothing for ``None``."""
+    """Return a number as text: an integer from 100 on, two decimals from 1 on, else three digits; an empty string for None."""
     if value is None:
         return ""
     if value >= 100:
@@ -21,29 +21,29 @@ def short(value: float | None) -> str:
 
 @dataclass
 class Row:
-    """What is known of one contender in one case; ``None`` where it was not measured.
+    """Measurements of one contender in one case; ``None`` for values that were not measured.
 
     Attributes:
-        case: what was computed.
-        who: the contender.
-        dtype: name of the type it was computed in.
-        median_ms: middle of the durations in milliseconds.
-        low_ms: their first quartile.
-        high_ms: their third quartile.
-        rounds: how many durations there are.
-        ratio: the median as a multiple of our first contender's: how many times faster ours is.
-        gflop: 10^9 floating-point operations of the case, counted on ours.
-        peak_fraction: these by the median, as a fraction of the machine's measured matrix peak in this type.
-        floor_ms: how long moving the least number of bytes would take at the measured bandwidth.
-        memory_mb: peak memory in 10^6 bytes above what was held before the step.
-        memory_ratio: that as a multiple of our first contender's.
-        held_mb: what was held before the step in the process that measured this (weights, and libraries on a CPU).
-        cold_s: how long the step took there, the first of its process.
-        note: why something is missing, or what else there is to say.
+        case: name of the case.
+        contender: name of the contender.
+        dtype: name of the dtype.
+        median_ms: median of the durations in milliseconds.
+        low_ms: first quartile of the durations in milliseconds.
+        high_ms: third quartile of the durations in milliseconds.
+        rounds: number of durations.
+        ratio: median divided by the median of the first contender; above 1, the first contender is faster.
+        gflop: 10^9 floating-point operations of the case, counted on the first contender.
+        peak_fraction: operations per median time, as a fraction of the measured peak of matrix products in this dtype.
+        floor_ms: milliseconds to move the lower bound of bytes at the measured bandwidth.
+        memory_mb: peak memory of the step in 10^6 bytes, without ``held_mb``.
+        memory_ratio: ``memory_mb`` divided by that of the first contender.
+        held_mb: 10^6 bytes that the measuring process held before the step (weights, and libraries on a CPU).
+        cold_s: duration of the step in seconds in that process, where it was the first one.
+        note: reason for missing values, or another remark.
     """
 
     case: str
-    who: str
+    contender: str
     dtype: str
     median_ms: float | None = None
     low_ms: float | None = None
@@ -60,13 +60,13 @@ class Row:
     note: str = ""
 
     def add_timing(self, timing: Timing, ours: Timing | None, flops: int, peak: float) -> None:
-        """Fill in what durations tell.
+        """Fill in the values that follow from durations.
 
         Args:
-            timing: of this contender.
-            ours: of our first contender in the same case, if it could be timed.
-            flops: operations of the case.
-            peak: the matrix peak in GFLOP/s.
+            timing: durations of this contender.
+            ours: durations of the first contender of the case; None if it could not be timed.
+            flops: floating-point operations of the case.
+            peak: peak speed of matrix products in GFLOP/s.
         """
         low, high = timing.quartiles
         self.median_ms, self.low_ms, self.high_ms = 1e3 * timing.median, 1e3 * low, 1e3 * high

@@ -1,4 +1,4 @@
-"""Running a benchmark from beginning to end."""
+"""Run a benchmark: measure all cases of a suite and write the report."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import DISAGREES, Limits, measure
-from benchmarks.plot import draw
+from benchmarks.plot import draw_benchmark
 from benchmarks.results import Report, print_table
 from benchmarks.settings import Settings
 from benchmarks.suites import SUITES
 from mmbeit3.errors import UserError
-from mmbeit3.profiling.machine import describe
+from mmbeit3.profiling.machine import describe_machine
 
 __all__ = ["run_benchmark"]
 
@@ -20,24 +20,24 @@ __all__ = ["run_benchmark"]
 def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Report:
     """Measure a suite, print its table, and write ``results.json``, ``table.md`` and ``plot.png``.
 
-    What is known is written after each case, so that an interrupted run is not lost.
+    Results are written after each case, so an interrupted run keeps its finished cases.
 
     Args:
-        suite: one of :data:`benchmarks.suites.SUITES`.
+        suite: a key of :data:`benchmarks.suites.SUITES`.
         settings: sizes, device, time.
-        out: folder to write to.
-        command: the command line, for the report.
+        out: output folder.
+        command: command line, for the report.
 
     Returns:
-        What was found.
+        The report.
 
     Raises:
-        UserError: if the settings do not suit this machine; at the end, if a peer did not compute what ours did.
+        UserError: if this machine cannot run the settings; at the end, if a peer computed something else than mmbeit3.
     """
     settings = settings.checked()
     torch.set_num_threads(settings.threads)
     device = torch.device(settings.device)
-    report = Report(suite, command, settings.to_dict(), describe(device))
+    report = Report(suite, command, settings.to_dict(), describe_machine(device))
     limits = Limits(settings)
     for case in SUITES[suite](settings):
         rows = measure(suite, case, settings, limits)
@@ -46,7 +46,7 @@ def run_benchmark(suite: str, settings: Settings, out: Path, command: str) -> Re
         if case.timed:
             report.peaks[case.dtype] = limits.peak(case.dtype)
         report.write(out)
-    draw(report.rows, f"mmbeit3 benchmark: {suite}", out / "plot.png")
-    if wrong := sorted({f"{row.who} in '{row.case}'" for row in report.rows if row.note.startswith(DISAGREES)}):
-        raise UserError(f"not the same result as ours, and so not measured: {', '.join(wrong)}")
+    draw_benchmark(report.rows, f"mmbeit3 benchmark: {suite}", out / "plot.png")
+    if wrong := sorted({f"{row.contender} in '{row.case}'" for row in report.rows if row.note.startswith(DISAGREES)}):
+        raise UserError(f"contenders whose results differ from mmbeit3's were not measured: {', '.join(wrong)}")
     return report

@@ -1,4 +1,4 @@
-"""What a benchmark runs on: sizes, types, device, threads and time."""
+"""Settings of a benchmark: sizes, dtypes, device, threads and time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _STRIDE = 32
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices that all benchmarks share.
+    """Settings that all benchmarks share.
 
     Attributes:
         arch: name of an architecture, see :data:`mmbeit3.models.beit3.ARCHS`.
         sides: sides of the square images in pixels, multiples of 32.
-        adapter_sides: sides for the ViT-Adapter where ``sides`` are the plain tower's.
-        fused_side: side of the image that goes with a text.
-        text_tokens: length of that text, and of the longest in pretraining.
-        batch: images, texts and pairs in a step of pretraining, as many of each; images that are captioned.
-        dtypes: names of :data:`DTYPES`; bfloat16 means autocast from float32 weights.
+        adapter_sides: sides for the ViT-Adapter in suites where ``sides`` is for the tower.
+        fused_side: side in pixels of the image in the case of image and text.
+        text_tokens: length of the text in that case, and of the longest text in pretraining.
+        batch: number of images, of texts and of pairs in a pretraining step; number of images to caption.
+        dtypes: names from :data:`DTYPES`; bfloat16 means autocast with float32 weights.
         device: ``'cpu'`` or ``'cuda'``.
-        threads: of PyTorch's operators and of the compiled CPU kernel.
-        budget: seconds of measuring a case, warm-up not counted; slow contenders get fewer rounds, but at least three.
-        compile: also measure ``torch.compile`` of ours and of timm's.
-        quick: whether this is a check that everything runs, whose numbers mean nothing.
+        threads: number of threads of PyTorch's operators and of the compiled CPU kernels.
+        budget: seconds of measurement per case, without warm-up; slow contenders get fewer rounds, but at least three.
+        compile: True to also measure mmbeit3 and timm with ``torch.compile``.
+        quick: True for a run that only checks that everything works; its numbers mean nothing.
     """
 
     arch: str = "base"
@@ -51,38 +51,38 @@ class Settings:
 
     @property
     def sizes(self) -> Arch:
-        """The architecture. A check gets few words, since tables of them take longest to make."""
+        """Architecture; a quick run gets a small vocabulary, because the word embedding takes longest to initialise."""
         return get_arch(self.arch, vocab_size=512 if self.quick else None)
 
     def checked(self) -> Settings:
         """Return these settings if this machine can run them.
 
         Raises:
-            UserError: naming the option that is wrong.
+            UserError: if a setting is wrong; the message names it.
         """
         for side in (*self.sides, *self.adapter_sides, self.fused_side):
             if side < _STRIDE or side % _STRIDE:
-                raise UserError(f"a side of {side} pixels: give a positive multiple of {_STRIDE}")
+                raise UserError(f"a side of {side} pixels cannot be measured: use a positive multiple of {_STRIDE}")
         if unknown := [name for name in self.dtypes if name not in DTYPES]:
             raise UserError(f"unknown dtype {', '.join(unknown)}: choose from {', '.join(DTYPES)}")
         if self.batch < 1:
-            raise UserError(f"a batch of {self.batch}: give at least one")
+            raise UserError(f"a batch of {self.batch} is too small: use at least 1")
         if self.threads < 1:
-            raise UserError(f"{self.threads} threads: give at least one")
+            raise UserError(f"{self.threads} threads are too few: use at least 1")
         if self.budget <= 0:
-            raise UserError(f"a budget of {self.budget} seconds: give more than none")
+            raise UserError(f"a budget of {self.budget} seconds is too small: use more than 0")
         try:
             kind = torch.device(self.device).type
         except RuntimeError as error:
-            raise UserError(f"device '{self.device}' is none that PyTorch knows: choose cpu or cuda") from error
+            raise UserError(f"PyTorch does not support device '{self.device}': choose cpu or cuda") from error
         if kind not in ("cpu", "cuda"):
-            raise UserError(f"device '{self.device}' cannot be measured: choose cpu or cuda")
+            raise UserError(f"device '{self.device}' is not supported: choose cpu or cuda")
         if kind == "cuda" and not torch.cuda.is_available():
-            raise UserError("device 'cuda': PyTorch finds no GPU here (driver missing, or a build of PyTorch without CUDA)")
+            raise UserError("device 'cuda': PyTorch finds no GPU (missing driver, or PyTorch built without CUDA)")
         return self
 
     def for_check(self) -> Settings:
-        """Return the same in sizes so small that all of it runs in seconds."""
+        """Return these settings with tiny sizes, so that a benchmark takes seconds."""
         return replace(
             self,
             arch="tiny",
@@ -101,6 +101,6 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Undo :meth:`to_dict`, also after JSON has made lists of the tuples."""
+        """Return the settings of :meth:`to_dict`, also after JSON has turned tuples into lists."""
         arguments: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**arguments)

@@ -1,4 +1,4 @@
-"""Timing of several contenders so that a machine's changing speed falls on all of them alike."""
+"""Time several contenders in turn, so that changes in the speed of the machine affect all of them equally."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Timing", "interleave"]
 
 @dataclass
 class Timing:
-    """How long one contender took.
+    """Durations of one contender.
 
     Attributes:
-        seconds: a call's duration in each round that it took part in.
+        seconds: duration of a call in each round with this contender.
     """
 
     seconds: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
-        """The middle one of the durations, in seconds."""
+        """Median duration in seconds."""
         return median(self.seconds)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The first and the third quartile of the durations, in seconds."""
+        """First and third quartile of the durations in seconds."""
         if len(self.seconds) < 2:
             return self.median, self.median
         first, _, third = quantiles(self.seconds, n=4, method="inclusive")
@@ -49,30 +49,31 @@ def interleave(
     synchronize: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Call contenders in turn, round after round, and take the time of each call.
+    """Call contenders in turn, round after round, and measure the duration of each call.
 
-    Each is warmed up first. A round then calls every contender once, in an order that rotates from round to round, so that none
-    always runs after the same one. Each contender has an equal share of the budget: where that is too little for as many rounds
-    as another gets, it takes part in fewer, spread evenly over the whole measurement.
+    Each contender is warmed up first. A round then calls every contender once. The order rotates from round to round, so that
+    no contender always runs after the same one. Each contender has an equal share of the budget; a slow contender takes part in
+    fewer rounds, which are spread evenly over the whole measurement.
 
     Args:
-        calls: the contenders by name.
-        budget: seconds for all of them together, warm-up not counted. ``min_rounds`` may exceed it.
-        warmup: calls before the measurement (and one or two more, which tell how long a call takes).
-        min_rounds: rounds that every contender gets.
-        max_rounds: rounds that none exceeds.
-        least_time: seconds that one measurement shall last; shorter calls are repeated in it and their time is divided.
-        synchronize: waits for the device to finish; default nothing.
+        calls: contenders by name.
+        budget: seconds for all contenders together, without warm-up. ``min_rounds`` can make the measurement longer.
+        warmup: calls before the measurement; one or two more calls estimate the duration of a call.
+        min_rounds: smallest number of rounds of a contender.
+        max_rounds: largest number of rounds of a contender.
+        least_time: shortest duration of a measurement in seconds; a shorter call is repeated and the time divided by the number
+            of calls.
+        synchronize: waits until the device has finished; default does nothing.
         clock: returns seconds.
 
     Returns:
-        Each contender's durations.
+        Name to durations.
 
     Raises:
-        ValueError: without contenders.
+        ValueError: if there are no contenders.
     """
     if not calls:
-        raise ValueError("nothing to measure")
+        raise ValueError("no contenders to measure: give at least one")
     wait = synchronize or _nothing
 
     def timed(call: Callable[[], Any], repeats: int) -> float:
@@ -89,7 +90,7 @@ def interleave(
             call()
         estimate = max(timed(call, 1), 1e-9)
         if estimate < budget / len(calls) / 10:
-            # Cheap enough to ask again: the first answer is often too high.
+            # The first estimate is often too high, so a cheap call is estimated twice.
             estimate = max(min(estimate, timed(call, 1)), 1e-9)
         repeats[name] = max(1, math.ceil(least_time / estimate))
         affordable = int(budget / len(calls) / (estimate * repeats[name]))
@@ -102,7 +103,7 @@ def interleave(
 
 
 def _schedule(rounds: Mapping[str, int]) -> Iterator[str]:
-    """Names in the order in which to call them: each as often as it says, spread evenly over the most rounds of any."""
+    """Yield names in the order of calls; each name occurs as often as its number of rounds, spread evenly."""
     names, total = list(rounds), max(rounds.values())
     for index in range(total):
         first = index % len(names)
@@ -113,7 +114,7 @@ def _schedule(rounds: Mapping[str, int]) -> Iterator[str]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Keep Python's garbage collector out of the measurements."""
+    """Disable Python's garbage collector during the measurement."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -124,4 +125,4 @@ def _without_collection() -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """A CPU has done its work when the call returns."""
+    """Do nothing: a call on a CPU is complete when it returns."""

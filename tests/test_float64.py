@@ -13,7 +13,7 @@ from mmbeit3.models.losses import contrastive_loss
 from mmbeit3.ops import ms_deform_attn, wide_dtype, widened
 from mmbeit3.pretrain.image_tokenizers import VQKD, codes_for_grid
 from mmbeit3.registry import MODELS
-from mmbeit3.tasks.decoding import beam_search, top_p_words
+from mmbeit3.tasks.decoding import BeamSearchOptions, beam_search, top_p_words
 from tests.export.models import ARCH, adapter, windowed
 from tests.tasks.reference import SMALL, inputs
 
@@ -223,7 +223,7 @@ class Words:
 
 
 def test_decoding_tells_small_differences():
-    assert beam_search(Words(), torch.zeros(2, dtype=torch.long), num_beams=1, max_length=5) == [[0, 5, 2]] * 2
+    assert beam_search(Words(), torch.zeros(2, dtype=torch.long), BeamSearchOptions(1, 5)) == [[0, 5, 2]] * 2
     logits = torch.tensor([[0.0, 1e-12]], dtype=torch.float64)
     assert {int(top_p_words(logits, 0.4)) for _ in range(20)} == {1}
 

@@ -1,4 +1,4 @@
-"""What a detector or segmentor gets wrong on its test data: tables, errors and pictures in one page."""
+"""Analyse the errors of a detector or segmentor on its test data, and write an HTML page with tables and pictures."""
 
 import argparse
 from pathlib import Path
@@ -10,11 +10,11 @@ def main() -> None:
     """Parse arguments, predict and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="a checkpoint that training with this config wrote")
-    parser.add_argument("--out", type=Path, help="folder to write to (work_dirs/errors/CONFIG)")
-    parser.add_argument("--images", type=int, default=8, help="how many of the worst and of the best to show (%(default)s)")
-    parser.add_argument("--score", type=float, default=0.5, help="least score of detections that are drawn (%(default)s)")
-    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
+    parser.add_argument("checkpoint", help="checkpoint that training with this config wrote")
+    parser.add_argument("--out", type=Path, help="output folder (work_dirs/errors/CONFIG)")
+    parser.add_argument("--images", type=int, default=8, help="number of worst and of best images to show (%(default)s)")
+    parser.add_argument("--score", type=float, default=0.5, help="lowest score of detections that are drawn (%(default)s)")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="config settings to override, as name=value")
     args = parser.parse_args()
 
     from mmbeit3.evaluation.errors.page import report_errors

@@ -1,6 +1,6 @@
 """Measure the speed of mmbeit3 and its peers in one run: table, JSON and plot. See docs/performance.md.
 
-The benchmarks are in the repository's folder ``benchmarks``, which a wheel does not contain.
+The benchmarks are in the folder ``benchmarks`` of the repository, which a wheel does not contain.
 """
 
 import argparse
@@ -10,18 +10,18 @@ from typing import Any
 
 from mmbeit3.cli import run
 
-# The folder benchmarks is beside tools and is not installed.
+# The folder benchmarks is a sibling of tools and is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-WHAT: dict[str, tuple[str, dict[str, Any]]] = {
-    "ops": ("deformable attention by itself, and in Mask2Former's pixel decoder", {"sides": [512]}),
+COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ops": ("deformable attention alone, and in Mask2Former's pixel decoder", {"sides": [512]}),
     "backbone": ("forward passes: tower, ViT-Adapter, image with text", {"sides": [224, 512, 1024], "adapter_sides": [512]}),
     "train-step": ("forward and backward passes, and their peak memory", {"sides": [512], "adapter_sides": [512]}),
     "pretrain-step": ("a step of masked data modeling on images, texts and pairs, and its peak memory", {"sides": [224]}),
-    "caption": ("captions of 20 words by beam search, batched and cached, and without either", {"sides": [224], "batch": 8}),
-    "memory": ("peak memory of a training step by what is recomputed", {"arch": "large", "sides": [896]}),
+    "caption": ("captions of 20 words by beam search, with and without batches and cache", {"sides": [224], "batch": 8}),
+    "memory": ("peak memory of a training step with and without recomputation", {"arch": "large", "sides": [896]}),
 }
-"""Each subcommand: what it measures, and its defaults."""
+"""Subcommand to its description and its defaults."""
 
 
 def main() -> None:
@@ -33,21 +33,23 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="suite", required=True)
-    for suite, (what, defaults) in WHAT.items():
-        command = commands.add_parser(suite, help=what, description=f"Measure {what}.")
+    for suite, (description, defaults) in COMMANDS.items():
+        command = commands.add_parser(suite, help=description, description=f"Measure {description}.")
         command.add_argument("--arch", choices=list(ARCHS), default="base", help="architecture (%(default)s)")
         command.add_argument("--sides", type=int, nargs="+", help="sides of images in pixels, multiples of 32 (%(default)s)")
-        command.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="types (%(default)s)")
+        command.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="dtypes (%(default)s)")
         command.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
-        command.add_argument("--threads", type=int, default=usable_cores(), help="threads of a CPU (%(default)s)")
-        command.add_argument("--budget", type=float, default=30.0, help="seconds of measuring a case (%(default)s)")
-        command.add_argument("--out", type=Path, help=f"folder to write to (work_dirs/benchmark/{suite})")
-        command.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
+        command.add_argument("--threads", type=int, default=usable_cores(), help="number of CPU threads (%(default)s)")
+        command.add_argument("--budget", type=float, default=30.0, help="seconds of measurement per case (%(default)s)")
+        command.add_argument("--out", type=Path, help=f"output folder (work_dirs/benchmark/{suite})")
+        command.add_argument("--quick", action="store_true", help="tiny sizes, only to check that everything works")
         if suite in ("backbone", "train-step"):
-            command.add_argument("--adapter-sides", type=int, nargs="+", help="the same for the ViT-Adapter (%(default)s)")
-            command.add_argument("--compile", action="store_true", help="torch.compile of ours and of timm's as well")
+            command.add_argument("--adapter-sides", type=int, nargs="+", help="sides for the ViT-Adapter (%(default)s)")
+            command.add_argument("--compile", action="store_true", help="also measure mmbeit3 and timm with torch.compile")
         if suite in ("pretrain-step", "caption"):
-            command.add_argument("--batch", type=int, default=4, help="images, or pairs and as many of each (%(default)s)")
+            command.add_argument(
+                "--batch", type=int, default=4, help="number of images; in pretraining also of texts and of pairs (%(default)s)"
+            )
         command.set_defaults(**defaults)
     args = parser.parse_args()
     settings = Settings(

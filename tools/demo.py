@@ -1,4 +1,4 @@
-"""The demo: render shapes, train a detector and a segmentor on them, evaluate both, and write a report with pictures."""
+"""Demo: render shapes, train a detector and a segmentor on them, evaluate both, and write a report with pictures."""
 
 import time
 from pathlib import Path
@@ -20,14 +20,14 @@ MODELS = (
 
 
 def main() -> None:
-    """Run everything."""
+    """Run the demo."""
     data = make_shapes_dataset("data/shapes")
     drawn = {}
     sections = [
         Section(
-            "What this is",
-            f"Two models around a tiny BEiT-3 with a ViT-Adapter, trained from random weights on the made images in {data} and "
-            "evaluated on images that were not trained on.",
+            "About this report",
+            f"Two models with a tiny BEiT-3 and a ViT-Adapter, trained from random weights on the synthetic images in {data} "
+            "and evaluated on held-out images.",
         )
     ]
     for title, name, config in MODELS:
@@ -40,7 +40,7 @@ def main() -> None:
         sections.append(Section(title, f"Config {config}, weights {weights}.", scores, rows))
         print(f"{title}: " + ", ".join(f"{label} {value:.3f}" for label, value in scores.items()))
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
-    # One picture of both: image, true and found objects, true and found regions.
+    # One picture for both models: image, ground truth and predicted objects, ground truth and predicted regions.
     both = [[*drawn["detection"][index], *drawn["segmentation"][index][1:]] for index in (1, 2, 6)]
     picture = cv2.resize(np.vstack([np.hstack(row) for row in both]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     write_image(OUT / "pictures.jpg", picture[..., ::-1])

@@ -1,4 +1,4 @@
-"""The demo of pretraining: vocabulary, image tokenizer and a tiny BEiT-3 on shapes, then a detector from its weights."""
+"""Run the pretraining demo: vocabulary, image tokenizer and tiny BEiT-3 on shapes, then a detector from its weights."""
 
 import time
 from itertools import islice
@@ -19,8 +19,8 @@ from mmbeit3.demos.training import (
     train_config,
 )
 from mmbeit3.pretrain.evaluation import PartScore, evaluate_pretraining
-from mmbeit3.pretrain.hooks import filled_in_text
-from mmbeit3.pretrain.pictures import CodePatches, draw_filled_in
+from mmbeit3.pretrain.hooks import format_reconstruction
+from mmbeit3.pretrain.pictures import CodePatches, draw_reconstruction
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.steps import PretrainSteps
 from mmbeit3.registry import DATASETS, MODELS
@@ -32,15 +32,15 @@ OUT = Path("work_dirs/pretrain-demo")
 TOKENIZER = "mmbeit3::pretrain/vqkd-tiny_shapes.py"
 PRETRAINING = "mmbeit3::pretrain/beit3-tiny_mdm_shapes.py"
 DETECTION = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
-CAPTIONS = ("image", "as the model sees it", "filled in by the model", "filled in with the true codes")
+CAPTIONS = ("image", "masked image", "predicted codes", "true codes")
 STEPS = 20
-"""Steps of validation data that scores are of."""
+"""Number of steps of validation data for the scores."""
 EPOCHS = 1
-"""Of the detector, instead of its config's three, so that all of it stays below a quarter of an hour on a slow machine."""
+"""Number of epochs of the detector, instead of three in its config: the demo stays below 15 minutes on a slow machine."""
 
 
 def load(work_dir: Path, tokenizer: Path) -> tuple[BEiT3Pretrainer, PretrainSteps]:
-    """The pretrained model, and steps of data that it was not trained on."""
+    """Load the pretrained model and steps of held-out data."""
     cfg = read_config(PRETRAINING)
     cfg.model.tokenizer = {"checkpoint": str(tokenizer)}
     model: BEiT3Pretrainer = MODELS.build(cfg.model)
@@ -51,28 +51,28 @@ def load(work_dir: Path, tokenizer: Path) -> tuple[BEiT3Pretrainer, PretrainStep
 
 
 def table(scores: dict[str, PartScore]) -> dict[str, str]:
-    """Scores next to those of constant guesses."""
+    """Format scores with the baselines of constant predictions."""
     lines = {}
     for part, score in scores.items():
-        lines[f"{part}: loss"] = f"{score.loss:.3f}, and {score.entropy:.3f} without looking (entropy of the targets)"
-        lines[f"{part}: right"] = f"{score.accuracy:.1%}, and {score.most_frequent:.1%} by always saying the most frequent one"
+        lines[f"{part}: loss"] = f"{score.loss:.3f}, baseline {score.entropy:.3f} (entropy of the targets)"
+        lines[f"{part}: accuracy"] = f"{score.accuracy:.1%}, baseline {score.majority_accuracy:.1%} (most frequent target)"
     return lines
 
 
 @torch.no_grad()
 def pictures(model: BEiT3Pretrainer, data: PretrainSteps, count: int = 6) -> tuple[list[list[Figure]], dict[str, str]]:
-    """Masked images with what the model fills in, and masked texts likewise."""
+    """Draw reconstructions of masked images, and format those of masked texts."""
     patches = CodePatches(model.tokenizer.num_codes)
     steps = [step["inputs"] for step in islice(data, STEPS)]
-    found = [model(inputs, mode="predict") for inputs in steps]
-    for inputs, results in zip(steps, found, strict=True):
+    predictions = [model(inputs, mode="predict") for inputs in steps]
+    for inputs, results in zip(steps, predictions, strict=True):
         for name in ("images", "pairs"):
             masked = inputs[name]["masked_positions"]
             patches.add(inputs[name]["image"], results[f"{name}.codes"], (masked.shape[1], masked.shape[2]))
-    pairs, results = steps[0]["pairs"], found[0]
+    pairs, results = steps[0]["pairs"], predictions[0]
     samples = zip(pairs["image"], pairs["masked_positions"], results["pairs.codes"], results["pairs.image"], strict=True)
     rows = [
-        [Figure(picture, caption) for picture, caption in zip(draw_filled_in(*sample, patches), CAPTIONS, strict=True)]
+        [Figure(picture, caption) for picture, caption in zip(draw_reconstruction(*sample, patches), CAPTIONS, strict=True)]
         for sample in islice(samples, count)
     ]
     assert data.tokenizer is not None
@@ -80,13 +80,13 @@ def pictures(model: BEiT3Pretrainer, data: PretrainSteps, count: int = 6) -> tup
     for name in ("texts", "pairs"):
         stream: dict[str, Any] = steps[0][name]
         for index in range(count):
-            words, masked, said = stream["words"][index], stream["masked_words"][index], results[f"{name}.text"][index]
-            texts[f"{name} {index + 1}"] = filled_in_text(data.tokenizer, words, masked, said)
+            words, masked, predicted = stream["words"][index], stream["masked_words"][index], results[f"{name}.text"][index]
+            texts[f"{name} {index + 1}"] = format_reconstruction(data.tokenizer, words, masked, predicted)
     return rows, texts
 
 
 def main() -> None:
-    """Run everything."""
+    """Run all steps of the demo and write the report."""
     start = time.monotonic()
     make_shapes_dataset("data/shapes")
     print(f"vocabulary in {make_plain_shapes() / 'texts.spm'}")
@@ -97,23 +97,23 @@ def main() -> None:
     sections = [
         Section(
             "Image tokenizer",
-            f"Config {TOKENIZER}. The pictures of codes below are means of the patches that have them.",
-            {"share of codes in use at the end": used[-1]},
+            f"Config {TOKENIZER}. Codes are drawn below as the mean of their patches.",
+            {"fraction of codes in use at the end": used[-1]},
             [[Figure(draw_curve(read_scalars(tokenizer)), "training loss")]],
         )
     ]
 
     options = {"model.tokenizer.checkpoint": weights}
     pretraining = train_config(PRETRAINING, OUT / "pretraining", "masked data modeling", options)
-    model, unseen = load(pretraining, weights)
-    scores = table(evaluate_pretraining(model, (step["inputs"] for step in islice(unseen, STEPS))))
+    model, held_out = load(pretraining, weights)
+    scores = table(evaluate_pretraining(model, (step["inputs"] for step in islice(held_out, STEPS))))
     for name, value in scores.items():
         print(f"{name} {value}")
-    rows, texts = pictures(model, unseen)
+    rows, texts = pictures(model, held_out)
     curve = [Figure(draw_curve(read_scalars(pretraining)), "training loss")]
-    text = f"Config {PRETRAINING}. Scores are on the masked patches and words of data that was not trained on."
+    text = f"Config {PRETRAINING}. Scores are for masked patches and words of held-out data."
     sections.append(Section("Masked data modeling", text, scores, [curve, *rows]))
-    sections.append(Section("Masked words", "In brackets what was masked, as the model filled it in.", texts))
+    sections.append(Section("Masked words", "Masked words are in brackets, as the model predicted them.", texts))
     write_report(OUT / "report.html", "mmbeit3: pretraining on shapes", sections)
 
     start_from = detector_options(EPOCHS, last_checkpoint(pretraining))

@@ -1,4 +1,4 @@
-"""The demo of the five tasks on shapes: each is learned from a pretrained tiny BEiT-3, its score beside that of guesses."""
+"""Demo of the five tasks on shapes: fine-tune a pretrained tiny BEiT-3 and compare each score with that of guessing."""
 
 import argparse
 import time
@@ -26,58 +26,67 @@ OUT = Path("work_dirs/tasks-demo")
 
 
 def entries(cfg: Config, split: str) -> list[dict]:
-    """What a config's dataset has of each sample, nothing loaded."""
+    """Return the annotations of all samples of a config's dataset, without images."""
     data = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
     return [data.get_data_info(index) for index in range(len(data))]
 
 
 def guess_answers(cfg: Config) -> dict[str, float]:
-    """VQA: the most frequent answer of training to all questions, and to each its own."""
+    """Score two guesses for VQA: the most frequent training answer overall, and the most frequent one to each question."""
     train = [(entry["question"], entry["gt_answers"][0]) for entry in entries(cfg, "train")]
-    usual, usual_of = most_frequent(answer for _, answer in train), most_frequent_of(train)
+    common, common_for = most_frequent(answer for _, answer in train), most_frequent_of(train)
     val = entries(cfg, "val")
-    always = [agreement(usual, entry["gt_answers"]) for entry in val]
-    unseeing = [agreement(usual_of.get(entry["question"], usual), entry["gt_answers"]) for entry in val]
+    always = [agreement(common, entry["gt_answers"]) for entry in val]
+    per_question = [agreement(common_for.get(entry["question"], common), entry["gt_answers"]) for entry in val]
     return {
-        f"always '{usual}'": 100 * sum(always) / len(val),
-        "the most frequent answer to each question": 100 * sum(unseeing) / len(val),
+        f"always '{common}'": 100 * sum(always) / len(val),
+        "the most frequent answer to each question": 100 * sum(per_question) / len(val),
     }
 
 
 def guess_labels(cfg: Config) -> dict[str, float]:
-    """NLVR2 and classification: the most frequent label of training, and for NLVR2 that of each statement."""
+    """Score guesses for NLVR2 and classification: the most frequent training label, for NLVR2 also that of each statement."""
     train = [(entry.get("text"), entry["gt_label"]) for entry in entries(cfg, "train")]
-    usual, usual_of = most_frequent(label for _, label in train), most_frequent_of(train)
+    common, common_for = most_frequent(label for _, label in train), most_frequent_of(train)
     val = [(entry.get("text"), entry["gt_label"]) for entry in entries(cfg, "val")]
-    scores = {"always the most frequent": 100 * sum(label == usual for _, label in val) / len(val)}
+    scores = {"always the most frequent": 100 * sum(label == common for _, label in val) / len(val)}
     if val[0][0] is not None:
-        right = sum(usual_of.get(text, usual) == label for text, label in val)
+        right = sum(common_for.get(text, common) == label for text, label in val)
         scores["the most frequent for each statement"] = 100 * right / len(val)
     return scores
 
 
 def guess_caption(cfg: Config) -> dict[str, float]:
-    """Captioning: the most frequent caption of training for all images."""
-    usual = most_frequent(entry["gt_caption"] for entry in entries(cfg, "train"))
+    """Score a guess for captioning: the most frequent training caption for all images."""
+    common = most_frequent(entry["gt_caption"] for entry in entries(cfg, "train"))
     metric = CaptionScores()
     val = entries(cfg, "val")
-    metric.process(None, [{**entry, "pred_caption": usual} for entry in val])
-    return {f"always '{usual}'": metric.evaluate(len(val))["caption/CIDEr"]}
+    metric.process(None, [{**entry, "pred_caption": common} for entry in val])
+    return {f"always '{common}'": metric.evaluate(len(val))["caption/CIDEr"]}
 
 
 def guess_ranking(cfg: Config) -> dict[str, float]:
-    """Retrieval: the mean recall of random orders."""
+    """Score random guessing for retrieval: the mean recall of random rankings."""
     images, texts = (DATASETS.build(part) for part in cfg.val_dataloader.dataset.datasets)
     owners = [texts.get_data_info(index)["image_id"] for index in range(len(texts))]
-    own = [owners.count(images.get_data_info(index)["image_id"]) for index in range(len(images))]
+    texts_per_image = [owners.count(images.get_data_info(index)["image_id"]) for index in range(len(images))]
     topk = (1, 5, 10)
-    recalls = random_recall(own, len(texts), topk) + random_recall([1] * len(texts), len(images), topk)
+    recalls = random_recall(texts_per_image, len(texts), topk) + random_recall([1] * len(texts), len(images), topk)
     return {"random order": sum(recalls) / len(recalls)}
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task: its title, config, the score's name in the log and in tables, what guessing scores, and how examples look."""
+    """A task of the demo.
+
+    Attributes:
+        title: title in the report.
+        config: name of the config.
+        key: key of the score in the log.
+        score: name of the score in tables.
+        guess: function that returns the scores of guessing.
+        show: function that returns figures of examples.
+    """
 
     title: str
     config: str
@@ -132,19 +141,19 @@ TASKS: Mapping[str, Task] = {
 
 
 def check_start(names: list[str]) -> None:
-    """See to the pretrained weights before anything is made.
+    """Check that the pretrained weights of the tasks exist.
 
     Raises:
-        UserError: if they are missing.
+        UserError: if they do not exist.
     """
     for name in names:
         start = read_config(TASKS[name].config).model.init_cfg.checkpoint
         if not Path(start).is_file():
-            raise UserError(f"pretrained weights '{start}' do not exist: make them with 'make pretrain-demo' first")
+            raise UserError(f"pretrained weights '{start}' do not exist: create them with 'make pretrain-demo'")
 
 
-def learn(name: str, task: Task) -> Section:
-    """Train a task, print its scores, and show examples."""
+def train_task(name: str, task: Task) -> Section:
+    """Train a task, print its scores, and return a section of the report with examples."""
     start = time.monotonic()
     work_dir = train_config(task.config, OUT / name, f"training {name}")
     minutes = (time.monotonic() - start) / 60
@@ -159,7 +168,7 @@ def learn(name: str, task: Task) -> Section:
     )
     scores = {task.score: score} | {f"guessing: {how}": value for how, value in guesses.items()}
     curve = [Figure(draw_curve(read_scalars(work_dir)), "training loss")]
-    text = f"Config {task.config}, weights {weights}. Scores and examples are of images that were not trained on."
+    text = f"Config {task.config}, weights {weights}. Scores and examples are from held-out images."
     return Section(
         task.title,
         text,
@@ -171,13 +180,13 @@ def learn(name: str, task: Task) -> Section:
 def main() -> None:
     """Parse arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which to learn (all)")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="tasks to train (all)")
     args = parser.parse_args()
     check_start(args.tasks)
     make_plain_shapes()
     sections = []
     for name in args.tasks:
-        sections.append(learn(name, TASKS[name]))
+        sections.append(train_task(name, TASKS[name]))
         write_report(OUT / "report.html", "mmbeit3: five tasks on shapes", sections)
     print(f"report in {OUT / 'report.html'}")
 

@@ -1,4 +1,4 @@
-"""Write a config's backbone or task as a file that runs without this package, and check that it computes the same."""
+"""Export the backbone or the task model of a config to a file that runs without this package, and check its outputs."""
 
 import argparse
 import time
@@ -11,18 +11,18 @@ def main() -> None:
     """Parse arguments and export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config of a detector, a segmentor, or a task")
-    parser.add_argument("checkpoint", nargs="?", help="its weights, or a backbone's (what the config starts from)")
-    parser.add_argument("--to", choices=["onnx", "torch"], required=True, help="ONNX, or a program of torch.export (.pt2)")
+    parser.add_argument("checkpoint", nargs="?", help="weights of the model or backbone (those of the config's init_cfg)")
+    parser.add_argument("--to", choices=["onnx", "torch"], required=True, help="file format: ONNX, or torch.export (.pt2)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="image to trace and try in pixels; a task's file is for this size alone (224 224, and a task's own)",
+        help="image size in pixels to trace and check with; fixed in the file of a task (224 224, or that of the task)",
     )
-    parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX's operators (20)")
-    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="settings to change, as name=value")
+    parser.add_argument("--opset", type=int, metavar="N", help="version of the ONNX operators (20)")
+    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="config settings to change, as name=value")
     args = parser.parse_args()
 
     from mmbeit3.export import build_backbone, build_task, export_backbone, export_task

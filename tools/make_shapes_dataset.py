@@ -1,4 +1,4 @@
-"""Make the shapes dataset: COCO annotations (instances, panoptic) and ADE20K's label layout over the same images."""
+"""Make the shapes dataset: COCO annotations (instances, panoptic) and ADE20K label images of the same images."""
 
 import argparse
 
@@ -11,15 +11,15 @@ def main() -> None:
     from mmbeit3.datasets.shapes.render import STYLES
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", help="folder to make, e.g. data/shapes")
-    parser.add_argument("--train", type=int, default=900, help="training images (%(default)s)")
-    parser.add_argument("--val", type=int, default=100, help="validation images (%(default)s)")
-    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all randomness (%(default)s)")
+    parser.add_argument("out", help="folder to create, e.g. data/shapes")
+    parser.add_argument("--train", type=int, default=900, help="number of training images (default: %(default)s)")
+    parser.add_argument("--val", type=int, default=100, help="number of validation images (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)")
     parser.add_argument(
-        "--style", choices=STYLES, default="busy", help="how hard to see; plain for short training (%(default)s)"
+        "--style", choices=STYLES, default="busy", help="difficulty; plain for short training (default: %(default)s)"
     )
-    parser.add_argument("--force", action="store_true", help="replace shapes made with other arguments")
+    parser.add_argument("--force", action="store_true", help="replace a shapes dataset that was made with other arguments")
     args = parser.parse_args()
     folder = make_shapes_dataset(args.out, args.train, args.val, args.size, args.seed, args.style, args.force)
     print(f"shapes dataset in {folder}")

@@ -1,4 +1,4 @@
-"""Train a SentencePiece vocabulary for pretraining on text files of your own."""
+"""Train a SentencePiece vocabulary for pretraining on your own text files."""
 
 import argparse
 from collections.abc import Iterator
@@ -8,16 +8,20 @@ from mmbeit3.cli import run
 
 
 def main() -> None:
-    """Parse arguments and train."""
+    """Parse arguments and train the vocabulary."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("texts", nargs="+", help="plain text files, one text a line, or JSON lines with a 'text' each")
-    parser.add_argument("--out", type=Path, required=True, help="model to write, e.g. data/mine.spm")
-    parser.add_argument("--vocab-size", type=int, default=64000, help="pieces (%(default)s, as the released models have)")
+    parser.add_argument(
+        "texts", nargs="+", help="plain text files with one text per line, or JSON-lines files with objects that have 'text'"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="SentencePiece model to write, e.g. data/mine.spm")
+    parser.add_argument(
+        "--vocab-size", type=int, default=64000, help="number of pieces (%(default)s, as in the released models)"
+    )
     parser.add_argument(
         "--model-type",
         choices=["unigram", "bpe"],
         default="unigram",
-        help="how pieces are found (%(default)s, as in the released model); bpe takes few words whole",
+        help="algorithm (%(default)s, as in the released model); bpe keeps fewer words whole",
     )
     args = parser.parse_args()
 

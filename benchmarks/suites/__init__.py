@@ -1,4 +1,4 @@
-"""The benchmarks by name: each a function from settings to cases."""
+"""Suites of benchmarks by name; a suite is a function that yields cases for settings."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.cases import Case
 from benchmarks.settings import Settings
-from benchmarks.suites.captioning import caption
-from benchmarks.suites.memory import memory
-from benchmarks.suites.networks import backbone, train_step
-from benchmarks.suites.ops import ops
-from benchmarks.suites.pretrain_step import pretrain_step
+from benchmarks.suites.captioning import caption_cases
+from benchmarks.suites.memory import memory_cases
+from benchmarks.suites.networks import backbone_cases, train_step_cases
+from benchmarks.suites.ops import ops_cases
+from benchmarks.suites.pretrain_step import pretrain_step_cases
 
 __all__ = ["SUITES"]
 
 SUITES: dict[str, Callable[[Settings], Iterator[Case]]] = {
-    "ops": ops,
-    "backbone": backbone,
-    "train-step": train_step,
-    "pretrain-step": pretrain_step,
-    "caption": caption,
-    "memory": memory,
+    "ops": ops_cases,
+    "backbone": backbone_cases,
+    "train-step": train_step_cases,
+    "pretrain-step": pretrain_step_cases,
+    "caption": caption_cases,
+    "memory": memory_cases,
 }

@@ -1,4 +1,4 @@
-"""Captions of several images: together or one by one, with what is known of an image and its words kept or computed anew."""
+"""Caption several images by beam search: in a batch or one by one, with or without a KV cache."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from benchmarks.cases import OURS, Case, Contender, Step
 from benchmarks.networks import Network, forward_step, randomise
 from benchmarks.settings import Settings
 from mmbeit3.tasks.captioning import CaptioningNetwork, NextCaptionWords
-from mmbeit3.tasks.decoding import NextWords, beam_search
+from mmbeit3.tasks.decoding import BeamSearchOptions, NextWords, beam_search
 
-__all__ = ["WholeTexts", "caption"]
+__all__ = ["WholeTexts", "caption_cases"]
 
 _BEAMS = 3
 _WORDS = 20
@@ -26,7 +26,7 @@ _NextWordsOf = Callable[[CaptioningNetwork, Tensor, int, int, int], NextWords]
 
 
 class WholeTexts:
-    """The next words by encoding image and text anew for each of them; arguments as those of ``NextCaptionWords``."""
+    """Next words without a cache: image and text are encoded again for each word; arguments as in ``NextCaptionWords``."""
 
     def __init__(self, network: CaptioningNetwork, image: Tensor, mask_id: int, num_beams: int, max_length: int) -> None:
         self.network = network
@@ -35,7 +35,7 @@ class WholeTexts:
         self.texts = torch.zeros(len(image), num_beams, 0, dtype=torch.long, device=image.device)
 
     def step(self, words: Tensor, beams: Tensor | None = None) -> Tensor:
-        """Scores of the words after ``words`` (B, K), before softmax: (B, K, V); ``beams`` (B, K) are those gone on with."""
+        """Return the logits (B, K, V) of the words after ``words`` (B, K); ``beams`` (B, K) are the beams that continue."""
         if beams is not None:
             self.texts = self.texts.gather(1, beams.unsqueeze(-1).expand_as(self.texts))
         self.texts = torch.cat([self.texts, words.unsqueeze(-1)], dim=2)
@@ -44,12 +44,12 @@ class WholeTexts:
         return self.network.mlm_head(states[:, -1]).unflatten(0, words.shape)
 
     def keep(self, images: Tensor) -> None:
-        """Go on with these images (B',) alone."""
+        """Continue with only these images (B',)."""
         self.image, self.texts = self.image[images], self.texts[images]
 
 
-def caption(settings: Settings) -> Iterator[Case]:
-    """Beam search, image included, of captions that are all of the same length, at each side."""
+def caption_cases(settings: Settings) -> Iterator[Case]:
+    """Yield beam search at each side, encoding of the image included; all captions have the same length."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _case(settings, side, dtype)
@@ -64,7 +64,7 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
         module = CaptioningNetwork(asdict(settings.sizes), image_size=side)
         randomise(module)
         with torch.no_grad():
-            # Nobody may end early.
+            # No caption may end early, so that all contenders compute the same number of words.
             module.mlm_head.bias[_EOS_ID] = -1e4
         return module
 
@@ -81,17 +81,17 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
         f"{OURS}, without a cache": (WholeTexts, settings.batch),
         f"{OURS}, image by image without a cache": (WholeTexts, 1),
     }
-    contenders = [Contender(who, partial(contender, *way)) for who, way in ways.items()]
+    contenders = [Contender(name, partial(contender, *way)) for name, way in ways.items()]
     name = f"captions {settings.arch} {side}², {settings.batch} images, {words} words, {_BEAMS} beams"
     return Case(name, dtype, contenders)
 
 
 def _captions(network: CaptioningNetwork, next_words: _NextWordsOf, words: int, at_once: int, image: Tensor) -> list[Tensor]:
-    """Captions' ids (B, words + 2), on which all ways agree but for the chance of a tie."""
+    """Return the token ids of captions (B, words + 2); all contenders agree on them, unless two beams have equal scores."""
     max_length, mask_id = words + 3, network.arch.vocab_size - 1
     captions = []
     for part in image.split(at_once):
         start = torch.zeros(len(part), dtype=torch.long, device=part.device)
-        its = next_words(network, part, mask_id, _BEAMS, max_length)
-        captions += beam_search(its, start, _BEAMS, max_length, eos_id=_EOS_ID)
+        decoder = next_words(network, part, mask_id, _BEAMS, max_length)
+        captions += beam_search(decoder, start, BeamSearchOptions(_BEAMS, max_length, eos_id=_EOS_ID))
     return [torch.tensor(captions)]

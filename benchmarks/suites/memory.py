@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.cases import OURS, Case, Contender, Step
-from benchmarks.networks import adapter, image_of, train_step
+from benchmarks.networks import adapter, make_image, train_step
 from benchmarks.settings import Settings
 
-__all__ = ["memory"]
+__all__ = ["memory_cases"]
 
 _WAYS = {
     OURS: (False, False),
@@ -18,21 +18,21 @@ _WAYS = {
 }
 
 
-def memory(settings: Settings) -> Iterator[Case]:
-    """A training step of the ViT-Adapter on one image of each side, by what is recomputed (``with_cp``).
+def memory_cases(settings: Settings) -> Iterator[Case]:
+    """Yield a training step of the ViT-Adapter on one image of each side, with and without recomputation (``with_cp``).
 
-    Peaks hold activations and gradients; an optimizer's state comes on top and does not depend on the image.
+    The peak contains activations and gradients, but no optimizer state, whose size does not depend on the image.
     """
     for dtype in settings.dtypes:
         for side in settings.sides:
 
             def make(equal: bool, vit_cp: bool, adapter_cp: bool, side: int = side, dtype: str = dtype) -> Step:
                 network = adapter(settings.sizes, side, vit_cp, adapter_cp)
-                return train_step(network, {"image": image_of(side, settings.device)}, settings, dtype)
+                return train_step(network, {"image": make_image(side, settings.device)}, settings, dtype)
 
             contenders = [
-                Contender(who, partial(make, vit_cp=vit_cp, adapter_cp=adapter_cp))
-                for who, (vit_cp, adapter_cp) in _WAYS.items()
+                Contender(name, partial(make, vit_cp=vit_cp, adapter_cp=adapter_cp))
+                for name, (vit_cp, adapter_cp) in _WAYS.items()
             ]
             name = f"ViT-Adapter {settings.arch} {side}², training step"
             yield Case(name, dtype, contenders, timed=False, memory=True)

@@ -1,4 +1,4 @@
-"""Whole networks against their peers: forward passes, and training steps."""
+"""Forward passes and training steps of whole networks and their peers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.networks import Network
 from benchmarks.settings import Settings
 from mmbeit3.models.beit3 import Arch
 
-__all__ = ["backbone", "train_step"]
+__all__ = ["backbone_cases", "train_step_cases"]
 
 _StepOf = Callable[[Network, Mapping[str, Tensor], Settings, str], Step]
 _Peer = Callable[[Arch, int, Mapping[str, Tensor] | None], Network]
 
 
-def backbone(settings: Settings) -> Iterator[Case]:
-    """Forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
+def backbone_cases(settings: Settings) -> Iterator[Case]:
+    """Yield forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.forward_step, "forward")
@@ -31,8 +31,8 @@ def backbone(settings: Settings) -> Iterator[Case]:
         yield _fused(settings, dtype)
 
 
-def train_step(settings: Settings) -> Iterator[Case]:
-    """Forward and backward passes of one image, with their peak memory: the tower and the ViT-Adapter at each side."""
+def train_step_cases(settings: Settings) -> Iterator[Case]:
+    """Yield forward and backward passes of one image, with peak memory: the tower and the ViT-Adapter at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.train_step, "forward + backward", memory=True)
@@ -42,7 +42,7 @@ def train_step(settings: Settings) -> Iterator[Case]:
 
 def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.image_of(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device)}
 
     def ours() -> Network:
         return networks.tower(settings.sizes, side)
@@ -54,7 +54,7 @@ def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: st
 
 def _adapter(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.image_of(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device)}
 
     def ours() -> Network:
         return networks.adapter(settings.sizes, side)
@@ -74,8 +74,8 @@ def _fused(settings: Settings, dtype: str) -> Case:
 
     def inputs() -> dict[str, Tensor]:
         return {
-            "image": networks.image_of(side, settings.device),
-            "tokens": networks.texts_of(length, vocab_size, settings.device),
+            "image": networks.make_image(side, settings.device),
+            "tokens": networks.make_text(length, vocab_size, settings.device),
         }
 
     def ours() -> Network:
@@ -96,23 +96,34 @@ def _contenders(
     theirs: Mapping[str, _Peer],
     compilable: tuple[str, ...] = (),
 ) -> list[Contender]:
-    """Ours, and the peers with the same weights; compiled forms of ours and of some peers where they are wanted."""
+    """Return mmbeit3 and the peers with the same weights; with ``settings.compile`` also mmbeit3 and some peers compiled.
+
+    Args:
+        settings: device, architecture, and whether to compile.
+        side: side of the image in pixels.
+        dtype: ``'float32'``, or the dtype of autocast.
+        step_of: builds the step of a network.
+        inputs: returns the arguments of the forward pass.
+        ours: builds mmbeit3's network.
+        theirs: name of a peer to a function that builds it from architecture, side and weights.
+        compilable: names of the peers to compile.
+    """
 
     @cache
     def weights() -> dict[str, Tensor]:
         return ours().module.state_dict()
 
-    def contender(who: str, build: Callable[[bool], Network]) -> list[Contender]:
-        made = [Contender(who, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
-        if settings.compile and (who == OURS or who in compilable):
-            made += [Contender(f"{who}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
+    def contender(name: str, build: Callable[[bool], Network]) -> list[Contender]:
+        made = [Contender(name, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
+        if settings.compile and (name == OURS or name in compilable):
+            made += [Contender(f"{name}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
         return made
 
     found = contender(OURS, lambda _: ours())
-    for who, peer in theirs.items():
+    for name, peer in theirs.items():
 
         def build(equal: bool, peer: _Peer = peer) -> Network:
             return peer(settings.sizes, side, weights() if equal else None)
 
-        found += contender(who, build)
+        found += contender(name, build)
     return found

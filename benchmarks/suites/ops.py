@@ -1,4 +1,4 @@
-"""Deformable attention by itself, at the shapes that a ViT-Adapter has, and in Mask2Former's pixel decoder."""
+"""Deformable attention alone, with the shapes of a ViT-Adapter, and in Mask2Former's pixel decoder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from benchmarks import peers
 from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
 from benchmarks.peers import DeformAttn
 from benchmarks.settings import Settings
-from benchmarks.suites.pixel_decoder import pixel_decoder
+from benchmarks.suites.pixel_decoder import pixel_decoder_case
 from mmbeit3.models.beit3 import Arch
 from mmbeit3.ops import ms_deform_attn
 from mmbeit3.ops.deform_attn import KERNELS, usable_kernels
 
-__all__ = ["Shapes", "extractor_shapes", "injector_shapes", "ops", "problem"]
+__all__ = ["Shapes", "extractor_shapes", "injector_shapes", "ops_cases", "problem"]
 
 _POINTS = 4
 _RATIO = 0.5
@@ -27,15 +27,15 @@ _RATIO = 0.5
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of a call.
+    """Sizes of a call of deformable attention.
 
     Attributes:
-        name: the module of a ViT-Adapter that makes it.
+        name: name of the ViT-Adapter's module that makes the call.
         queries: (h, w) of the grids whose cells are the queries.
-        levels: (h, w) of the value's levels.
-        heads: attention heads.
-        dims: channels of a head.
-        points: points of a query in each level.
+        levels: (h, w) of the levels of the value.
+        heads: number of attention heads.
+        dims: channels per head.
+        points: sampling points per query and level.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Shapes:
     points: int = _POINTS
 
     def bytes_moved(self, element: int, backward: bool) -> int:
-        """The least that goes through memory, each input read once and each output written once.
+        """Return the lower bound of the bytes that go through memory: each input is read once, each output written once.
 
         Args:
-            element: bytes of a value; locations and weights are float32.
-            backward: whether the backward pass is counted as well.
+            element: bytes per element of the value; locations and weights are float32.
+            backward: True to include the backward pass.
         """
         cells, count = (sum(h * w for h, w in grids) for grids in (self.levels, self.queries))
         value, output = (element * number * self.heads * self.dims for number in (cells, count))
@@ -58,36 +58,37 @@ class Shapes:
         return value + samples + output + (2 * (value + samples) + output if backward else 0)
 
 
-def ops(settings: Settings) -> Iterator[Case]:
-    """Every usable kernel of ours against the peers' functions, then the pixel decoder."""
+def ops_cases(settings: Settings) -> Iterator[Case]:
+    """Yield every usable kernel of mmbeit3 against the functions of the peers, then the pixel decoder."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             for shapes in (injector_shapes(settings.sizes, side), extractor_shapes(settings.sizes, side)):
                 for spread in ("near", "anywhere"):
                     for backward in (False, True):
                         yield _case(settings, shapes, side, dtype, spread, backward)
-            yield pixel_decoder(settings, side, dtype)
+            yield pixel_decoder_case(settings, side, dtype)
 
 
 def injector_shapes(arch: Arch, side: int) -> Shapes:
-    """Tokens at stride 16 look at the spatial prior at strides 8, 16 and 32."""
+    """Return the sizes of an injector: tokens at stride 16 attend to the spatial prior at strides 8, 16 and 32."""
     return Shapes("injector", _grids(side, 16), _grids(side, 8, 16, 32), *_heads(arch))
 
 
 def extractor_shapes(arch: Arch, side: int) -> Shapes:
-    """The spatial prior at strides 8, 16 and 32 looks at tokens at stride 16."""
+    """Return the sizes of an extractor: the spatial prior at strides 8, 16 and 32 attends to tokens at stride 16."""
     return Shapes("extractor", _grids(side, 8, 16, 32), _grids(side, 16), *_heads(arch))
 
 
 def problem(shapes: Shapes, spread: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Make the tensors of a call, always the same.
+    """Return the tensors of a call, always the same.
 
     Args:
-        shapes: their sizes.
-        spread: ``'near'``: points around the query's own place as in a fresh model, 1 to 4 cells away on a ray of each head's
-            own, give or take one cell; ``'anywhere'``: evenly over the map, which no cache helps with.
-        device: where.
-        dtype: of the values.
+        shapes: sizes of the tensors.
+        spread: ``'near'`` for points around the position of the query as in a new model: each head has its own ray, with points
+            1 to 4 cells away and noise of one cell (standard deviation); ``'anywhere'`` for points spread evenly over the map,
+            where caches do not help.
+        device: device of the tensors.
+        dtype: dtype of the values.
 
     Returns:
         value (1, S, heads, d), sampling locations (1, Q, heads, L, P, 2) and attention weights (1, Q, heads, L, P).
@@ -102,13 +103,13 @@ def problem(shapes: Shapes, spread: str, device: str, dtype: torch.dtype) -> tup
         rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
         rays = rays / rays.abs().amax(dim=-1, keepdim=True)
         steps = rays[:, None, None] * torch.arange(1, P + 1, dtype=torch.float32)[:, None]
-        places = centres[:, None, None, None] * sizes + steps + torch.randn(Q, heads, L, P, 2, generator=generator)
+        points = centres[:, None, None, None] * sizes + steps + torch.randn(Q, heads, L, P, 2, generator=generator)
     else:
-        places = torch.rand(Q, heads, L, P, 2, generator=generator) * sizes
-    # Away from cell borders, where rounding decides which cells a point lies between and its gradient jumps.
-    corners = (places - 0.5).floor()
-    places = corners + 0.5 + (places - 0.5 - corners).clamp(0.01, 0.99)
-    locations = (places / sizes)[None]
+        points = torch.rand(Q, heads, L, P, 2, generator=generator) * sizes
+    # Keep points away from cell borders, where rounding decides between which cells a point lies and its gradient jumps.
+    corners = (points - 0.5).floor()
+    points = corners + 0.5 + (points - 0.5 - corners).clamp(0.01, 0.99)
+    locations = (points / sizes)[None]
     weights = torch.randn(1, Q, heads, L * P, generator=generator).softmax(-1).view(1, Q, heads, L, P)
     value = torch.randn(1, cells, heads, shapes.dims, generator=generator)
     return value.to(device, dtype), locations.to(device), weights.to(device)
@@ -127,7 +128,7 @@ def _case(settings: Settings, shapes: Shapes, side: int, dtype: str, spread: str
         "mmcv, compiled": partial(peers.mmcv_compiled, settings.device),
         "transformers": peers.transformers_fallback,
     }
-    contenders += [Contender(who, partial(build, find)) for who, find in theirs.items()]
+    contenders += [Contender(name, partial(build, find)) for name, find in theirs.items()]
     what = "forward + backward" if backward else "forward"
     name = f"{shapes.name} of {settings.arch} {side}², points {spread}, {what}"
     return Case(name, dtype, contenders, bytes_moved=shapes.bytes_moved(kind.itemsize, backward))
@@ -135,7 +136,7 @@ def _case(settings: Settings, shapes: Shapes, side: int, dtype: str, spread: str
 
 def _ours(kernel: str) -> DeformAttn:
     if kernel not in KERNELS:
-        raise Unavailable(f"there is no kernel '{kernel}'")
+        raise Unavailable(f"mmbeit3 has no kernel '{kernel}'")
     return partial(ms_deform_attn, kernel=kernel)
 
 
@@ -151,7 +152,7 @@ def _step(
     attention = find()
     levels = list(shapes.levels)
     inputs = problem(shapes, spread, settings.device, getattr(torch, dtype))
-    # What plain PyTorch needs where values and points are of different types; ours needs nothing.
+    # Plain PyTorch needs autocast if values and points have different dtypes; mmbeit3's kernels do not.
     autocast = partial(torch.autocast, torch.device(settings.device).type, torch.bfloat16, enabled=dtype != "float32")
 
     def forward() -> Sequence[Tensor]:
@@ -181,6 +182,6 @@ def _heads(arch: Arch) -> tuple[int, int]:
 
 
 def _centres(grid: tuple[int, int]) -> Tensor:
-    """Centres of a grid's cells, (h * w, 2) as (x, y), 0 to 1."""
+    """Return the centres of the cells of a grid, (h * w, 2) as (x, y) from 0 to 1."""
     y, x = (torch.arange(side, dtype=torch.float32).add(0.5) / side for side in grid)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)

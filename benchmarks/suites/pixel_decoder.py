@@ -1,4 +1,4 @@
-"""Mask2Former's pixel decoder as mmdet builds it: our deformable attention in somebody else's module."""
+"""Mask2Former's pixel decoder as mmdet builds it: mmbeit3's deformable attention in a module of another package."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from benchmarks.networks import Network, randomise, train_step
 from benchmarks.settings import Settings
 from mmbeit3.ops import replace_linears
 
-__all__ = ["pixel_decoder"]
+__all__ = ["pixel_decoder_case"]
 
 _STRIDES = (4, 8, 16, 32)
 
 
-def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
-    """Forward and backward pass over a backbone's four maps.
+def pixel_decoder_case(settings: Settings, side: int, dtype: str) -> Case:
+    """Return the case of a forward and backward pass over the four feature maps of a backbone.
 
     Args:
-        settings: names the architecture, whose width the maps have.
-        side: of the image in pixels.
-        dtype: ``'float32'``, or the type of autocast.
+        settings: device and architecture; the maps have the width of the architecture.
+        side: side of the image in pixels.
+        dtype: ``'float32'``, or the dtype of autocast.
     """
 
     def step(network: Network) -> Step:
@@ -36,7 +36,7 @@ def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
 
     def ours(equal: bool) -> Step:
         network = _network(settings)
-        # As FastLinearHook does in training.
+        # FastLinearHook does the same in training.
         replace_linears(network.module)
         return step(network)
 
@@ -48,7 +48,7 @@ def pixel_decoder(settings: Settings, side: int, dtype: str) -> Case:
 
 
 def _network(settings: Settings) -> Network:
-    """The decoder with the sizes of the semantic segmentation configs."""
+    """Return the decoder with the sizes of the semantic segmentation configs."""
     try:
         from mmdet.models.layers import MSDeformAttnPixelDecoder
     except ImportError as error:

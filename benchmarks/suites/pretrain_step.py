@@ -1,4 +1,4 @@
-"""A step of masked data modeling: three streams in one pass, against one pass a stream."""
+"""A step of masked data modeling: three streams in one pass, or one pass per stream."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmarks.pretraining import Batches
 from benchmarks.settings import Settings
 from mmbeit3.pretrain import MaskedDataModeling
 
-__all__ = ["pretrain_step"]
+__all__ = ["pretrain_step_cases"]
 
 
-def pretrain_step(settings: Settings) -> Iterator[Case]:
-    """Forward and backward passes of a step without an optimizer, with their peak memory, at each side."""
+def pretrain_step_cases(settings: Settings) -> Iterator[Case]:
+    """Yield forward and backward passes of a step without an optimizer, with peak memory, at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _case(settings, side, dtype)
@@ -31,12 +31,12 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
 
     @cache
     def network() -> MaskedDataModeling:
-        # One network for both ways: its gradients are made anew in each step.
-        return pretraining.ours(settings.sizes, side)
+        # Both contenders can share one network, because each step computes new gradients.
+        return pretraining.mmbeit3_pretraining(settings.sizes, side)
 
     def ours(losses: Callable[[MaskedDataModeling, Batches], list[Tensor]]) -> Step:
         module: Any = network()
-        # Each has been through all layers of its tower.
+        # The gradient of each passes through all layers of its tower.
         probes = [module.vision.embed.proj.weight, module.language.embed.positions]
         return pretraining.pretrain_step(module, lambda: losses(module, batches()), probes, settings, dtype)
 

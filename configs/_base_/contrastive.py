@@ -9,7 +9,7 @@ pairs = dict(
     kind="pairs",
     paths=["data/pairs/shard-{000000..000999}.tar"],
     batch=256,
-    view=dict(least_share=0.5, jitter=0.0),
+    view=dict(scale=(0.5, 1.0), color_jitter=0.0),
     masking=dict(image_ratio=None, text_ratio=None),
 )
 streams = dict(_delete_=True, pairs=pairs)

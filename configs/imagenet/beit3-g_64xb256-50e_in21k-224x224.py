@@ -7,7 +7,7 @@
 _base_ = ["../_base_/tasks.py", "../_base_/datasets/imagenet.py"]
 lr = 5e-5
 model = dict(
-    type="mmbeit3.BEiT3NamedClassification",
+    type="mmbeit3.BEiT3ZeroShotClassification",
     network=dict(arch="giant", attention="shared", drop_path_rate=0.4, with_cp=True),
     class_names="data/imagenet21k/class_names.txt",
     tokenizer="checkpoints/beit3.spm",

@@ -9,4 +9,4 @@ model = dict(
     network=dict(arch="base", drop_path_rate=0.1, with_cp=True),
     tokenizer=dict(preset="base", checkpoint="checkpoints/vqkd_encoder_base_decoder_3x768x12_clip-d5036aa7.pth"),
 )
-default_hooks = dict(filled_in=dict(type="mmbeit3.FilledInHook", interval=5000))
+default_hooks = dict(reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=5000))

@@ -14,4 +14,4 @@ model = dict(
 train_dataloader = dict(dataset=dict(patch_size=patch_size, streams=streams))
 # Each GPU stores a shard of the weights. They are gathered in bfloat16.
 strategy = dict(type="mmbeit3.FullyShardedStrategy", param_dtype="bfloat16")
-default_hooks = dict(filled_in=dict(type="mmbeit3.FilledInHook", interval=5000))
+default_hooks = dict(reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=5000))

@@ -6,7 +6,7 @@ data = "data/shapes-plain/"
 pretrained = "work_dirs/beit3-tiny_mdm_shapes/iter_1800.pth"
 image_size, patch_size = 128, 16
 # No crops or flips: they would change the number of objects, and swap left and right.
-view = dict(least_share=1.0, flip=0.0)
+view = dict(scale=None, hflip=0.0)
 streams = dict(pairs=dict(paths=data + "pairs_train.jsonl", batch=32, view=view, masking=dict(max_length=62)))
 model = dict(
     type="mmbeit3.BEiT3ContrastiveTuner",

@@ -7,7 +7,7 @@ _base_ = "../_base_/pretrain.py"
 data = "data/shapes-plain/"
 image_size, patch_size = 128, 16
 max_length = 62  # number of positions of the tiny model
-image_masking = dict(image_ratio=0.4, least_block=4)
+image_masking = dict(image_ratio=0.4, min_num_patches=4)
 streams = dict(
     images=dict(paths=data + "train2017", batch=2, masking=image_masking),
     texts=dict(paths=data + "texts_train.txt", batch=8, masking=dict(max_length=max_length)),
@@ -15,8 +15,8 @@ streams = dict(
     pairs=dict(
         paths=data + "pairs_train.jsonl",
         batch=11,
-        view=dict(least_share=1.0, jitter=0.0, flip=0.0),
-        masking=dict(image_ratio=0.25, least_block=4, text_ratio=0.5, max_length=max_length),
+        view=dict(scale=None, color_jitter=0.0, hflip=0.0),
+        masking=dict(image_ratio=0.25, min_num_patches=4, text_ratio=0.5, max_length=max_length),
     ),
 )
 model = dict(
@@ -54,6 +54,6 @@ param_scheduler = [
 default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(interval=600, max_keep_ckpts=2),
-    filled_in=dict(type="mmbeit3.FilledInHook", interval=100),
+    reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=100),
 )
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -10,7 +10,7 @@ __images = dict(
     kind="images",
     paths="data/imagenet/train",
     batch=64,
-    view=dict(least_share=0.08, jitter=0.0),
+    view=dict(scale=(0.08, 1.0), color_jitter=0.0),
     masking=dict(image_ratio=None),
 )
 streams = dict(_delete_=True, images=__images)

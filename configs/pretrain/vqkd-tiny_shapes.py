@@ -9,7 +9,7 @@ __images = dict(
     kind="images",
     paths="data/shapes-plain/train2017",
     batch=20,
-    view=dict(least_share=0.2, jitter=0.0),
+    view=dict(scale=(0.2, 1.0), color_jitter=0.0),
     masking=dict(image_ratio=None),
 )
 streams = dict(_delete_=True, images=__images)

@@ -1,10 +1,10 @@
-"""Reading checkpoints safely, translating between key layouts, and fitting them to a model's sizes."""
+"""Safe reading of checkpoints, translation between key layouts, and loading into models of other sizes."""
 
 from mmbeit3.checkpoint.converting import Conversion, convert
 from mmbeit3.checkpoint.folder import read_folder, write_folder
 from mmbeit3.checkpoint.layouts import LAYOUTS, Layout, detect_layout
 from mmbeit3.checkpoint.lazy import LazyTensor
-from mmbeit3.checkpoint.loading import LoadReport, check_same_model, load_checkpoint, load_weights
+from mmbeit3.checkpoint.loading import LoadReport, check_same_model, load_checkpoint
 from mmbeit3.checkpoint.reading import read_classes, read_lazily, read_notes, read_state_dict, read_training
 from mmbeit3.checkpoint.rules import Rule
 from mmbeit3.checkpoint.starting import start_from
@@ -24,7 +24,6 @@ __all__ = [
     "convert",
     "detect_layout",
     "load_checkpoint",
-    "load_weights",
     "read_classes",
     "read_folder",
     "read_lazily",

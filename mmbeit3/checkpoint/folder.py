@@ -1,4 +1,4 @@
-"""A folder as Hugging Face's hub has them: ``config.json``, ``model.safetensors`` and a card, all of it data."""
+"""Model folders as on Hugging Face's hub: ``config.json``, ``model.safetensors`` and a card. They contain no code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def write_folder(
     """Write a model as a folder.
 
     Args:
-        folder: made if need be; files of these names in it are replaced.
-        kind: what ``config`` describes, e.g. ``'beit3'``; stands in ``config.json`` as ``model_type``.
-        config: values that JSON has.
+        folder: the folder; created if missing. Existing files with these names are replaced.
+        kind: kind of the model, e.g. ``'beit3'``; the ``model_type`` in ``config.json``.
+        config: values for ``config.json``, of JSON's types.
         tensors: names to tensors; dtypes are kept.
-        card: the text of ``README.md``.
+        card: text of ``README.md``.
 
     Raises:
-        UserError: if weights are no numbers, or have a type that safetensors lacks.
+        UserError: if weights are NaN or infinite, or have a type that safetensors does not support.
     """
     folder = Path(folder)
     write_safetensors(tensors, folder / "model.safetensors")
@@ -44,31 +44,31 @@ def write_folder(
 
 
 def read_folder(folder: str | Path, kind: str, known: frozenset[str]) -> tuple[dict[str, object], dict[str, Tensor]]:
-    """Read a folder that :func:`write_folder` wrote. Needs no network, and runs nothing.
+    """Read a folder that :func:`write_folder` wrote. It uses no network and runs no code from the folder.
 
     Args:
         folder: the folder.
         kind: the ``model_type`` expected.
-        known: names that ``config.json`` may have besides.
+        known: other keys that ``config.json`` may have.
 
     Returns:
-        The configuration, and the weights.
+        The configuration and the weights.
 
     Raises:
-        UserError: if a file is missing or damaged, or the configuration is of another kind or has other names.
+        UserError: if a file is missing or damaged, or the configuration has another kind or unknown keys.
     """
     folder = Path(folder).expanduser()
     path = folder / "config.json"
     if not path.is_file():
-        raise UserError(f"folder '{folder}' holds no model: it has no config.json")
+        raise UserError(f"folder '{folder}' has no model: config.json is missing. Give a folder that save_pretrained wrote")
     try:
         with path.open("rb") as file:
             config = json.loads(file.read(_MOST_BYTES))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is no JSON ({one_line(error)})") from error
+        raise UserError(f"'{path}' is not valid JSON ({one_line(error)}). Correct it, or copy it again") from error
     if not isinstance(config, dict) or config.pop("model_type", None) != kind:
-        raise UserError(f"'{path}' is of no model of this kind: model_type must be '{kind}'")
+        raise UserError(f"'{path}' describes another kind of model: model_type must be '{kind}'")
     config.pop("mmbeit3_version", None)
     if unknown := sorted(set(config) - known):
-        raise UserError(f"'{path}' has unknown {list_names(unknown)}; known are {', '.join(sorted(known))}")
+        raise UserError(f"'{path}' has unknown keys: {list_names(unknown)}. Known keys are {', '.join(sorted(known))}")
     return config, read_state_dict(folder)

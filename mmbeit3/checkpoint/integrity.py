@@ -1,4 +1,4 @@
-"""Finding damage that a file's reader would not see: flipped bits in names and weights, and weights that are no numbers."""
+"""Detection of damage that file readers do not notice: flipped bits in names and weights, NaN and infinite weights."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from mmbeit3.errors import UserError, one_line
 __all__ = ["CHECKSUM", "check_finite", "check_safetensors", "check_zip", "is_finite"]
 
 CHECKSUM = "mmbeit3_crc32"
-"""Name in a safetensors header's metadata: CRC-32 of the file, its own eight digits taken as zeros. The format has none."""
+"""Key in a safetensors header's metadata: CRC-32 of the file with zeros in place of the value. The format has no checksum."""
 
 _CHUNK = 1 << 20
 _VECTORISED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_zip(path: Path) -> None:
-    """Check a ``.pth`` file of PyTorch's zip format against the checksums in it.
+    """Check a ``.pth`` file in PyTorch's zip format against the checksums in it.
 
-    PyTorch writes checksums and does not look at them. Files saved without (``torch.serialization.set_crc32_options``), where
-    not one of them is right, are let pass.
+    PyTorch writes checksums but does not check them. A file saved without checksums
+    (``torch.serialization.set_crc32_options``) has wrong values everywhere. Such a file is accepted.
 
     Raises:
-        ValueError: if the file differs from its checksums, or is none that PyTorch writes.
+        ValueError: if a checksum is wrong, or the archive is not one that PyTorch writes.
     """
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
         if len({record.filename for record in records}) < len(records):
-            raise ValueError("two of its parts have the same name")
+            raise ValueError("two of its records have the same name")
         wrong = []
         for record in records:
             if record.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"its part '{one_line(record.filename)}' is compressed, which PyTorch never does")
+                raise ValueError(f"its record '{one_line(record.filename)}' is compressed, but PyTorch never compresses")
             try:
+                # zipfile compares the checksum at the end of a record.
                 with archive.open(record) as content:
                     while content.read(_CHUNK):
                         pass
@@ -52,10 +53,10 @@ def check_zip(path: Path) -> None:
 
 
 def check_safetensors(path: Path) -> None:
-    """Check a safetensors file that :func:`~mmbeit3.checkpoint.write_safetensors` wrote; others have no checksum.
+    """Check a safetensors file from :func:`~mmbeit3.checkpoint.write_safetensors`. Other safetensors have no checksum.
 
     Raises:
-        ValueError: if it differs from its checksum.
+        ValueError: if the checksum is wrong.
     """
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -70,30 +71,34 @@ def check_safetensors(path: Path) -> None:
 
 
 def checksum(file: BinaryIO, start: int = 0) -> int:
-    """CRC-32 of the rest of an open file, going on from ``start``."""
+    """Compute the CRC-32 of the rest of an open file, continuing from ``start``."""
     while chunk := file.read(_CHUNK):
         start = zlib.crc32(chunk, start)
     return start
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether a tensor has neither NaN nor infinity. Much faster than ``isfinite().all()``: it is run on every load."""
+    """Return True if a tensor has neither NaN nor infinity. It is much faster than ``isfinite().all()``."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    # NaN goes through to both ends.
+    # aminmax returns NaN if any element is NaN.
     low, high = torch.aminmax(tensor if tensor.dtype in _VECTORISED else tensor.float())
     return bool(low.isfinite() & high.isfinite())
 
 
 def check_finite(source: str, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse weights that are no numbers, which training that went wrong leaves.
+    """Refuse NaN and infinite weights, the result of a failed training.
+
+    Args:
+        source: the checkpoint, for messages.
+        tensors: names and tensors.
 
     Raises:
-        UserError: naming the first tensors that have NaN or infinity.
+        UserError: if a weight is NaN or infinite. The message lists the first such tensors.
     """
     bad = [name for name, tensor in tensors if not is_finite(tensor)]
     if bad:
         raise UserError(
-            f"checkpoint {source} has NaN or infinity in {list_names(bad)}: training had gone wrong, take an earlier "
-            "checkpoint (or allow_nonfinite=True, --allow-nonfinite)"
+            f"checkpoint {source} has NaN or infinity in {list_names(bad)}: the training had failed. Use an earlier "
+            "checkpoint, or accept these weights by allow_nonfinite=True (--allow-nonfinite)"
         )

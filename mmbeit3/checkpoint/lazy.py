@@ -1,4 +1,4 @@
-"""Tensors that are computed when they are wanted, so that files larger than memory can be rewritten one tensor at a time."""
+"""Tensors that are loaded on demand, so that files larger than memory can be rewritten one tensor at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["LazyTensor", "Value", "lift"]
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor's size, and how to get it.
+    """A tensor that is loaded on demand.
 
     Attributes:
         like: tensor of the same shape and dtype on the ``meta`` device.
-        load: returns the tensor; each call computes it anew.
+        load: function that returns the tensor. The result is not cached.
     """
 
     like: Tensor
@@ -26,12 +26,12 @@ class LazyTensor:
 
     @property
     def shape(self) -> torch.Size:
-        """Its shape."""
+        """Shape of the tensor."""
         return self.like.shape
 
     @property
     def dtype(self) -> torch.dtype:
-        """Its dtype."""
+        """Type of the tensor's elements."""
         return self.like.dtype
 
 
@@ -39,7 +39,7 @@ Value = TypeVar("Value", Tensor, LazyTensor)
 
 
 def lift(function: Callable[[Sequence[Tensor]], list[Tensor]], parts: Sequence[Value]) -> list[Value]:
-    """Apply a function of tensors at once, or for lazy tensors: their sizes at once and themselves when they are loaded."""
+    """Apply a function to tensors. For lazy tensors, the sizes are computed now and the values on loading."""
     lazy = [part for part in parts if isinstance(part, LazyTensor)]
     if len(lazy) != len(parts):
         return function(parts)  # type: ignore[arg-type, return-value]

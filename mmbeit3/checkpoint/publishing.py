@@ -1,4 +1,4 @@
-"""A training checkpoint as a file for others: weights alone, with a checksum in its name and a card beside it."""
+"""Publishing of a training checkpoint: weights only, with a checksum in the file name and a model card."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def publish(
     config: str | Path | None = None,
     allow_nonfinite: bool = False,
 ) -> Path:
-    """Write the weights of a checkpoint as ``NAME-<first 8 digits of its SHA-256>.safetensors``, and ``README.md``.
+    """Write a checkpoint's weights as ``NAME-<first 8 digits of the SHA-256>.safetensors``, and a card as ``README.md``.
 
     Args:
-        source: a checkpoint of training; its optimizer, schedules and logs are left out.
-        folder: made if need be.
-        name: of the model.
+        source: a training checkpoint. Its optimizer, schedules and logs are left out.
+        folder: folder to write to; created if missing.
+        name: name of the model.
         scores: metric names to values, for the card.
-        config: the config file that it was trained with; its text goes into the card.
-        allow_nonfinite: publish NaN and infinity, too.
+        config: config file that the model was trained with. The card quotes it.
+        allow_nonfinite: publish NaN and infinity as well.
 
     Returns:
-        The file's path.
+        Path of the weights.
 
     Raises:
-        UserError: if the checkpoint cannot be read, the config is missing, or the folder has a card of another file's.
+        UserError: if the checkpoint cannot be read, the config is missing, or the folder already has a card.
     """
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"'{name}' is no name for a file: give one without slashes by --name")
+        raise UserError(f"'{name}' cannot be the name of a file. Give a name without slashes by --name")
     if config is not None and not Path(config).is_file():
-        raise UserError(f"config '{config}' does not exist")
+        raise UserError(f"config '{config}' does not exist. Give the path of a config file")
     folder = Path(folder)
     if (folder / "README.md").exists():
-        raise UserError(f"folder '{folder}' already has a README.md: give one folder for each model")
+        raise UserError(f"folder '{folder}' already has a README.md. Give each model a folder")
     tensors = read_lazily(source)
     layout = detect_layout(tensors)
     metadata = {"layout": layout.name if layout else "unknown", "mmbeit3_version": mmbeit3.__version__}
@@ -76,10 +76,10 @@ def publish(
 
 
 def last_scores(work_dir: str | Path) -> dict[str, float]:
-    """The last evaluation's scores in a work dir: what MMEngine wrote last into the newest ``scalars.json`` or test result.
+    """Return the scores of the last evaluation in a work dir, from the newest ``scalars.json`` that has scores.
 
     Raises:
-        UserError: if there is none.
+        UserError: if the work dir has no scores.
     """
     logs = sorted(Path(work_dir).glob("*/vis_data/scalars.json"), key=lambda path: path.parent.parent.name)
     for log in reversed(logs):
@@ -87,14 +87,14 @@ def last_scores(work_dir: str | Path) -> dict[str, float]:
             try:
                 values = json.loads(line)
             except ValueError:
-                continue  # A killed run's last line may be cut short.
-            # Evaluations say neither a loss nor a learning rate.
+                continue  # The last line of a killed run may be truncated.
+            # Lines of training steps have a loss or a learning rate, lines of evaluations have neither.
             if isinstance(values, dict) and not {"loss", "lr"} & values.keys():
                 kept = {name: value for name, value in values.items() if type(value) in (int, float)}
                 scores = {name: value for name, value in kept.items() if name not in ("step", "time", "data_time", "memory")}
                 if scores:
                     return scores
-    raise UserError(f"work dir '{work_dir}' has no scores: no evaluation in */vis_data/scalars.json; give them by --score")
+    raise UserError(f"work dir '{work_dir}' has no scores: */vis_data/scalars.json has no evaluation. Give scores by --score")
 
 
 def _training(source: str | Path) -> dict[str, str | int | float]:

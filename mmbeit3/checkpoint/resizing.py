@@ -1,4 +1,4 @@
-"""Fitting weights made for one image size, patch size or number of channels to another."""
+"""Resizing of weights to another image size, patch size or number of channels."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def resample_positions(
 ) -> Tensor:
     """Resize the patch rows of position tables from one grid to another; differentiable.
 
-    By default bicubic without antialiasing, as BEiT-3's reference does it. Half precision is computed in float32. timm's
-    ``resample_abs_pos_embed`` gives the same, but computes float64 in float32, too.
+    The default is bicubic without antialiasing, as in BEiT-3's reference code. Half precision is computed in float32. timm's
+    ``resample_abs_pos_embed`` gives the same result, except that it computes float64 in float32.
 
     Args:
         table: (..., num_prefix + old[0] * old[1], C), the patches row-major.
-        old: (h, w) of its grid.
-        new: (h, w) wanted.
-        num_prefix: rows before the first patch, which stay.
-        mode, antialias, align_corners: of ``torch.nn.functional.interpolate``.
+        old: (h, w) of the table's grid.
+        new: (h, w) of the result's grid.
+        num_prefix: number of rows before the first patch, e.g. of the class token. They are copied unchanged.
+        mode, antialias, align_corners: see ``torch.nn.functional.interpolate``.
 
     Returns:
         (..., num_prefix + new[0] * new[1], C), in the table's dtype.
@@ -48,35 +48,36 @@ def resample_positions(
 
 
 def grid_of_rows(
-    rows: int, num_prefix: int, told: Sequence[int] | Tensor | None = None, native: Sequence[int] | None = None
+    rows: int, num_prefix: int, source_grid: Sequence[int] | Tensor | None = None, native: Sequence[int] | None = None
 ) -> tuple[int, int]:
-    """The grid of a checkpoint's position table, whose number of rows alone does not say it.
+    """Return the grid (h, w) of a checkpoint's position table. The number of rows alone does not determine it.
 
     Args:
-        rows: of the table.
-        num_prefix: of these, the rows before the first patch.
-        told: (h, w) that the file or the user says.
-        native: (h, w) of the released model; it is the file's if it has as many patches.
+        rows: number of rows of the table.
+        num_prefix: number of rows before the first patch.
+        source_grid: (h, w) from the file or the user.
+        native: (h, w) of the released model. It applies if it has the table's number of patches.
 
     Returns:
-        What is told, else the released model's, else the square one.
+        ``source_grid`` if given, else the released model's grid, else a square.
 
     Raises:
-        UserError: if what is told has another number of patches, or if nothing is and they make no square.
+        UserError: if ``source_grid`` has another number of patches, or if it is not given and no square is possible.
     """
     patches = rows - num_prefix
-    if told is not None:
-        sides = told.flatten().tolist() if isinstance(told, Tensor) else told
+    if source_grid is not None:
+        sides = source_grid.flatten().tolist() if isinstance(source_grid, Tensor) else source_grid
         try:
             h, w = (int(side) for side in sides)
         except (TypeError, ValueError, OverflowError) as error:
             raise UserError(
-                f"the grid of the checkpoint's position table must be its rows and columns, got {one_line(sides, 60)}"
+                f"the grid of the checkpoint's position table must be two integers (h, w), got {one_line(sides, 60)}. Give the "
+                "rows and columns of patches as grid=(h, w)"
             ) from error
         if h * w != patches or h < 1:
             raise UserError(
-                f"the checkpoint's position table of {rows} rows, {num_prefix} before the first patch, is of no grid of {h} x "
-                f"{w} patches: the file is damaged or grid= is wrong"
+                f"the checkpoint's position table has {rows} rows, {num_prefix} of them before the first patch, so its grid "
+                f"cannot be {h} x {w} patches. Correct grid=, or download the file again"
             )
         return h, w
     if native is not None and native[0] * native[1] == patches > 0:
@@ -84,43 +85,45 @@ def grid_of_rows(
     side = math.isqrt(max(patches, 0))
     if side * side != patches or not patches:
         raise UserError(
-            f"the checkpoint's position table of {rows} rows is {num_prefix} + no square grid of patches, and the file does "
-            "not say which grid: give its rows and columns as grid=(h, w) in init_cfg, if it is of this model"
+            f"the checkpoint's position table has {rows} rows, {num_prefix} of them before the first patch; the other "
+            f"{patches} form no square grid, and the file does not store the grid. Give its rows and columns as grid=(h, w) in "
+            "init_cfg, if the checkpoint is of this model"
         )
     return side, side
 
 
 def resize_position_table(
-    table: Tensor, grid: Sequence[int], num_prefix: int, source: Sequence[int] | Tensor | None = None
+    table: Tensor, grid: Sequence[int], num_prefix: int, source_grid: Sequence[int] | Tensor | None = None
 ) -> Tensor:
     """Resize the patch rows of a position table, see :func:`resample_positions`.
 
     Args:
         table: (num_prefix + patches, C), any floating dtype.
-        grid: (h, w) wanted.
-        num_prefix: rows before the first patch.
-        source: (h, w) of the table; default a square.
+        grid: (h, w) of the result.
+        num_prefix: number of rows before the first patch.
+        source_grid: (h, w) of the table; default a square.
 
     Returns:
-        (num_prefix + h * w, C), in the table's dtype; the table itself if it is of this grid.
+        (num_prefix + h * w, C), in the table's dtype; the table itself if it already has this grid.
 
     Raises:
-        UserError: if the table's patches make no such grid.
+        UserError: if the table's number of rows does not match ``source_grid``, or a square.
     """
-    old = grid_of_rows(table.shape[0], num_prefix, source)
+    old = grid_of_rows(table.shape[0], num_prefix, source_grid)
     return table if old == tuple(grid) else resample_positions(table, old, grid, num_prefix)
 
 
 def resize_patch_kernel(kernel: Tensor, size: Sequence[int], mode: str = "bicubic", antialias: bool = True) -> Tensor:
     """Resize a patch embedding's kernel (C, I, p, p) to another patch size, e.g. 14 to 16.
 
-    By the pseudo-inverse of image resizing (FlexiViT, arXiv 2212.08013), so that a resized image gives the same tokens. Half
-    precision is computed in float32. timm's ``resample_patch_embed`` gives the same, but computes float64 in float32, too.
+    The method is the pseudo-inverse of image resizing (FlexiViT, arXiv 2212.08013): a resized image gives the same tokens.
+    Half precision is computed in float32. timm's ``resample_patch_embed`` gives the same result, except that it computes
+    float64 in float32.
 
     Args:
-        kernel: any floating dtype.
-        size: (height, width) wanted.
-        mode, antialias: of ``torch.nn.functional.interpolate``, by which the image would be resized.
+        kernel: the kernel, of any floating dtype.
+        size: (height, width) of the result.
+        mode, antialias: options of ``torch.nn.functional.interpolate`` for the image resizing that is inverted.
 
     Returns:
         (C, I, height, width), in the kernel's dtype.
@@ -128,7 +131,8 @@ def resize_patch_kernel(kernel: Tensor, size: Sequence[int], mode: str = "bicubi
     if kernel.shape[2:] == tuple(size):
         return kernel
     wide = widened(kernel)
-    # Each pixel alone as an image; resized, they are the columns of the matrix that resizes.
+    # Resizing is linear in the image, so it is a matrix B: column i is the resized image that is 1 at pixel i and 0 elsewhere.
+    # For a patch x, the resized kernel v should give v . (B x) = kernel . x. The least-squares solution is kernel . pinv(B).
     pixels = torch.eye(math.prod(kernel.shape[2:]), dtype=wide.dtype, device=wide.device)
     images = pixels.unflatten(1, (1, *kernel.shape[2:]))
     matrix = F.interpolate(images, size=list(size), mode=mode, antialias=antialias).flatten(1).T.contiguous()
@@ -136,28 +140,28 @@ def resize_patch_kernel(kernel: Tensor, size: Sequence[int], mode: str = "bicubi
 
 
 def resize_channels(name: str, kernel: Tensor, channels: int) -> Tensor:
-    """Fit the kernel of a network's first convolution, made for RGB, to images of other channels, as timm does.
+    """Fit the kernel of a network's first convolution from RGB to another number of channels, as timm does.
 
-    One channel gets the sum of the three, so that a grey image gives what it gave as RGB. More get the three in turn, times 3
-    by their number.
+    For one channel, the three kernels are summed: a grey image gives the same output as its RGB copy. For more channels, the
+    three kernels are repeated in turn and scaled by 3 / channels: the output keeps its magnitude.
 
     Args:
-        name: of the kernel, for the message.
+        name: name of the kernel, for messages.
         kernel: (C, I, p, p), any floating dtype.
-        channels: wanted.
+        channels: number of channels of the result.
 
     Returns:
         (C, channels, p, p), in the kernel's dtype.
 
     Raises:
-        UserError: if the kernel is of neither 3 nor as many channels.
+        UserError: if the kernel has neither 3 nor ``channels`` channels.
     """
     if kernel.shape[1] == channels:
         return kernel
     if kernel.shape[1] != 3:
         raise UserError(
-            f"the checkpoint is for images of {kernel.shape[1]} channels ({name} is {shape_text(kernel.shape)}), the model for "
-            f"{channels}: only weights for 3 channels can be fitted to others; set in_channels={kernel.shape[1]}"
+            f"the checkpoint is for images of {kernel.shape[1]} channels ({name} has shape {shape_text(kernel.shape)}), the "
+            f"model is for {channels} channels. Only weights for 3 channels can be fitted: set in_channels={kernel.shape[1]}"
         )
     wide = widened(kernel)
     if channels == 1:

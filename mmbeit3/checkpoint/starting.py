@@ -1,4 +1,4 @@
-"""Starting a whole model, such as a detector, from a file (``load_from``): of its own training, another's, or its network's."""
+"""Starting a whole model, such as a detector, from a file (``load_from``): of the same model, a similar one, or its network."""
 
 from __future__ import annotations
 
@@ -10,71 +10,59 @@ from torch import Tensor, nn
 
 from mmbeit3.checkpoint.integrity import check_finite
 from mmbeit3.checkpoint.layouts import detect_layout
-from mmbeit3.checkpoint.loading import LoadReport, fill
-from mmbeit3.checkpoint.naming import list_names
-from mmbeit3.checkpoint.reading import read_state_dict
+from mmbeit3.checkpoint.loading import LoadReport, fill, no_weights_error, read_source
+from mmbeit3.checkpoint.prefixes import owner_prefix, split_by_prefix
 from mmbeit3.checkpoint.wrapping import without_wrapper
-from mmbeit3.errors import UserError
 
 __all__ = ["start_from"]
 
-_PARTS = ("backbone", "network")
-"""What detectors and segmentors, and tasks and pretraining, call the part that layouts are known of."""
-
 
 def start_from(model: nn.Module, source: str | Path | Mapping[str, Tensor]) -> LoadReport:
-    """Fill a model from a file, as the start of another training, in place.
+    """Fill a model from a file to start another training, in place.
 
-    The backbone or network is filled as :func:`~mmbeit3.checkpoint.load_checkpoint` does it, from a file of any known layout.
-    If the file is of a whole model, the other parts are filled by name; of these, what has other sizes keeps its values, as the
-    last layers of a detector for other classes.
+    The backbone or network is filled as by :func:`~mmbeit3.checkpoint.load_checkpoint`, from a file of any known layout. If
+    the file has a whole model, the other parts are filled by name. Tensors of these parts that have another size in the file,
+    such as a detector's last layers for other classes, keep the model's values.
 
     Args:
         model: the model.
         source: path or URL of a file, or a state dict.
 
     Returns:
-        What was loaded, resized, missing and unused, and under ``left_out`` what had other sizes.
+        The loaded, resized, missing and unused names; ``left_out`` has the names with another size.
 
     Raises:
-        UserError: if the file cannot be read, is of another network, has nothing for this model, or weights that are no
-            numbers.
+        UserError: if the file cannot be read, its network does not match, it has no weights for the model, or it has weights
+            that are NaN or infinite.
     """
-    name = "state dict" if isinstance(source, Mapping) else f"'{source}'"
-    state = dict(source) if isinstance(source, Mapping) else read_state_dict(source)
+    tensors, name = read_source(source)
     target = model.state_dict(keep_vars=True)
-    state, _ = without_wrapper(state, target)
+    state, _ = without_wrapper(tensors, target)
     layout = detect_layout(state)
     if layout is not None and layout.name == "vit_adapter":
         state = layout.to_ours(state)
-    part = next((part for part in _PARTS if isinstance(getattr(model, part, None), nn.Module)), None)
-    prefix = f"{part}." if part else ""
-    others = {key: state[key] for key in target if key in state and not (prefix and key.startswith(prefix))}
+    prefix = owner_prefix(model)
+    # A model without backbone or network is filled by name alone.
+    by_name = [key for key in target if not (prefix and key.startswith(prefix))]
+    others = {key: state[key] for key in by_name if key in state}
     fitting = {key: tensor for key, tensor in others.items() if tensor.shape == target[key].shape}
-    # Before anything is written.
+    # Checked before anything is written.
     check_finite(name, fitting.items())
-    report = LoadReport(source=name, layout=layout.name if layout else "own")
-    if part is not None:
-        inner = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
-        report = fill(getattr(model, part), inner or state, name)
+    report = LoadReport(source=name, layout=layout.name if layout else "native")
+    if prefix:
+        inside, _ = split_by_prefix(state, prefix)
+        report = fill(getattr(model, prefix.removesuffix(".")), inside or state, name)
         report.loaded = [prefix + key for key in report.loaded]
         report.missing = [prefix + key for key in report.missing]
-        report.resized = {prefix + key: words for key, words in report.resized.items()}
+        report.resized = {prefix + key: sizes for key, sizes in report.resized.items()}
     elif not others:
-        raise UserError(
-            f"checkpoint {name} has nothing for {type(model).__name__}: its names start like {list_names(list(state))}, the "
-            f"model's like {list_names(list(target))}"
-        )
+        raise no_weights_error(model, name, state, target)
     with torch.no_grad():
         for key, tensor in fitting.items():
             target[key].copy_(tensor)
     report.loaded += fitting
     report.left_out += [key for key in others if key not in fitting]
-    report.missing += [
-        key
-        for key in target
-        if key not in others and not (prefix and key.startswith(prefix)) and not key.endswith("num_batches_tracked")
-    ]
+    report.missing += [key for key in by_name if key not in others and not key.endswith("num_batches_tracked")]
     if others:
         outside = [key for key in state if key not in target and not (prefix and key.startswith(prefix))]
         report.unused = [prefix + key for key in report.unused] + outside

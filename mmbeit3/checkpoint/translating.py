@@ -1,4 +1,4 @@
-"""Modules that read files of their own, whatever layout these are in."""
+"""Modules that translate checkpoints of their own kind, in any layout, such as ``TimmViT``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from mmbeit3.checkpoint.prefixes import split_by_prefix
+
 __all__ = ["Translated", "Translates", "part_that_translates", "translate_part"]
 
 
 @dataclass
 class Translated:
-    """A file's tensors as a module wants them.
+    """A file's tensors in the form that a module loads.
 
     Attributes:
-        tensors: by the module's own names, in its sizes.
-        layout: the key layout found.
-        resized: of these, which were resized, and in words from what to what.
-        unused: names of the file that the module has no place for.
+        tensors: the module's names to tensors in the module's sizes.
+        layout: name of the layout found.
+        resized: names of tensors that were resized, with the old and new sizes.
+        unused: names in the file that the module does not have.
     """
 
     tensors: dict[str, Tensor]
@@ -30,7 +32,7 @@ class Translated:
 
 @runtime_checkable
 class Translates(Protocol):
-    """A module that knows the layouts of its own files, such as :class:`~mmbeit3.models.backbones.TimmViT`."""
+    """A module that knows the layouts of its files, such as :class:`~mmbeit3.models.backbones.TimmViT`."""
 
     def translate(self, state: Mapping[str, Tensor], source: str, grid: Sequence[int] | Tensor | None = None) -> Translated:
         """Translate a file's tensors.
@@ -41,12 +43,12 @@ class Translates(Protocol):
             grid: (h, w) of the file's position table, if known.
 
         Raises:
-            UserError: if the file is of another model.
+            UserError: if the file does not match the module.
         """
 
 
 def part_that_translates(model: nn.Module) -> tuple[str, Translates] | None:
-    """The first part of a model that translates, and its name in the model: empty for the model itself."""
+    """Return the first part of a model that translates, with its name in the model; the model itself has an empty name."""
     return next(((name, part) for name, part in model.named_modules() if isinstance(part, Translates)), None)
 
 
@@ -58,31 +60,30 @@ def translate_part(
     source: str,
     grid: Sequence[int] | Tensor | None,
 ) -> Translated | None:
-    """Have a part of a model read what is its own in a file: what stands under its name there, or a file that is of it alone.
+    """Let a part of a model translate its tensors in a file: those under the part's name, or a file of the part alone.
 
     Args:
         model: the model.
-        name, part: as :func:`part_that_translates` gives them.
+        name, part: from :func:`part_that_translates`.
         state: the file's tensors.
         source, grid: see :class:`Translates`.
 
     Returns:
-        All tensors of the file by the model's names, or None where they are of other parts alone.
+        All tensors of the file under the model's names, or None if the file has only other parts of the model.
 
     Raises:
-        UserError: if the file is of another model.
+        UserError: if the file does not match the part.
     """
-    root = f"{name}." if name else ""
-    own = {key.removeprefix(root): tensor for key, tensor in state.items() if key.startswith(root)}
-    rest = {key: tensor for key, tensor in state.items() if not key.startswith(root)}
-    if not own:
-        if rest.keys() & model.state_dict().keys():
+    prefix = f"{name}." if name else ""
+    inside, outside = split_by_prefix(state, prefix)
+    if not inside:
+        if outside.keys() & model.state_dict().keys():
             return None
-        own, rest = rest, {}
-    read = part.translate(own, source, grid)
+        inside, outside = outside, {}
+    read = part.translate(inside, source, grid)
     return Translated(
-        {root + key: tensor for key, tensor in read.tensors.items()} | rest,
+        {prefix + key: tensor for key, tensor in read.tensors.items()} | outside,
         read.layout,
-        {root + key: words for key, words in read.resized.items()},
-        [root + key if rest else key for key in read.unused],
+        {prefix + key: sizes for key, sizes in read.resized.items()},
+        [prefix + key if outside else key for key in read.unused],
     )

@@ -1,4 +1,4 @@
-"""Writing checkpoints one tensor at a time, so that memory does not have to hold them."""
+"""Writing of checkpoints one tensor at a time, so that they need not fit in memory."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _DTYPES = {
 def write_checkpoint(
     tensors: Mapping[str, Tensor | LazyTensor], path: str | Path, wrapper: str | None = None, allow_nonfinite: bool = False
 ) -> None:
-    """Write a ``.safetensors`` file, or a ``.pth`` file of PyTorch's, whole or not at all.
+    """Write a ``.safetensors`` file, or a ``.pth`` file of PyTorch. The path gets a complete file or none.
 
     Args:
         tensors: names to tensors; dtypes are kept.
-        path: the suffix says which. A ``.pth`` needs memory for all tensors.
-        wrapper: for ``.pth``, the name under which the weights sit (``'model'`` in official files); None for none.
-        allow_nonfinite: write NaN and infinity, too.
+        path: the file; its suffix selects the format. A ``.pth`` needs memory for all tensors.
+        wrapper: for ``.pth``, the key of the weights in the file (``'model'`` in official files), or None for no wrapper.
+        allow_nonfinite: write NaN and infinity as well.
 
     Raises:
-        UserError: for another suffix, a dtype that the format lacks, or weights that are no numbers.
+        UserError: if the suffix or a dtype is not supported, or weights are NaN or infinite.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
         write_safetensors(tensors, path, allow_nonfinite=allow_nonfinite)
     elif path.suffix in (".pth", ".pt"):
-        # A clone lets go of the file that a tensor was read from.
+        # torch.save writes a tensor's whole storage. A clone has a storage of its size, and does not keep the source file open.
         state = {name: _load(name, tensor, allow_nonfinite).clone() for name, tensor in tensors.items()}
         with atomic_file(path) as file:
             torch.save(state if wrapper is None else {wrapper: state}, file)
     else:
-        raise UserError(f"cannot write '{path}': name it .safetensors or .pth")
+        raise UserError(f"cannot write '{path}': its suffix must be .safetensors or .pth. Choose one of these")
 
 
 def write_safetensors(
@@ -65,18 +65,18 @@ def write_safetensors(
     metadata: Mapping[str, str] | None = None,
     allow_nonfinite: bool = False,
 ) -> None:
-    """Write a safetensors file with a checksum, whole or not at all, with one tensor in memory at a time.
+    """Write a safetensors file with a checksum, with one tensor in memory at a time. The path gets a complete file or none.
 
     Args:
         tensors: names to tensors; dtypes are kept.
         path: the file.
-        metadata: more lines for the header.
-        allow_nonfinite: write NaN and infinity, too.
+        metadata: additional entries for the header's metadata.
+        allow_nonfinite: write NaN and infinity as well.
 
     Raises:
-        UserError: for a dtype that the format lacks, or weights that are no numbers.
+        UserError: if a dtype is not supported, or weights are NaN or infinite.
     """
-    # Wide types first, so that each tensor lies at a multiple of its item's size.
+    # Types with large items first, so that each tensor starts at a multiple of its item size.
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     header: dict[str, object] = {"__metadata__": {"format": "pt", CHECKSUM: "0" * 8, **(metadata or {})}}
     end = 0
@@ -90,7 +90,7 @@ def write_safetensors(
     try:
         head = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise UserError("safetensors cannot hold a name that is no text: write a .pth file instead") from error
+        raise UserError("safetensors cannot store a name that is not valid Unicode. Write a .pth file instead") from error
     head += b" " * (-len(head) % 8)
     head = len(head).to_bytes(8, "little") + head
     with atomic_file(path) as file:
@@ -101,6 +101,7 @@ def write_safetensors(
             content = flat.view(torch.uint8).numpy().data
             file.write(content)
             checksum = zlib.crc32(content, checksum)
+        # The checksum was computed with zeros in its place, see integrity.CHECKSUM.
         file.seek(head.index(b"0" * 8, head.index(CHECKSUM.encode())))
         file.write(f"{checksum:08x}".encode())
 
@@ -109,13 +110,13 @@ def _load(name: str, tensor: Tensor | LazyTensor, allow_nonfinite: bool) -> Tens
     loaded = tensor.load() if isinstance(tensor, LazyTensor) else tensor.detach().cpu()
     if not allow_nonfinite and not is_finite(loaded):
         raise UserError(
-            f"checkpoint has NaN or infinity in {one_line(name)}: training had gone wrong, take an earlier checkpoint "
-            "(or allow_nonfinite=True, --allow-nonfinite)"
+            f"checkpoint has NaN or infinity in {one_line(name)}: the training had failed. Use an earlier checkpoint, or "
+            "accept these weights by allow_nonfinite=True (--allow-nonfinite)"
         )
     return loaded
 
 
 def _dtype_name(name: str, dtype: torch.dtype) -> str:
     if dtype not in _DTYPES:
-        raise UserError(f"safetensors has no type for {one_line(name)}, which is {dtype}: write a .pth file instead")
+        raise UserError(f"safetensors does not support the type of {one_line(name)}, {dtype}. Write a .pth file instead")
     return _DTYPES[dtype]

@@ -1,1 +1,1 @@
-"""Datasets that OpenMMLab does not have, transforms, and checks of the data that it reads."""
+"""Datasets that OpenMMLab does not have, transforms, and checks of a config's data."""

@@ -1,4 +1,4 @@
-"""Reading a COCO annotation file in one pass: what is wrong with it, and what its checks need to know of it."""
+"""Reader of COCO annotation files. One pass finds the first fault and collects what the checks of a config need."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mmbeit3.datasets.coco_entries import (
-    key_of,
-    parse,
+from mmbeit3.datasets.coco_masks import mask_fault, masks_are_valid, polygon_limit
+from mmbeit3.datasets.coco_objects import Columns, object_fault, read_columns
+from mmbeit3.datasets.coco_records import (
+    describe_record,
+    fail,
+    read_coco_json,
     read_images,
+    read_isthing,
     read_list,
     read_names,
     read_segments,
-    read_things,
-    refuse,
-    shown,
+    to_json,
 )
-from mmbeit3.datasets.coco_masks import mask_fault, masks_are_sound, polygon_limit
-from mmbeit3.datasets.coco_objects import Columns, object_fault, read_columns
 
 __all__ = ["CocoFile", "read_coco"]
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """What is in a sound annotation file, without the annotations themselves, which may take gigabytes.
+    """Summary of a valid annotation file. The annotations, which may take gigabytes, are not kept.
 
     Attributes:
         path: the file.
-        names: category ids to names, in the file's order, which mmdet numbers labels by.
-        things: category ids to whether they are things; empty for a detection file.
-        images: image ids to file name, width and height.
+        names: category id to name, in the file's order. mmdet numbers labels in this order.
+        things: category id to ``isthing``; empty for a detection file.
+        images: image id to file name, width and height in pixels.
         categories: category id of each object (N,); for a panoptic file, of each segment.
-        image_index: place of each object's image in ``images`` (N,).
-        dropped: whether mmdet leaves an object out, because of its box or area (N,).
-        beyond: whether a box reaches beyond its image by more than a tenth of its sides (N,).
-        first_dropped: what is wrong with the first object that is left out.
-        first_beyond: the first box that reaches beyond its image by more than a tenth.
-        first_far: the first box that reaches beyond its image by more than a whole one.
-        without_masks: number of objects without a mask that mmdet does not leave out.
-        first_mask_fault: what is wrong with the first mask that cannot be used; None if all can.
-        encoded: number of objects, crowds aside, whose masks are run-length encoded.
-        first_unscored: the first object that COCO's evaluation cannot use, and why.
-        segment_files: image ids to the name of the panoptic PNG; empty for a detection file.
-        annotated: whether the file has annotations at all; COCO's files of test images have none.
+        image_index: index of each object's image in ``images`` (N,).
+        dropped: True for objects that mmdet drops because of their box or area (N,).
+        beyond: True for boxes that reach beyond their image by more than a tenth of its sides (N,).
+        first_dropped: fault of the first dropped object.
+        first_beyond: first box that reaches beyond its image by more than a tenth of its sides.
+        first_far: first box that reaches beyond its image by more than the image's whole width or height.
+        without_masks: number of objects without a mask that mmdet does not drop.
+        first_mask_fault: fault of the first invalid mask; None if all are valid.
+        rle_masks: number of objects, except crowds, whose masks are run-length encoded.
+        first_unscored: first object that COCO's evaluation cannot use, and why.
+        segment_files: image id to the name of the panoptic PNG; empty for a detection file.
+        annotated: True if the file has a list of annotations. COCO's files of test images have none.
     """
 
     path: Path
@@ -65,18 +65,18 @@ class CocoFile:
     first_far: str | None = None
     without_masks: int = 0
     first_mask_fault: str | None = None
-    encoded: int = 0
+    rle_masks: int = 0
     first_unscored: str | None = None
     segment_files: dict[int | str, str] = field(default_factory=dict)
     annotated: bool = True
 
     @property
     def is_panoptic(self) -> bool:
-        """Whether this is a file of COCO's panoptic form."""
+        """True if the file has COCO's panoptic format."""
         return bool(self.segment_files)
 
     def used_names(self) -> list[str]:
-        """Names of the categories that objects have, in the file's order."""
+        """Return the names of categories that have at least one object, in the file's order."""
         used = set(np.unique(self.categories).tolist())
         return [name for number, name in self.names.items() if number in used]
 
@@ -84,22 +84,22 @@ class CocoFile:
 def read_coco(path: str | Path) -> CocoFile:
     """Read a COCO file of detection, instance or panoptic annotations and check every entry.
 
-    Fields, types, ids that are unique and ids that meet are checked. Masks are checked as well, but a faulty one is only noted,
-    since training on boxes does not need it.
+    The checks cover fields, types, unique ids, and references between ids. An invalid mask is only noted, because training on
+    boxes does not need masks.
 
     Args:
         path: the JSON file.
 
     Raises:
-        UserError: if the file cannot be read or an entry is faulty; the message names the first such entry.
+        UserError: if the file cannot be read or an entry is invalid. The message names the first such entry.
     """
-    with _without_collection():
+    with _no_garbage_collection():
         return _read(Path(path))
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Python looks for garbage whenever many objects are made: a third of the time, and nothing here is in a cycle."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Switch off the garbage collector. It would take a third of the time, and parsed JSON has no reference cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -110,21 +110,21 @@ def _without_collection() -> Iterator[None]:
 
 
 def _read(path: Path) -> CocoFile:
-    content = parse(path)
+    content = read_coco_json(path)
     categories, images = read_list(content, "categories", path), read_list(content, "images", path)
     annotations = read_list(content, "annotations", path) if "annotations" in content else []
     names = read_names(categories, path)
     known_images = read_images(images, path)
-    panoptic = any(isinstance(one, dict) and "segments_info" in one for one in annotations[:1])
+    panoptic = bool(annotations) and isinstance(annotations[0], dict) and "segments_info" in annotations[0]
     objects = annotations
     segment_files: dict[int | str, str] = {}
     things: dict[int, bool] = {}
     if panoptic:
-        things = read_things(categories, path)
+        things = read_isthing(categories, path)
         objects, segment_files = read_segments(annotations, known_images, path)
     columns = read_columns(objects, known_images, names, unique_ids=not panoptic)
     if columns is None:
-        _refuse_objects(objects, known_images, names, panoptic, path)
+        _fail_on_object(objects, known_images, names, panoptic, path)
     summary = _summarize(objects, columns, known_images)
     if not panoptic:
         summary |= _summarize_masks(objects, summary["dropped"], known_images)
@@ -139,30 +139,31 @@ def _read(path: Path) -> CocoFile:
     )
 
 
-def _refuse_objects(
+def _fail_on_object(
     objects: list[Any], images: dict[int | str, tuple[str, int, int]], names: dict[int, str], panoptic: bool, path: Path
 ) -> NoReturn:
+    """Raise the error of the first invalid object. ``read_columns`` finds that there is one, but not which."""
     kind = "segment" if panoptic else "annotation"
     seen: set[int] = set()
-    for place, one in enumerate(objects):
+    for number, one in enumerate(objects, start=1):
         if not isinstance(one, dict):
-            refuse(path, f"{kind} number {place + 1} is a {type(one).__name__}, not an object")
+            fail(path, f"{kind} number {number} is a {type(one).__name__}, not an object: correct or remove it")
         fault = object_fault(one, images, names)
         if fault is None and not panoptic and one["id"] in seen:
-            fault = "has the id of another: count ids from 1"
+            fault = "has the same id as another one: count ids from 1"
         if fault is not None:
-            refuse(path, f"{kind} number {place + 1} ({key_of(one)}) {fault}")
+            fail(path, f"{kind} number {number} ({describe_record(one)}) {fault}")
         seen.add(one["id"])
-    raise AssertionError(f"'{path}': the two forms of the check of objects disagree")
+    raise AssertionError(f"'{path}': read_columns and object_fault disagree")
 
 
 def _summarize(
     objects: list[dict[str, Any]], columns: Columns, images: dict[int | str, tuple[str, int, int]]
 ) -> dict[str, Any]:
-    """Categories, images and drops of sound objects."""
+    """Find dropped and overhanging boxes among valid objects, and what COCO's evaluation cannot use."""
     boxes = columns.boxes
     sizes = np.array([(width, height) for _, width, height in images.values()], np.float64)[columns.images]
-    # As mmdet's CocoDataset does.
+    # The rules of CocoDataset in mmdet for objects that it drops without a message.
     inside = np.minimum(boxes[:, :2] + boxes[:, 2:], sizes) - np.maximum(boxes[:, :2], 0)
     reasons = {
         "is less than a pixel wide or high": (boxes[:, 2:] < 1).any(axis=1),
@@ -173,19 +174,21 @@ def _summarize(
     overhang = np.maximum(-boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - sizes)
     beyond, far = ((overhang > share * sizes + 1).any(axis=1) for share in (0.1, 1.0))
 
-    def first(which: np.ndarray, reason: str) -> str | None:
-        if not which.any():
+    def first(faulty: np.ndarray, reason: str) -> str | None:
+        if not faulty.any():
             return None
-        one = int(which.argmax())
-        size = " x ".join(f"{side:.0f}" for side in sizes[one])
-        return f"annotation {columns.ids[one]} {reason} (box {shown(objects[one]['bbox'])}, image {size})"
+        index = int(faulty.argmax())
+        size = " x ".join(f"{side:.0f}" for side in sizes[index])
+        return f"annotation {columns.ids[index]} {reason} (box {to_json(objects[index]['bbox'])}, image {size})"
 
-    reason = next((text for text, where in reasons.items() if dropped.any() and where[int(dropped.argmax())]), "")
+    reason = next((text for text, faulty in reasons.items() if dropped.any() and faulty[int(dropped.argmax())]), "")
     unscored = None
     if None in columns.crowds:
-        unscored = f"annotation {columns.ids[columns.crowds.index(None)]} has no 'iscrowd': write 0 where it is no crowd"
+        unscored = (
+            f"annotation {columns.ids[columns.crowds.index(None)]} has no 'iscrowd': write 0 for a single object, 1 for a crowd"
+        )
     elif (columns.ids == 0).any():
-        unscored = "an annotation has id 0, which COCO's evaluation takes for no object: count ids from 1"
+        unscored = "an annotation has id 0, which COCO's evaluation treats as no match: count ids from 1"
     return {
         "categories": columns.categories,
         "image_index": columns.images,
@@ -202,16 +205,16 @@ def _summarize_masks(
     objects: list[dict[str, Any]], dropped: np.ndarray, images: dict[int | str, tuple[str, int, int]]
 ) -> dict[str, Any]:
     masks = [one.get("segmentation") for one in objects]
-    bare = 0
+    without_masks = 0
     if not all(masks):
-        bare = sum(not mask and not gone for mask, gone in zip(masks, dropped.tolist(), strict=True))
+        without_masks = sum(not mask and not gone for mask, gone in zip(masks, dropped.tolist(), strict=True))
     first_fault = None
-    if not masks_are_sound(objects, images):
+    if not masks_are_valid(objects, images):
         limit = polygon_limit(images)
         faults = ((one["id"], mask_fault(one, images, limit)) for one in objects)
         first_fault = next((f"annotation {number} {fault}" for number, fault in faults if fault is not None), None)
     return {
-        "without_masks": bare,
-        "encoded": sum(not one.get("iscrowd") for one, mask in zip(objects, masks, strict=True) if type(mask) is dict),
+        "without_masks": without_masks,
+        "rle_masks": sum(not one.get("iscrowd") for one, mask in zip(objects, masks, strict=True) if type(mask) is dict),
         "first_mask_fault": first_fault,
     }

@@ -1,4 +1,4 @@
-"""Whether the masks of a COCO file can be used: polygons, and run-length encoding (RLE)."""
+"""Checks of the masks in a COCO file: polygons, and run-length encoding (RLE)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["mask_fault", "masks_are_sound", "polygon_limit"]
+__all__ = ["mask_fault", "masks_are_valid", "polygon_limit"]
 
-_MOST_CHARACTERS = 4_000_000
-"""Of compressed masks that are looked at, about a second's work; of a file with more, an even sample."""
+_MAX_CHARACTERS = 4_000_000
+"""Number of characters of compressed RLE that are decoded, in about a second. Of larger files an even sample is checked."""
 
-Sizes = Mapping[int | str, tuple[str, int, int]]
+Images = Mapping[int | str, tuple[str, int, int]]
+"""Image id to file name, width and height in pixels."""
 
 
-def polygon_limit(images: Sizes) -> float:
-    """How large a polygon's coordinates may be, by their root mean square in pixels: well beyond the largest image.
+def polygon_limit(images: Images) -> float:
+    """Return the largest root mean square of a polygon's coordinates, in pixels: twice the longest image side, plus 16.
 
-    pycocotools takes memory in proportion to the coordinates. The mean square, because the largest of COCO's fifty million
-    would take seconds.
+    pycocotools needs memory in proportion to the coordinates. The root mean square of a polygon is one call of ``math.hypot``;
+    finding the maximum of COCO's fifty million coordinates would take seconds.
     """
     return 2 * max((max(width, height) for _, width, height in images.values()), default=0) + 16.0
 
 
-def masks_are_sound(objects: Sequence[dict[str, Any]], images: Sizes) -> bool:
-    """Whether :func:`mask_fault` finds nothing in any object; of many compressed masks, a sample is unpacked.
+def masks_are_valid(objects: Sequence[dict[str, Any]], images: Images) -> bool:
+    """Return True if :func:`mask_fault` finds no fault in any object. Of many compressed masks, only a sample is decoded.
 
     Args:
-        objects: annotations, whose other fields are sound.
-        images: image ids to file name, width and height.
+        objects: annotations, whose other fields are valid.
+        images: image id to file name, width and height in pixels.
     """
     masks = [one.get("segmentation") for one in objects]
     kinds = set(map(type, masks))
@@ -40,7 +41,7 @@ def masks_are_sound(objects: Sequence[dict[str, Any]], images: Sizes) -> bool:
         return False
     polygons: list[Any] = list(chain.from_iterable(mask for mask in masks if type(mask) is list))
     try:
-        # Nothing in Python runs for each of the coordinates, of which COCO has fifty million.
+        # COCO has fifty million coordinates, so no Python code runs per coordinate.
         lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
         norms = np.array(array("d", starmap(math.hypot, polygons)))
     except (TypeError, OverflowError):
@@ -48,26 +49,28 @@ def masks_are_sound(objects: Sequence[dict[str, Any]], images: Sizes) -> bool:
     if not (set(map(type, polygons)) <= {list} and (lengths >= 6).all() and (lengths % 2 == 0).all()):
         return False
     limit = polygon_limit(images)
-    # Also false for what is no number.
+    # Also False for NaN.
     if not (norms <= limit * np.sqrt(lengths)).all():
         return False
     if kinds <= {list, type(None)}:
         return True
-    encoded = [one for one, mask in zip(objects, masks, strict=True) if type(mask) is dict]
-    if any(_shape_fault(one["segmentation"], images[one["image_id"]]) is not None for one in encoded):
+    rle = [one for one, mask in zip(objects, masks, strict=True) if type(mask) is dict]
+    if any(_rle_header_fault(one["segmentation"], images[one["image_id"]]) is not None for one in rle):
         return False
-    packed = [one for one in encoded if type(one["segmentation"]["counts"]) is str]
-    characters = sum(len(one["segmentation"]["counts"]) for one in packed)
-    plain = [one for one in encoded if type(one["segmentation"]["counts"]) is list]
-    return all(mask_fault(one, images, limit) is None for one in (*plain, *packed[:: 1 + characters // _MOST_CHARACTERS]))
+    # COCO has two forms of RLE: 'counts' as a list of run lengths, or as a compressed string.
+    compressed = [one for one in rle if type(one["segmentation"]["counts"]) is str]
+    characters = sum(len(one["segmentation"]["counts"]) for one in compressed)
+    plain = [one for one in rle if type(one["segmentation"]["counts"]) is list]
+    step = 1 + characters // _MAX_CHARACTERS
+    return all(mask_fault(one, images, limit) is None for one in (*plain, *compressed[::step]))
 
 
-def mask_fault(one: dict[str, Any], images: Sizes, limit: float) -> str | None:
-    """What is wrong with an object's mask, to be read after its name; None if nothing is, or it has none.
+def mask_fault(one: dict[str, Any], images: Images, limit: float) -> str | None:
+    """Describe the fault of an object's mask, in words that follow the object's name. None if it is valid or absent.
 
     Args:
-        one: an annotation, whose other fields are sound.
-        images: image ids to file name, width and height.
+        one: an annotation, whose other fields are valid.
+        images: image id to file name, width and height in pixels.
         limit: see :func:`polygon_limit`.
     """
     mask = one.get("segmentation")
@@ -76,56 +79,59 @@ def mask_fault(one: dict[str, Any], images: Sizes, limit: float) -> str | None:
     if type(mask) is list:
         return next((fault for polygon in mask if (fault := _polygon_fault(polygon, limit))), None)
     if type(mask) is not dict:
-        return f"has a 'segmentation' that is a {type(mask).__name__}, neither polygons nor RLE"
+        return f"has a 'segmentation' of type {type(mask).__name__}: write a list of polygons, or RLE"
     image = images[one["image_id"]]
-    return _shape_fault(mask, image) or _counts_fault(mask, image)
+    return _rle_header_fault(mask, image) or _rle_runs_fault(mask, image)
 
 
 def _polygon_fault(polygon: Any, limit: float) -> str | None:
     if type(polygon) is not list:
-        return f"has a polygon that is a {type(polygon).__name__}: 'segmentation' is a list of lists x1, y1, x2, y2, ..."
+        return f"has a polygon of type {type(polygon).__name__}: write 'segmentation' as a list of lists [x1, y1, x2, y2, ...]"
     try:
         norm = math.hypot(*polygon)
     except (TypeError, OverflowError):
         norm = math.inf
     if not math.isfinite(norm):
-        return "has a polygon whose coordinates are not all numbers"
+        return "has a polygon with a coordinate that is not a number: write x1, y1, x2, y2, ... in pixels"
     if len(polygon) % 2:
-        return f"has a polygon of {len(polygon)} coordinates, an odd number"
+        return f"has a polygon of {len(polygon)} coordinates, an odd number: write x and y for each point"
     if len(polygon) < 6:
-        return f"has a polygon of {len(polygon) // 2} points: three are the least"
+        return f"has a polygon of {len(polygon) // 2} points: write at least three points"
     if not norm <= limit * np.sqrt(len(polygon)):
         reach = max(polygon, key=abs)
-        return f"has a polygon that reaches to {reach:.4g}, far beyond any image: coordinates are in pixels"
+        return f"has a polygon with the coordinate {reach:.4g}, far beyond any image: write coordinates in pixels"
     return None
 
 
-def _shape_fault(mask: dict[str, Any], image: tuple[str, int, int]) -> str | None:
+def _rle_header_fault(mask: dict[str, Any], image: tuple[str, int, int]) -> str | None:
     _, width, height = image
+    # COCO writes the size as height, width.
     if "counts" not in mask or "size" not in mask:
-        return "has a 'segmentation' that is neither polygons nor RLE with 'size' and 'counts'"
+        return "has a 'segmentation' without 'size' or 'counts': write polygons, or RLE with both"
     if mask["size"] != [height, width]:
-        return f"has an RLE mask of size {mask['size']!r:.40} (height, width), but its image is {height} x {width}"
+        size = f"{mask['size']!r:.40}"
+        return f"has an RLE mask of size {size} (height, width), but its image is {height} x {width}: give both the same size"
     if type(mask["counts"]) not in (str, list):
-        return f"has an RLE mask whose 'counts' is a {type(mask['counts']).__name__}, not a text or a list"
+        return f"has an RLE mask whose 'counts' has the type {type(mask['counts']).__name__}: write a string or a list"
     return None
 
 
-def _counts_fault(mask: dict[str, Any], image: tuple[str, int, int]) -> str | None:
-    """Whether runs add up to the image. pycocotools decodes what is too short without a word."""
+def _rle_runs_fault(mask: dict[str, Any], image: tuple[str, int, int]) -> str | None:
+    """Check that the run lengths add up to the image's pixels. pycocotools decodes shorter masks without an error."""
     _, width, height = image
     counts = mask["counts"]
-    runs = counts if type(counts) is list else _unpack(counts)
+    runs = counts if type(counts) is list else _decode_counts(counts)
     if runs is not None and set(map(type, runs)) <= {int} and min(runs, default=0) >= 0 and sum(runs) == width * height:
         return None
-    return "has an RLE mask that is damaged: its runs do not add up to its image"
+    return f"has a damaged RLE mask, whose run lengths do not add up to its image's {width * height} pixels: encode it again"
 
 
-def _unpack(text: str) -> list[int] | None:
-    """Lengths of the runs in COCO's compressed form; None if the text has other characters or ends within a number.
+def _decode_counts(text: str) -> list[int] | None:
+    """Decode the run lengths of COCO's compressed RLE. None if the text has other characters or ends within a number.
 
-    A character holds five bits of a number, lowest first, and whether more follow; numbers after the third are differences to
-    the one before the last.
+    The format is that of ``rleToString`` in pycocotools' maskApi.c. Each character, minus 48, has six bits: five bits of a
+    number, lowest first, and a flag (32) that more bits follow. Numbers are signed. From the fourth on, a number is the
+    difference to the run length two places earlier, because runs of equal value often have similar lengths.
     """
     runs: list[int] = []
     number = shift = 0
@@ -137,6 +143,7 @@ def _unpack(text: str) -> list[int] | None:
         shift += 5
         if bits & 32:
             continue
+        # Bit 16 of the last group is the sign.
         if bits & 16:
             number -= 1 << shift
         runs.append(number + runs[-2] if len(runs) > 2 else number)

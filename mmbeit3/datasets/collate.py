@@ -1,4 +1,4 @@
-"""From samples of the tasks to a batch."""
+"""Collate function of the image-text tasks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ __all__ = ["collate_samples"]
 
 @FUNCTIONS.register_module()
 def collate_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make a batch of what :class:`~mmbeit3.datasets.task_transforms.PackTask` gives.
+    """Collate samples from :class:`~mmbeit3.datasets.task_transforms.PackTask` into a batch.
 
     Args:
-        samples: dicts of ``inputs`` and ``data_samples``. Inputs are images (3, H, W) and ``tokens`` (T,); in evaluation of
-            retrieval some samples have one of them, some the other.
+        samples: dicts with ``inputs`` and ``data_samples``. Inputs are images (3, H, W) and ``tokens`` (T,). In the evaluation
+            of retrieval some samples have only an image, others only tokens.
 
     Returns:
-        ``inputs``: images stacked to (B, 3, H, W); ``tokens`` (B', T), padded on the right, and ``padding_mask`` (B', T), True
-        = pad; each of the samples that have it, in their order. ``data_samples``: a list.
-
+        ``inputs``: images stacked to (B, 3, H, W); ``tokens`` (B', T), padded on the right; and ``padding_mask`` (B', T), True
+        for padding. Each contains only the samples that have it, in order. ``data_samples``: a list.
 
     Raises:
         UserError: if images of a batch differ in size.
@@ -40,7 +39,9 @@ def collate_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             lengths = torch.tensor([len(tokens) for tokens in values])
             inputs["padding_mask"] = torch.arange(inputs["tokens"].shape[1]) >= lengths[:, None]
         else:
-            if len(sizes := {tuple(value.shape) for value in values}) > 1:
-                raise UserError(f"images of a batch have the sizes {sorted(sizes)}: give the pipeline a Resize to one size")
+            if len(shapes := {tuple(value.shape) for value in values}) > 1:
+                raise UserError(
+                    f"images of a batch have different shapes {sorted(shapes)}: add a Resize to one size to the pipeline"
+                )
             inputs[name] = torch.stack(values)
     return {"inputs": inputs, "data_samples": [dict(sample["data_samples"]) for sample in samples]}

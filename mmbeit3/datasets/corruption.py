@@ -1,4 +1,4 @@
-"""The usual corruptions of images, to see how a model stands them."""
+"""Image corruptions of ImageNet-C, to measure the robustness of a model."""
 
 from __future__ import annotations
 
@@ -23,65 +23,69 @@ CORRUPTIONS = (
     *("snow", "frost", "fog", "brightness"),
     *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
 )
-"""The fifteen of ImageNet-C (arXiv 1903.12261): noise, blur, weather, digital."""
+"""The fifteen corruptions of ImageNet-C (arXiv 1903.12261): noise, blur, weather, digital."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
+"""Severities of ImageNet-C, from mild to strong."""
 
 _SEEDED = ("impulse_noise", "glass_blur")
-"""Those that draw from a generator of their own, which has to be given a seed."""
+"""Corruptions that create a random generator from their ``seed`` argument. The others use NumPy's global generator."""
 
-_LEAST = 32
-"""Pixels below which the library has no corruption."""
+_MIN_SIDE = 32
+"""Shortest image side in pixels that ``imagecorruptions`` accepts."""
 
 
 @TRANSFORMS.register_module()
 class Corrupt(BaseTransform):
-    """Corrupt a loaded image by ``imagecorruptions``; stands behind the transform that loads it.
+    """Corrupt a loaded image with ``imagecorruptions``. Put it after the transform that loads the image.
 
-    Unlike mmdet's ``Corrupt``, it gives an image the same corruption whenever and in whichever process it is loaded, and shows
-    the library RGB, which its colours are meant for.
+    Unlike mmdet's ``Corrupt``, it corrupts an image in the same way in every run and process, and passes RGB to the library,
+    which expects RGB.
 
     Args:
         corruption: one of :data:`CORRUPTIONS`.
         severity: from 1 to 5.
-        seed: an image's corruption depends on this and on its file's name, its folder aside.
+        seed: seed of the corruption, combined with the image's file name without its folder.
 
     Raises:
-        UserError: if the library is missing, or has no such corruption.
+        UserError: if the library is not installed, or the corruption or severity is unknown.
     """
 
     def __init__(self, corruption: str, severity: int = 1, seed: int = 0) -> None:
         if corruption not in CORRUPTIONS or severity not in SEVERITIES:
             raise UserError(
-                f"corruption '{corruption}' of severity {severity} is unknown: one of {', '.join(CORRUPTIONS)}, from 1 to 5"
+                f"corruption '{corruption}' of severity {severity} is unknown: give one of {', '.join(CORRUPTIONS)} and 1 to 5"
             )
         try:
             from imagecorruptions import corrupt
         except ImportError as error:
-            raise UserError("corrupting images needs a package: pip install imagecorruptions-imaug") from error
+            raise UserError("Corrupt needs a package that is not installed: pip install imagecorruptions-imaug") from error
         self._corrupt = corrupt
         self.corruption = corruption
         self.severity = severity
         self.seed = seed
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Replace ``results['img']``, uint8 (H, W, 3), BGR, or a list of such.
+        """Replace ``results['img']``, uint8 (H, W, 3), BGR, or a list of such images.
 
         Raises:
-            UserError: if a side is below 32 pixels.
+            UserError: if a side is shorter than 32 pixels.
         """
         images, paths = results["img"], results.get("img_path", "")
         if isinstance(images, list):
-            results["img"] = [self._one(image, path) for image, path in zip(images, paths, strict=True)]
+            results["img"] = [self._corrupt_image(image, path) for image, path in zip(images, paths, strict=True)]
         else:
-            results["img"] = self._one(images, paths)
+            results["img"] = self._corrupt_image(images, paths)
         return results
 
-    def _one(self, image: np.ndarray, path: Any) -> np.ndarray:
-        if min(image.shape[:2]) < _LEAST:
-            raise UserError(f"image '{path}' is {image.shape[1]} x {image.shape[0]}: corruptions want {_LEAST} pixels at least")
-        words = f"{self.seed} {self.corruption} {self.severity} {Path(str(path)).name}"
-        seed = zlib.crc32(words.encode("utf-8", "surrogateescape")) >> 1
+    def _corrupt_image(self, image: np.ndarray, path: Any) -> np.ndarray:
+        if min(image.shape[:2]) < _MIN_SIDE:
+            raise UserError(
+                f"image '{path}' is {image.shape[1]} x {image.shape[0]}: corruptions need sides of at least {_MIN_SIDE} pixels"
+            )
+        key = f"{self.seed} {self.corruption} {self.severity} {Path(str(path)).name}"
+        # 31 bits, a seed that both NumPy and numba accept.
+        seed = zlib.crc32(key.encode("utf-8", "surrogateescape")) >> 1
         options: dict[str, Any] = {"seed": seed} if self.corruption in _SEEDED else {}
         with _numpy_seed(seed):
             rgb = self._corrupt(
@@ -92,7 +96,7 @@ class Corrupt(BaseTransform):
 
 @contextmanager
 def _numpy_seed(seed: int) -> Iterator[None]:
-    """NumPy's global generator, which the library draws from, seeded for a while."""
+    """Seed NumPy's global generator, which the library uses, and restore its state afterwards."""
     state = np.random.get_state()
     np.random.seed(seed)
     try:

@@ -1,4 +1,4 @@
-"""COCO and Flickr30k in Karpathy's splits: captions to learn, to compare with, and to retrieve."""
+"""COCO and Flickr30k in Karpathy's splits, for captioning and retrieval."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import Ids, check_images, read_json, take, take_if_there, take_text
-from mmbeit3.datasets.task_entries import report_entries
+from mmbeit3.datasets.annotations import UniqueIds, check_images_exist, get_field, get_optional, get_text, read_json
+from mmbeit3.datasets.messages import some
+from mmbeit3.datasets.unknown_texts import report_unknown_texts
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -22,69 +23,71 @@ def read_karpathy(ann_file: str, img_path: str, splits: Sequence[str]) -> list[d
 
     Args:
         ann_file: ``dataset_coco.json`` or ``dataset_flickr30k.json`` (Karpathy and Fei-Fei, arXiv 1412.2306).
-        img_path: folder of the images; COCO's are in ``train2014`` and ``val2014`` under it, as the file says.
-        splits: which to take; COCO has train, restval, val and test.
+        img_path: folder of the images. COCO's images are in its subfolders ``train2014`` and ``val2014``, which the file names.
+        splits: splits to read; COCO has train, restval, val and test.
 
     Returns:
-        For each image ``img_path``; ``image_id``, COCO's own where there is one; ``image_index``, its number in the file; the
-        texts of its captions, ``captions``, and their numbers, ``text_ids``.
+        One dict per image: ``img_path``; ``image_id``, COCO's id, or ``imgid`` if the file has none; ``image_index``, the
+        file's ``imgid``; ``captions``, a list of texts; ``text_ids``, the captions' ``sentid``.
 
     Raises:
-        UserError: if the file is missing or of another format, an id or image is there twice, a split is not in it, a
+        UserError: if the file is missing or has another format, an id or image is listed twice, a split is not in it, a
             caption is empty, or an image does not exist.
     """
-    images = take(read_json(ann_file), "images", list, f"'{ann_file}'")
+    images = get_field(read_json(ann_file), "images", list, f"'{ann_file}'")
     found: Counter[str] = Counter()
     entries = []
-    ids, cocoids, files, texts = Ids("imgid"), Ids("image id"), Ids("image"), Ids("sentid")
+    ids, cocoids, files, texts = UniqueIds("imgid"), UniqueIds("image id"), UniqueIds("image"), UniqueIds("sentid")
     for number, image in enumerate(images):
         where = f"'{ann_file}', image {number}"
-        split = take(image, "split", str, where)
+        split = get_field(image, "split", str, where)
         found[split] += 1
-        sentences = take(image, "sentences", list, where)
-        folder = take_if_there(image, "filepath", str, where, "")
-        path = Path(img_path, folder, take(image, "filename", str, where))
-        index = take(image, "imgid", int, where)
-        # Those of other splits, too: what is trained on must not be tested on.
+        sentences = get_field(image, "sentences", list, where)
+        folder = get_optional(image, "filepath", str, where, "")
+        path = Path(img_path, folder, get_field(image, "filename", str, where))
+        index = get_field(image, "imgid", int, where)
+        # UniqueIds are checked across all splits: an image that is trained on must not also be in the test split.
         ids.add(index, where)
         files.add(str(path), where)
         for sentence in sentences:
-            texts.add(take(sentence, "sentid", int, where), where)
-            if (owner := take_if_there(sentence, "imgid", int, where, index)) != index:
-                raise UserError(f"{where}: imgid is {index}, and {owner} in a sentence of it: the file was renumbered by half")
+            texts.add(get_field(sentence, "sentid", int, where), where)
+            if (owner := get_optional(sentence, "imgid", int, where, index)) != index:
+                raise UserError(
+                    f"{where}: the image has the imgid {index}, but one of its sentences has {owner}: make them equal"
+                )
         if split in splits:
-            cocoids.add(take_if_there(image, "cocoid", int, where, index), where)
+            cocoids.add(get_optional(image, "cocoid", int, where, index), where)
             entries.append(
                 {
                     "img_path": str(path),
-                    "image_id": take_if_there(image, "cocoid", int, where, index),
+                    "image_id": get_optional(image, "cocoid", int, where, index),
                     "image_index": index,
-                    "captions": [take_text(sentence, "raw", where) for sentence in sentences],
-                    "text_ids": [take(sentence, "sentid", int, where) for sentence in sentences],
+                    "captions": [get_text(sentence, "raw", where) for sentence in sentences],
+                    "text_ids": [get_field(sentence, "sentid", int, where) for sentence in sentences],
                     "where": where,
                 }
             )
     if missing := [split for split in splits if not found[split]]:
         raise UserError(
-            f"'{ann_file}' has no images of split {', '.join(missing)}: it has {', '.join(sorted(found)) or 'none'}"
+            f"'{ann_file}' has no images of split {', '.join(missing)}, but of {some(sorted(found)) or 'none'}: correct splits"
         )
-    check_images((entry["img_path"], entry.pop("where")) for entry in entries)
+    check_images_exist((entry["img_path"], entry.pop("where")) for entry in entries)
     return entries
 
 
 @DATASETS.register_module()
 class KarpathyCaptions(BaseDataset):
-    """Captioning: in training an entry for each caption, with ``test_mode`` one for each image.
+    """Captioning dataset with one entry per caption in training, and one per image with ``test_mode``.
 
-    Entries have ``img_path``, ``image_id`` and, in training, ``gt_caption``, in evaluation ``gt_captions``.
+    Entries have ``img_path``, ``image_id``, and ``gt_caption`` in training or ``gt_captions`` in evaluation.
 
     Args:
         ann_file: see :func:`read_karpathy`.
-        splits: which images; training takes COCO's train and restval.
-        **kwargs: those of MMEngine's ``BaseDataset``.
+        splits: splits to read; train on COCO's train and restval.
+        **kwargs: arguments of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: see :func:`read_karpathy`; also if there is nothing to learn.
+        UserError: see :func:`read_karpathy`; also if the training splits have no captions.
     """
 
     def __init__(self, ann_file: str, splits: Sequence[str], **kwargs: Any) -> None:
@@ -104,33 +107,35 @@ class KarpathyCaptions(BaseDataset):
             for image in images
             for caption in image["captions"]
         ]
-        report_entries(self, entries)
+        report_unknown_texts(self, entries)
         if not entries:
-            raise UserError(f"'{self.ann_file}' has no captions of split {', '.join(self.splits)}: is it the right file?")
+            raise UserError(
+                f"'{self.ann_file}' has no captions of split {', '.join(self.splits)}: check that it is the right file"
+            )
         return entries
 
 
 @DATASETS.register_module()
 class KarpathyRetrieval(BaseDataset):
-    """Retrieval: pairs for training; images and texts for evaluation, each once.
+    """Retrieval dataset of image-text pairs for training, or of images or texts for evaluation.
 
-    For evaluation put two of these datasets, with ``entries='images'`` and ``entries='texts'``, into a ``ConcatDataset``; each
-    has a pipeline of its own. Entries have ``image_id``; pairs and images also ``img_path``; pairs and texts also ``text`` and
-    ``text_id``.
+    Evaluation encodes each image and each text once. Put two of these datasets, with ``entries='images'`` and
+    ``entries='texts'``, into a ``ConcatDataset``, each with its pipeline. Entries have ``image_id``; pairs and images also have
+    ``img_path``; pairs and texts also have ``text`` and ``text_id``.
 
     Args:
         ann_file: see :func:`read_karpathy`.
-        splits: which images; training takes COCO's train and restval.
+        splits: splits to read; train on COCO's train and restval.
         entries: ``'pairs'``, ``'images'`` or ``'texts'``.
-        **kwargs: those of MMEngine's ``BaseDataset``.
+        **kwargs: arguments of MMEngine's ``BaseDataset``.
 
     Raises:
-        UserError: see :func:`read_karpathy`; also if an image has no text, or for other ``entries``.
+        UserError: see :func:`read_karpathy`; also if an image has no caption, or ``entries`` has another value.
     """
 
     def __init__(self, ann_file: str, splits: Sequence[str], entries: str = "pairs", **kwargs: Any) -> None:
         if entries not in ("pairs", "images", "texts"):
-            raise UserError(f"KarpathyRetrieval: entries must be 'pairs', 'images' or 'texts', got {entries!r}")
+            raise UserError(f"KarpathyRetrieval: entries is {entries!r}: set it to 'pairs', 'images' or 'texts'")
         self.splits = tuple(splits)
         self.entries = entries
         super().__init__(ann_file=ann_file, **kwargs)
@@ -138,8 +143,11 @@ class KarpathyRetrieval(BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the entries."""
         images = read_karpathy(self.ann_file, self.data_prefix["img_path"], self.splits)
-        if silent := [image["image_index"] for image in images if not image["captions"]]:
-            raise UserError(f"'{self.ann_file}': image with imgid {silent[0]} has no captions, so nothing retrieves it")
+        if without := [image["image_index"] for image in images if not image["captions"]]:
+            raise UserError(
+                f"'{self.ann_file}': image with imgid {without[0]} has no captions, so no text can retrieve it: add a caption, "
+                "or remove the image"
+            )
         if self.entries == "images":
             return [{"img_path": image["img_path"], "image_id": image["image_index"]} for image in images]
         pairs = [
@@ -147,7 +155,7 @@ class KarpathyRetrieval(BaseDataset):
             for image in images
             for text, text_id in zip(image["captions"], image["text_ids"], strict=True)
         ]
-        report_entries(self, pairs)
+        report_unknown_texts(self, pairs)
         if self.entries == "texts":
             for pair in pairs:
                 del pair["img_path"]

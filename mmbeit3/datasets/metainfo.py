@@ -1,4 +1,4 @@
-"""Class names and colours of a dataset, from its config alone."""
+"""Class names and colours of a dataset, read from its config without the data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from mmengine.registry import DATASETS
 
+from mmbeit3.datasets.annotations import read_text
 from mmbeit3.errors import UserError
 
 __all__ = ["dataset_class", "read_metainfo"]
 
 
 def dataset_class(cfg: Mapping[str, Any], scope: str | None) -> Any:
-    """The class of a dataset's config, or the function that stands for it; None if there is none of its name.
+    """Return the class that builds a dataset's config, or the function registered for it. None if the name is unknown.
 
     Args:
         cfg: a dataset's config.
@@ -27,34 +28,28 @@ def dataset_class(cfg: Mapping[str, Any], scope: str | None) -> Any:
 
 
 def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
-    """What MMEngine would make ``dataset.metainfo`` of, without reading the data.
+    """Return the ``metainfo`` that MMEngine would give the dataset, without reading the data.
 
     Args:
         cfg: a dataset's config.
         scope: the ``default_scope`` of the whole config.
 
     Returns:
-        The dataset class's own meta information with the config's ``metainfo`` over it; ``classes`` is absent where neither
-        names any.
+        ``METAINFO`` of the dataset's class, updated with the config's ``metainfo``. ``classes`` is absent if neither has it.
 
     Raises:
-        UserError: if ``classes`` is a text and no file that can be read.
+        UserError: if ``classes`` is a string but not the path of a UTF-8 file.
     """
     dataset = dataset_class(cfg, scope)
     meta = {**(getattr(dataset, "METAINFO", None) or {}), **(cfg.get("metainfo") or {})}
     classes = meta.get("classes")
     if isinstance(classes, str):
-        # MMEngine takes a text for the name of a file with a class a line.
+        # MMEngine treats a string as the path of a file with one class per line.
         if not Path(classes).is_file():
-            raise UserError(f"metainfo.classes is '{classes}', which is no file: for one class, write ('{classes}',)")
-        try:
-            text = Path(classes).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"metainfo.classes '{classes}' cannot be read ({error}): give a UTF-8 file, a name a line"
-            ) from error
+            raise UserError(f"metainfo.classes is '{classes}', which is not a file: for one class, write ('{classes}',)")
+        text = read_text(classes, "metainfo.classes")
         if text.startswith("\ufeff"):
-            # MMEngine would make it the first letter of the first name.
+            # MMEngine would read it as the first letter of the first name.
             raise UserError(f"metainfo.classes '{classes}' begins with a byte-order mark: save the file as UTF-8 without one")
         meta["classes"] = text.splitlines()
     return meta

@@ -1,4 +1,4 @@
-"""NLVR2: is a sentence true of two photographs?"""
+"""NLVR2: decide if a sentence is true of two photographs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
-from mmbeit3.datasets.annotations import Ids, check_images, read_json_lines, take, take_text
-from mmbeit3.datasets.task_entries import report_entries
+from mmbeit3.datasets.annotations import UniqueIds, check_images_exist, get_field, get_text, read_json_lines
+from mmbeit3.datasets.unknown_texts import report_unknown_texts
 from mmbeit3.errors import UserError
 from mmbeit3.registry import DATASETS
 
@@ -19,17 +19,19 @@ _LABELS = {"True": 1, "False": 0}
 
 @DATASETS.register_module()
 class NLVR2(BaseDataset):
-    """NLVR2 from its official files; an entry for each sentence: ``img_path`` (two), ``text``, ``gt_label`` and ``identifier``.
+    """NLVR2, read from its official files.
 
-    ``train.json`` names the folder of each pair (``directory``); ``dev.json`` and ``test1.json`` have all images in one folder.
-    mmpretrain's dataset of this name looks for training images in one folder, too.
+    There is one entry per sentence with ``img_path`` (two paths), ``text``, ``gt_label`` (1 for true, 0 for false) and
+    ``identifier``. ``train.json`` gives the folder of each pair (``directory``); for ``dev.json`` and ``test1.json`` all images
+    are in one folder. mmpretrain's ``NLVR2`` also expects all training images in one folder.
 
     Args:
-        ann_file: JSON lines from the repository lil-lab/nlvr.
-        **kwargs: those of MMEngine's ``BaseDataset``; ``data_prefix=dict(img_path=...)`` is the folder of the split's images.
+        ann_file: file of JSON lines from the repository lil-lab/nlvr.
+        **kwargs: arguments of MMEngine's ``BaseDataset``; ``data_prefix=dict(img_path=...)`` is the folder of the split's
+            images.
 
     Raises:
-        UserError: if the file is missing or of another format, an identifier is there twice, a sentence is empty, or an
+        UserError: if the file is missing or has another format, an identifier is used twice, a sentence is empty, or an
             image does not exist.
     """
 
@@ -37,28 +39,28 @@ class NLVR2(BaseDataset):
         """Read the entries."""
         entries = []
         images = []
-        ids = Ids("identifier")
+        ids = UniqueIds("identifier")
         for where, line in read_json_lines(self.ann_file):
-            identifier = take(line, "identifier", str, where)
+            identifier = get_field(line, "identifier", str, where)
             ids.add(identifier, where)
-            # The last part of train-10171-0-1 numbers the sentences of one pair of images.
+            # In train-10171-0-1 the last number counts the sentences about one pair of images.
             pair = identifier.rpartition("-")[0]
             folder = Path(self.data_prefix["img_path"], str(line.get("directory", "")))
             paths = [str(folder / f"{pair}-img{side}.png") for side in (0, 1)]
-            label = take(line, "label", str, where)
+            label = get_field(line, "label", str, where)
             if label not in _LABELS:
-                raise UserError(f"{where}: label is {label!r}, not 'True' or 'False': is it the right file?")
+                raise UserError(f"{where}: label is {label!r}: write 'True' or 'False'")
             entries.append(
                 {
                     "img_path": paths,
-                    "text": take_text(line, "sentence", where),
+                    "text": get_text(line, "sentence", where),
                     "gt_label": _LABELS[label],
                     "identifier": identifier,
                 }
             )
             images += [(path, where) for path in paths]
         if not entries:
-            raise UserError(f"'{self.ann_file}' has no entries: is it the right file?")
-        check_images(images)
-        report_entries(self, entries)
+            raise UserError(f"'{self.ann_file}' has no entries: check that it is the right file")
+        check_images_exist(images)
+        report_unknown_texts(self, entries)
         return entries

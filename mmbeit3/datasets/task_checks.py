@@ -1,10 +1,11 @@
-"""Whether a task's model fits the texts and answers that its data give it, before anything is built."""
+"""Checks of an image-text config before training: tokenizers, text lengths and answer lists fit the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmbeit3.datasets.checks.pipelines import find_steps, type_name
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import UNUSED_POSITIONS, get_arch
 from mmbeit3.text import TextTokenizer
@@ -17,44 +18,33 @@ _MAX_LENGTH = 64
 
 
 def check_task(cfg: Mapping[str, Any], splits: Sequence[str] = ("train", "val", "test")) -> None:
-    """Check vocabularies, lengths of texts and lists of answers of a config of the tasks; other configs are left alone.
+    """Check tokenizers, text lengths and answer lists of an image-text config. Other configs are ignored.
 
     Args:
         cfg: a whole config.
-        splits: whose dataloaders to look at.
+        splits: splits whose dataloaders are checked.
 
     Raises:
-        UserError: if a vocabulary cannot be read, or has more ids than the model's word table has rows; if texts may be longer
-            than its position table; or if model and data have different answers.
+        UserError: if a tokenizer cannot be read, or has more ids than the model's word embedding has rows; if texts may be
+            longer than the model's position embedding; or if model and data have different answers.
     """
     model = cfg.get("model") or {}
     network = model.get("network")
     if not isinstance(network, Mapping) or "arch" not in network:
         return
     for split in splits:
-        for step in _steps((cfg.get(f"{split}_dataloader") or {}).get("dataset")):
-            kind = str(step.get("type")).rpartition(".")[2]
-            if kind == "EncodeText" and "tokenizer" in step:
+        dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+        for step in find_steps(dataset, "EncodeText", "VQALabels"):
+            if type_name(step) == "EncodeText" and "tokenizer" in step:
                 _check_texts(step, network, f"{split}_dataloader")
-            elif kind == "VQALabels" and "answers" in step:
+            elif type_name(step) == "VQALabels" and "answers" in step:
                 _check_answers(step["answers"], model, f"{split}_dataloader")
     if isinstance(model.get("tokenizer"), str):
-        _open(model["tokenizer"], "model")
-
-
-def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
-    """The transforms in a dataset's config, whatever they are wrapped in."""
-    if isinstance(part, Mapping):
-        for key in ("dataset", "datasets", "pipeline", "transforms"):
-            yield from _steps(part.get(key))
-        yield part
-    elif isinstance(part, list | tuple):
-        for one in part:
-            yield from _steps(one)
+        _open_tokenizer(model["tokenizer"], "model")
 
 
 def _check_texts(step: Mapping[str, Any], network: Mapping[str, Any], where: str) -> None:
-    tokenizer = _open(step["tokenizer"], where)
+    tokenizer = _open_tokenizer(step["tokenizer"], where)
     try:
         arch = get_arch(network["arch"])
     except ValueError as error:
@@ -62,14 +52,14 @@ def _check_texts(step: Mapping[str, Any], network: Mapping[str, Any], where: str
     if tokenizer.vocab_size > arch.vocab_size:
         raise UserError(
             f"{where}: text tokenizer '{step['tokenizer']}' has {tokenizer.vocab_size} ids, more than the {arch.vocab_size} "
-            "rows of the model's word table: give the tokenizer that the weights were trained with"
+            "rows of the model's word embedding: give the tokenizer that the weights were trained with"
         )
     usable = arch.max_text_positions - UNUSED_POSITIONS
     longest = step.get("max_length", _MAX_LENGTH)
     if longest > usable:
         raise UserError(
-            f"{where}: EncodeText lets texts have {longest} tokens, but the model's position table has room for {usable}: set "
-            f"max_length and max_positions to {usable}, and longer texts are cut"
+            f"{where}: EncodeText has max_length={longest} tokens, but the model's position embedding has {usable}: set "
+            f"max_length and max_positions of EncodeText to {usable}; longer texts are cut"
         )
 
 
@@ -78,20 +68,20 @@ def _check_answers(file: str, model: Mapping[str, Any], where: str) -> None:
     if model.get("answers") is not None:
         if read_names(model["answers"], "answers") != answers:
             raise UserError(
-                f"{where}: VQALabels and the model have different answers: give the model the list '{file}', too, or both the "
-                "list that its weights were trained with"
+                f"{where}: VQALabels and the model have different answers: set model.answers to '{file}', too, or set both "
+                "to the list that the weights were trained with"
             )
     elif model.get("num_answers") not in (None, len(answers)):
         raise UserError(
-            f"{where}: answers '{file}' are {len(answers)}, but the model has {model['num_answers']}: set model.answers to the "
-            "file"
+            f"{where}: '{file}' has {len(answers)} answers, but the model has {model['num_answers']}: set model.answers to "
+            "this file"
         )
 
 
-def _open(path: str, where: str) -> TextTokenizer:
+def _open_tokenizer(path: str, where: str) -> TextTokenizer:
     try:
         return TextTokenizer(path)
     except UserError as error:
         raise UserError(
-            f"{where}: {error}: set tokenizer to the released beit3.spm, or to what tools/train_text_tokenizer.py wrote"
+            f"{where}: {error}: set tokenizer to the released beit3.spm, or to a file from tools/train_text_tokenizer.py"
         ) from error

@@ -1,4 +1,4 @@
-"""Transforms of the tasks' pipelines: from an annotation's image, text and label to tensors."""
+"""Transforms of the image-text pipelines: from the image, text and label of an annotation to tensors."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from mmbeit3.text.tokenizer import TextTokenizer
 
 __all__ = ["EncodeText", "LoadImageOrGrey", "PackTask", "load_tokenizer"]
 
-_NAMES = ("question_id", "identifier", "text_id", "image_id", "img_path")
-"""What a sample may be called by, most telling first."""
+_ID_KEYS = ("question_id", "identifier", "text_id", "image_id", "img_path")
+"""Keys that identify a sample in an error message, most specific first."""
 
 
 @lru_cache(maxsize=4)
 def load_tokenizer(path: str) -> TextTokenizer:
-    """The tokenizer of a file, read once in a process."""
+    """Load a tokenizer. Each process reads a file once."""
     return TextTokenizer(path)
 
 
 @TRANSFORMS.register_module()
 class LoadImageOrGrey(LoadImageOrFail):
-    """For evaluation: a damaged image becomes a grey one of 64 x 64 pixels, and the sample is marked ``unreadable``.
+    """Load an image for evaluation. A damaged one becomes a grey image of 64 x 64 pixels, and the sample is ``unreadable``.
 
-    So one damaged file does not end the evaluation of thousands, and is not lost from the count either: the metrics of
-    :mod:`mmbeit3.evaluation` count such samples as wrong and log how many there were. A missing file is an error, as the data
-    is incomplete then. In training use :class:`~mmbeit3.datasets.transforms.LoadImageOrFail`.
+    One damaged file then does not stop the evaluation of thousands. The metrics of :mod:`mmbeit3.evaluation` count such samples
+    as wrong and log their number. A missing file is still an error, because the data are incomplete. For training use
+    :class:`~mmbeit3.datasets.transforms.LoadImageOrFail`.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -61,25 +61,26 @@ class LoadImageOrGrey(LoadImageOrFail):
 
 @TRANSFORMS.register_module()
 class EncodeText(BaseTransform):
-    """Encode a sample's text to ``tokens`` (T,), int64, from ``<s>`` to ``</s>``, unpadded.
+    """Encode a sample's text to ``tokens`` (T,), int64, from ``<s>`` to ``</s>``, without padding.
 
-    A longer text is cut, as in the reference; ``</s>`` stays. The first in each process is logged.
+    A longer text is cut, as in the reference; ``</s>`` is kept. Each process logs the first text that it cuts.
 
     Args:
         tokenizer: file of a :class:`~mmbeit3.text.TextTokenizer`.
-        key: where the text is.
-        max_length: most tokens, ``<s>`` and ``</s>`` included.
-        max_positions: texts that the model's position table has room for: its rows less two, 1022 of the released models.
+        key: key of the text in the sample.
+        max_length: largest number of tokens, including ``<s>`` and ``</s>``.
+        max_positions: largest number of tokens that the model supports: the rows of its position embedding minus two, 1022 for
+            the released models.
 
     Raises:
-        UserError: if the tokenizer cannot be used, or ``max_length`` leaves no room for a word or is above ``max_positions``.
+        UserError: if the tokenizer cannot be read, or ``max_length`` is below 3 or above ``max_positions``.
     """
 
     def __init__(self, tokenizer: str, key: str, max_length: int = 64, max_positions: int = 1022) -> None:
         if not 3 <= max_length <= max_positions:
             raise UserError(
-                f"EncodeText: max_length must be from 3 (<s>, a word, </s>) to {max_positions}, the positions that the model "
-                f"has, got {max_length}"
+                f"EncodeText: max_length is {max_length}: set it from 3 (<s>, a word, </s>) to {max_positions}, the number of "
+                "positions of the model"
             )
         self.tokenizer = load_tokenizer(tokenizer)
         self.key = key
@@ -90,22 +91,26 @@ class EncodeText(BaseTransform):
         """Add ``tokens``.
 
         Raises:
-            UserError: if there is no text, or it is empty or no valid Unicode; the message names the sample.
+            UserError: if there is no text, or it is empty or not valid Unicode. The message names the sample.
         """
         text = results.get(self.key)
         if not isinstance(text, str):
-            raise UserError(f"{_name(results)} has no text '{self.key}': found {type(text).__name__}")
+            raise UserError(
+                f"{_name(results)}: '{self.key}' is a {type(text).__name__}, not a text: correct the data, or EncodeText's key"
+            )
         try:
             ids = self.tokenizer.encode(text)
         except UnicodeEncodeError as error:
-            raise UserError(f"'{self.key}' of {_name(results)} is no valid Unicode: {error.reason}") from error
+            raise UserError(
+                f"'{self.key}' of {_name(results)} is not valid Unicode ({error.reason}): correct the text"
+            ) from error
         if not ids:
             raise UserError(f"'{self.key}' of {_name(results)} is empty ({text[:20]!r}): remove it from the data")
         if len(ids) > self.max_length - 2 and not self.cut:
             self.cut = True
             print_log(
-                f"'{self.key}' of {_name(results)} has {len(ids) + 2} tokens and is cut to {self.max_length}, as all longer "
-                "ones will be: raise EncodeText's max_length if that is too few",
+                f"'{self.key}' of {_name(results)} has {len(ids) + 2} tokens and is cut to {self.max_length}, like all "
+                "longer texts: raise max_length of EncodeText if that is too short",
                 "current",
                 logging.WARNING,
             )
@@ -116,14 +121,14 @@ class EncodeText(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackTask(BaseTransform):
-    """Make a sample what :func:`~mmbeit3.datasets.collate.collate_samples` takes; the last transform of a pipeline.
+    """Pack a sample for :func:`~mmbeit3.datasets.collate.collate_samples`. It is the last transform of a pipeline.
 
-    ``inputs`` gets ``image`` (3, H, W), uint8 RGB, of the loaded ``img`` (H, W, 3), BGR, or ``image`` and ``image2`` of a list
-    of two, and ``tokens`` where there are some. ``data_samples`` gets the named fields, ``gt_label`` as int64 (1,), and
-    ``unreadable`` where an image is.
+    ``inputs`` gets ``image`` (3, H, W), uint8 RGB, from ``img`` (H, W, 3), BGR, or ``image`` and ``image2`` from a list of two,
+    and ``tokens`` if the sample has them. ``data_samples`` gets the fields of ``meta``, with ``gt_label`` as int64 (1,), and
+    ``unreadable`` if an image is unreadable.
 
     Args:
-        meta: fields for ``data_samples``; the sample must have them.
+        meta: fields to copy to ``data_samples``; every sample must have them.
     """
 
     def __init__(self, meta: Sequence[str] = ()) -> None:
@@ -144,7 +149,7 @@ class PackTask(BaseTransform):
         if "tokens" in results:
             inputs["tokens"] = results["tokens"]
         if missing := [field for field in self.meta if field not in results]:
-            raise UserError(f"{_name(results)} has no {', '.join(missing)}: change PackTask's meta, or the dataset")
+            raise UserError(f"{_name(results)} has no {', '.join(missing)}: change meta of PackTask, or the dataset")
         fields = {field: results[field] for field in self.meta}
         if "gt_label" in fields:
             fields["gt_label"] = torch.as_tensor(fields["gt_label"], dtype=torch.int64).reshape(1)
@@ -158,5 +163,5 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _name(results: Mapping[str, Any]) -> str:
-    """What to call a sample in an error."""
-    return next((f"sample with {key} {results[key]!r}" for key in _NAMES if key in results), "a sample")
+    """Return a name of a sample, for error messages."""
+    return next((f"sample with {key} {results[key]!r}" for key in _ID_KEYS if key in results), "a sample")

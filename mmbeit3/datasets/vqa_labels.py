@@ -1,4 +1,4 @@
-"""Soft targets of VQAv2's questions."""
+"""Soft targets of VQAv2 questions."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from mmbeit3.text.names import read_names
 __all__ = ["VQALabels", "soft_score"]
 
 _SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
+"""Target by number of people (0 to 4) of ten: VQA's accuracy min(count / 3, 1), averaged over the subsets of nine people."""
 
 
 def soft_score(count: int) -> float:
-    """Target of an answer that so many of ten people gave: 0.3, 0.6, 0.9, and 1.0 from four on."""
+    """Return the target (0 to 1) of an answer that ``count`` of ten people gave: 0.3, 0.6, 0.9, and 1.0 from four on."""
     return _SCORES[min(count, 4)]
 
 
 @TRANSFORMS.register_module()
 class VQALabels(BaseTransform):
-    """Add ``labels`` (n,), int64, and ``scores`` (n,), float32: which answers of the list people gave, and their targets.
+    """Add ``labels`` (n,), int64, the indices of people's answers in the list, and ``scores`` (n,), float32, their targets.
 
-    Both sides are compared in the form in which VQA's evaluation compares answers, see
-    :func:`~mmbeit3.datasets.vqa_answers.normalize_answer`; the reference compares them as they stand. Labels are empty where no
+    Answers of the list and of people are both normalised as in VQA's evaluation, see
+    :func:`~mmbeit3.text.answers.normalize_answer`; the reference compares them without normalisation. ``labels`` is empty if no
     answer is in the list, or the split has no answers.
 
     Args:
-        answers: file with the list, see :func:`~mmbeit3.text.names.read_names`; the model's.
-        drop_unlabelled: for training: give None for a question without labels, so that the dataset draws another in its
-            place. The reference leaves such questions out.
-        least_labelled: share (0 to 1) of a dataset's questions that must have a label, see :meth:`check`.
+        answers: file with the model's list of answers, see :func:`~mmbeit3.text.names.read_names`.
+        drop_unlabelled: return None for a question without labels, so that the dataset draws another one. Use it for training;
+            the reference leaves such questions out.
+        min_labelled: share (0 to 1) of a dataset's questions that must have a label, see :meth:`check`.
 
     Raises:
-        UserError: if the file cannot be used, or two of its answers are the same to VQA's evaluation.
+        UserError: if the file cannot be read, or two of its answers are equal after normalisation.
     """
 
-    def __init__(self, answers: str, drop_unlabelled: bool = False, least_labelled: float = 0.5) -> None:
+    def __init__(self, answers: str, drop_unlabelled: bool = False, min_labelled: float = 0.5) -> None:
         self.answers = answers
         self.labels: dict[str, int] = {}
         names = read_names(answers, "answers")
@@ -51,37 +52,37 @@ class VQALabels(BaseTransform):
             first = self.labels.setdefault(normalize_answer(answer), label)
             if first != label:
                 raise UserError(
-                    f"answers '{answers}': '{names[first]}' and '{answer}' are the same to VQA's evaluation: give one of them"
+                    f"answers '{answers}': '{names[first]}' and '{answer}' are equal to VQA's evaluation: remove one of them"
                 )
         self.drop_unlabelled = drop_unlabelled
-        self.least_labelled = least_labelled
+        self.min_labelled = min_labelled
         self._normalized: dict[str, str] = {}
 
     def check(self, answered: Sequence[Sequence[str]], where: str) -> None:
-        """Log how many of a dataset's questions have a label, and refuse too few.
+        """Log how many of a dataset's questions have a label, and check that there are enough.
 
         Args:
             answered: people's answers to each question.
-            where: what to call the data.
+            where: name of the data, for the message.
 
         Raises:
-            UserError: if a smaller share than ``least_labelled`` has any.
+            UserError: if the share of questions with a label is below ``min_labelled``.
         """
         count = sum(bool(self._count(people)) for people in answered)
         total = sum(map(bool, answered))
         if not total and not self.drop_unlabelled:
             return
-        said = f"{where}: {count} of {len(answered)} questions have an answer of the list '{self.answers}'"
-        if count < self.least_labelled * len(answered) or not count:
+        message = f"{where}: {count} of {len(answered)} questions have an answer in the list '{self.answers}'"
+        if count < self.min_labelled * len(answered) or not count:
             raise UserError(
-                f"{said}, fewer than least_labelled={self.least_labelled:g} of them: make the list from these annotations by "
-                "tools/build_answers.py, or lower least_labelled of VQALabels"
+                f"{message}, less than min_labelled={self.min_labelled:g}: build the list from these annotations with "
+                "tools/build_answers.py, or lower min_labelled of VQALabels"
             )
-        left = " (the others are left out)" if self.drop_unlabelled and count < len(answered) else ""
-        print_log(f"{said}, {100 * count / len(answered):.1f}%{left}", "current")
+        dropped = " (the others are left out)" if self.drop_unlabelled and count < len(answered) else ""
+        print_log(f"{message}, {100 * count / len(answered):.1f}%{dropped}", "current")
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Add the targets of ``results['gt_answers']``, a list of raw answers, one of each person."""
+        """Add the targets of ``results['gt_answers']``, a list with each person's raw answer."""
         counts = self._count(results["gt_answers"])
         if self.drop_unlabelled and not counts:
             return None
@@ -90,8 +91,8 @@ class VQALabels(BaseTransform):
         return results
 
     def _count(self, people: Sequence[str]) -> Counter[str]:
-        """How many gave each answer of the list."""
+        """Count the people who gave each answer of the list. Normalised answers are cached."""
         for answer in people:
             if answer not in self._normalized:
                 self._normalized[answer] = normalize_answer(answer)
-        return Counter(plain for answer in people if (plain := self._normalized[answer]) in self.labels)
+        return Counter(text for answer in people if (text := self._normalized[answer]) in self.labels)

@@ -1,1 +1,1 @@
-"""Shared parts of the demos: short trainings on made data, and the pictures of their reports."""
+"""Shared parts of the demos: short trainings on synthetic data, and the pictures of their reports."""

@@ -1,4 +1,4 @@
-"""Examples of what models of the tasks say, for reports."""
+"""Example predictions of task models, as figures for reports."""
 
 from __future__ import annotations
 
@@ -18,48 +18,51 @@ from mmbeit3.visualization import Figure
 
 __all__ = ["show_answers", "show_captions", "show_classes", "show_retrieval", "show_statements"]
 
-_IN_A_ROW = 4
+_FIGURES_PER_ROW = 4
 
 
 def show_answers(model: BaseModel, cfg: Config, count: int = 12) -> list[list[Figure]]:
-    """Images with a question each, the answer of a VQA model, and the true one.
+    """Show images with a question, the answer of a VQA model, and the ground truth.
 
     Args:
-        model: in evaluation mode.
-        cfg: its config, whose validation data is shown.
-        count: how many examples, spread over the data.
+        model: the model in evaluation mode.
+        cfg: config of the model; the examples are from its validation data.
+        count: number of examples, spread evenly over the data.
+
+    Returns:
+        Rows of figures.
     """
     figures = []
     for entry, inputs, result in _predict(model, cfg, count):
-        said, true = result["pred_answer"], result["gt_answers"][0]
-        figures.append(Figure(_picture(inputs["image"]), f"{entry['question']}? {_judged(said, true)}"))
+        predicted, truth = result["pred_answer"], result["gt_answers"][0]
+        figures.append(Figure(_picture(inputs["image"]), f"{entry['question']}? {_judge(predicted, truth)}"))
     return _rows(figures)
 
 
 def show_statements(model: BaseModel, cfg: Config, count: int = 8) -> list[list[Figure]]:
-    """Pairs of images with a statement, what an NLVR2 model says of it, and the truth; see :func:`show_answers`."""
+    """Show image pairs with a statement, the prediction of an NLVR2 model, and the ground truth; see :func:`show_answers`."""
     words = ("false", "true")
     figures = []
     for entry, inputs, result in _predict(model, cfg, count):
-        said, true = words[int(result["pred_label"])], words[int(result["gt_label"])]
+        predicted, truth = words[int(result["pred_label"])], words[int(result["gt_label"])]
         figures.append(Figure(_picture(inputs["image"]), entry["text"]))
-        figures.append(Figure(_picture(inputs["image2"]), _judged(said, true)))
+        figures.append(Figure(_picture(inputs["image2"]), _judge(predicted, truth)))
     return _rows(figures)
 
 
 def show_classes(model: BaseModel, cfg: Config, count: int = 12) -> list[list[Figure]]:
-    """Images with the class that a model tells, and the true one; see :func:`show_answers`."""
+    """Show images with the predicted class and the ground truth; see :func:`show_answers`."""
     classes = cfg.val_dataloader.dataset.metainfo.classes
     return _rows(
         [
-            Figure(_picture(inputs["image"]), _judged(classes[int(result["pred_label"])], classes[int(result["gt_label"])]))
+            Figure(_picture(inputs["image"]), _judge(classes[int(result["pred_label"])], classes[int(result["gt_label"])]))
             for _, inputs, result in _predict(model, cfg, count)
         ]
     )
 
 
 def show_captions(model: BaseModel, cfg: Config, count: int = 8) -> list[list[Figure]]:
-    """Images with a model's caption, and the first of those to compare with; see :func:`show_answers`."""
+    """Show images with the predicted caption and the first reference caption; see :func:`show_answers`."""
     return _rows(
         [
             Figure(_picture(inputs["image"]), f"{result['pred_caption']} (true: {result['gt_captions'][0]})")
@@ -69,12 +72,15 @@ def show_captions(model: BaseModel, cfg: Config, count: int = 8) -> list[list[Fi
 
 
 def show_retrieval(model: BaseModel, cfg: Config, count: int = 4) -> list[list[Figure]]:
-    """A row of images, each with the three texts it finds, and rows of the three images that a text finds.
+    """Show retrieval results: a row of images with their three closest texts, and for each text a row of its closest images.
 
     Args:
-        model: in evaluation mode.
-        cfg: its config; its validation data is a ``ConcatDataset`` of images and texts.
-        count: how many images, and how many texts.
+        model: the model in evaluation mode.
+        cfg: config of the model; its validation data is a ``ConcatDataset`` of images and texts.
+        count: number of images, and number of texts.
+
+    Returns:
+        Rows of figures.
     """
     data = _dataset(cfg)
     assert isinstance(data, ConcatDataset)
@@ -84,20 +90,20 @@ def show_retrieval(model: BaseModel, cfg: Config, count: int = 4) -> list[list[F
     features = stack([one["image_feature"] for one in image_results]), stack([one["text_feature"] for one in text_results])
     similarity = features[0] @ features[1].T
     owner, text_owner = ([one["image_id"] for one in results] for results in (image_results, text_results))
-    said = [texts.get_data_info(index)["text"] for index in range(len(texts))]
+    sentences = [texts.get_data_info(index)["text"] for index in range(len(texts))]
     pictures = [_picture(one["inputs"]["image"]) for one in image_samples]
     by_image, by_text = [], []
     for index in _spread(len(images), count):
-        found = [f"{_mark(text_owner[place] == owner[index])} {said[place]}" for place in _top(similarity[index])]
+        found = [f"{_mark(text_owner[place] == owner[index])} {sentences[place]}" for place in _top(similarity[index])]
         by_image.append(Figure(pictures[index], "; ".join(found)))
     for index in _spread(len(texts), count):
         marks = [(place, _mark(owner[place] == text_owner[index])) for place in _top(similarity[:, index])]
-        by_text.append([Figure(pictures[place], f"{mark} {said[index]}") for place, mark in marks])
+        by_text.append([Figure(pictures[place], f"{mark} {sentences[index]}") for place, mark in marks])
     return [by_image, *by_text]
 
 
 def _predict(model: BaseModel, cfg: Config, count: int) -> list[tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]]:
-    """Entries of the dataset, their inputs, and the samples with predictions."""
+    """Return dataset entries, their input tensors, and their samples with predictions."""
     data = _dataset(cfg)
     places = _spread(len(data), count)
     samples = [data[place] for place in places]
@@ -124,12 +130,12 @@ def _top(similarity: Tensor) -> list[int]:
 
 
 def _picture(image: Tensor) -> np.ndarray:
-    """(3, H, W) to (H, W, 3)."""
+    """Convert an image tensor (3, H, W) to an array (H, W, 3)."""
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
-def _judged(said: str, true: str) -> str:
-    return f"{_mark(said == true)} {said}" + ("" if said == true else f" (true: {true})")
+def _judge(predicted: str, truth: str) -> str:
+    return f"{_mark(predicted == truth)} {predicted}" + ("" if predicted == truth else f" (true: {truth})")
 
 
 def _mark(right: bool) -> str:
@@ -137,4 +143,4 @@ def _mark(right: bool) -> str:
 
 
 def _rows(figures: Sequence[Figure]) -> list[list[Figure]]:
-    return [list(figures[start : start + _IN_A_ROW]) for start in range(0, len(figures), _IN_A_ROW)]
+    return [list(figures[start : start + _FIGURES_PER_ROW]) for start in range(0, len(figures), _FIGURES_PER_ROW)]

@@ -1,4 +1,4 @@
-"""What the demos share: training a config with its progress on this terminal, and showing what a detector found."""
+"""Functions that the demos share: train a config with a progress bar, read its scores, and show its predictions."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ SCORES = {
     "mIoU": "mIoU in percent",
     "aAcc": "pixel accuracy in percent",
 }
-"""Scores by the names that mmdet and mmseg log them under, and how they are called in tables."""
+"""Names of scores in tables, by the keys under which mmdet and mmseg log them."""
 
 _CAPTIONS = ("image", "ground truth", "prediction")
 
 
 def make_plain_shapes() -> Path:
-    """Make what the tiny configs of pretraining and of the tasks name, unless it is there: images, sentences, vocabulary.
+    """Create the data of the tiny configs for pretraining and tasks if it does not exist: images, sentences, vocabulary.
 
-    The same texts give the same vocabulary, so weights that were trained with it keep their words.
+    The same texts give the same vocabulary, so weights trained with it stay usable.
 
     Returns:
-        The folder.
+        The folder of the data.
     """
     folder = make_shapes_dataset("data/shapes-plain", train=4000, val=200, style="plain")
     if not (vocabulary := folder / "texts.spm").is_file():
         texts = (folder / "texts_train.txt").read_text().splitlines()
-        # Pieces of a unigram model would leave most of so few words in bits.
+        # With so few words, a unigram model would split most of them into small pieces.
         train_text_tokenizer(texts, vocabulary, 200, model_type="bpe")
     return folder
 
 
 def detector_options(epochs: int, pretrained: Path | None = None) -> dict[str, object]:
-    """What to change in the shapes detector's config for another budget, and to start it from pretrained weights.
+    """Return options that change the training length and the initial weights in the config of the shapes detector.
 
     Args:
-        epochs: of training; validation is at their end.
+        epochs: number of epochs; validation runs after the last one.
         pretrained: checkpoint of pretraining; None for random weights.
     """
     options: dict[str, object] = {
@@ -65,20 +65,20 @@ def detector_options(epochs: int, pretrained: Path | None = None) -> dict[str, o
         options |= {
             "model.backbone.init_cfg.type": "Pretrained",
             "model.backbone.init_cfg.checkpoint": pretrained,
-            # Weights that know something already change less, the earlier the layer; new ones have nothing to keep.
+            # Layer-wise learning rate decay keeps the early pretrained layers close to their weights. Random weights need none.
             "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.7,
         }
     return options
 
 
 def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> Path:
-    """Train a config by ``tools/train.py`` with a progress bar.
+    """Train a config with ``tools/train.py`` and a progress bar.
 
     Args:
         config: path of the config, or its name after ``mmbeit3::``.
-        work_dir: where results go.
-        title: stands before the bar.
-        options: settings to change.
+        work_dir: folder for the results.
+        title: text before the progress bar.
+        options: config settings to change.
 
     Returns:
         ``work_dir``.
@@ -90,31 +90,31 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
     if options:
         command += ["--cfg-options", *(f"{name}={value}" for name, value in options.items())]
     if subprocess.run(command, check=False).returncode:
-        raise UserError(f"training of {config} failed; its log is in {work_dir}")
+        raise UserError(f"training of config '{config}' failed: see the log in '{work_dir}'")
     return work_dir
 
 
 def last_checkpoint(work_dir: Path) -> Path:
-    """The newest checkpoint of a work dir."""
+    """Return the newest checkpoint in a work dir."""
     return Path((work_dir / "last_checkpoint").read_text())
 
 
 def read_scores(work_dir: Path) -> dict[str, float]:
-    """The last scores that training logged, by their names in tables."""
+    """Return the last scores that the training logged, by their names in tables."""
     final = {key: value for line in read_scalars(work_dir) for key, value in line.items()}
     return {label: final[key] for key, label in SCORES.items() if key in final}
 
 
 def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[list[Figure]], list[list[np.ndarray]]]:
-    """The curve of a detector's or segmentor's training, and what it finds in validation images.
+    """Show the loss curve of a detector or segmentor, and its predictions on validation images.
 
     Args:
         config: path of the config.
-        work_dir: where it was trained.
-        count: how many images.
+        work_dir: work dir of the training.
+        count: number of images.
 
     Returns:
-        Rows for a report, and the pictures of each image: image, ground truth, prediction.
+        Rows for a report, and for each image the pictures of image, ground truth and prediction.
     """
     pictures = [list(row) for row in compare_with_truth(*load_model(config, last_checkpoint(work_dir)), count=count, factor=4)]
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]

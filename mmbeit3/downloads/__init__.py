@@ -1,8 +1,13 @@
-"""Files from the network: whole, checked, at one place of the cache, and fetched once; and small ones, into memory."""
+"""Downloads: files that are verified and cached on disk, and small files read into memory.
 
-from mmbeit3.downloads.fetching import fetch, is_address
-from mmbeit3.downloads.places import place_of
-from mmbeit3.downloads.transfer import Patience
+No library replaces this package: pooch 1.9.0 has neither resumed downloads nor a lock between processes, and huggingface_hub
+2.4.0 downloads from Hugging Face's hub only and deletes the partial file of a failed download.
+"""
+
+from mmbeit3.downloads.cache import cache_path
+from mmbeit3.downloads.fetching import fetch
+from mmbeit3.downloads.retry import RetryPolicy
+from mmbeit3.downloads.url import is_url
 from mmbeit3.downloads.verified import download
 
-__all__ = ["Patience", "download", "fetch", "is_address", "place_of"]
+__all__ = ["RetryPolicy", "cache_path", "download", "fetch", "is_url"]

@@ -1,111 +1,58 @@
-"""A small file of any address, into memory: what users name by hand, which is neither kept nor compared with a hash."""
+"""Small files from any URL, read into memory without caching or verification."""
 
 from __future__ import annotations
 
-import re
-import time
-from http.client import HTTPException
-from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
-
-from mmbeit3.downloads.connection import Answer, BrokenError, RefusedError, open_source
-from mmbeit3.downloads.places import is_offline
-from mmbeit3.downloads.transfer import Patience
+from mmbeit3.downloads.cache import is_offline
+from mmbeit3.downloads.connection import RemoteFile, open_url, read_chunks
+from mmbeit3.downloads.retry import PermanentError, RetryPolicy, TransientError
+from mmbeit3.downloads.url import quote_url
 from mmbeit3.errors import UserError, printable
 
-__all__ = ["fetch", "is_address", "quote_address"]
+__all__ = ["fetch"]
 
-_CHUNK = 1 << 16
-_PATIENCE = Patience(tries=3, pause=0.5)
-
-_SLOWEST = 100
-"""Bytes a second; a source slower than this over a whole timeout stalls."""
+_POLICY = RetryPolicy(tries=3, backoff=0.5)
 
 
-def is_address(name: str | Path) -> bool:
-    """Whether a name is an ``http(s)://`` address, not a path."""
-    return isinstance(name, str) and re.match(r"\s*https?://", name, re.IGNORECASE) is not None
-
-
-def fetch(address: str, limit: int, patience: Patience = _PATIENCE) -> bytes:
-    """Get what is at an address. Where the connection breaks it is asked for again.
+def fetch(url: str, limit: int, policy: RetryPolicy = _POLICY) -> bytes:
+    """Read the content of a URL; broken connections are retried from the start.
 
     Args:
-        address: ``http(s)://``; blanks and letters other than ASCII may stand in it as they are.
-        limit: most bytes that are taken.
-        patience: when to give up.
+        url: ``http(s)://`` URL; it may contain spaces and non-ASCII letters.
+        limit: maximum size in bytes.
+        policy: timeouts and retries.
 
     Returns:
-        All its bytes.
+        The whole content.
 
     Raises:
-        UserError: if it cannot be had, is larger, or ``MMBEIT3_OFFLINE`` forbids to ask.
+        UserError: if the download fails, the content is larger than ``limit``, or ``MMBEIT3_OFFLINE`` is set.
     """
-    name = printable(address, 1000)
+    name = printable(url, 1000)
     if is_offline():
-        raise UserError(f"'{name}' is not asked for, as MMBEIT3_OFFLINE is set: unset it, or give a path")
-    url = quote_address(address)
+        raise UserError(f"'{name}' is not downloaded because MMBEIT3_OFFLINE is set: unset it, or give a path")
+    url = quote_url(url)
     failures = 0
     while True:
         try:
-            with open_source(url, 0, None, patience.timeout, leads_anywhere=True) as answer:
-                return _read(answer, limit, patience.timeout)
-        except RefusedError as problem:
-            reason = str(problem)
-        except BrokenError as problem:
+            with open_url(url, 0, None, policy.timeout, any_host=True) as remote:
+                return _read(remote, limit, policy.timeout)
+        except PermanentError as error:
+            reason = str(error)
+        except TransientError as error:
             failures += 1
-            if failures < patience.tries:
-                time.sleep(min(max(patience.pause * 2 ** (failures - 1), problem.wait), patience.longest_pause))
+            if failures < policy.tries:
+                policy.wait(failures, error)
                 continue
-            reason = f"{problem} (tried {failures} times)"
-        raise UserError(f"'{name}' cannot be downloaded: {reason}; fetch it by hand and give its path")
+            reason = f"{error} (tried {failures} times)"
+        raise UserError(f"'{name}' cannot be downloaded: {reason}; download it yourself and give its path")
 
 
-def quote_address(address: str) -> str:
-    """An address as it is asked for: what may not stand in one is quoted, what is quoted already stays.
-
-    Raises:
-        UserError: if it has no host, a user's name or a wrong port.
-    """
-    name = printable(address, 1000)
-    try:
-        parts = urlsplit(address.strip())
-        host = (parts.hostname or "").encode("ascii" if (parts.hostname or "").isascii() else "idna").decode()
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError as error:
-        raise UserError(f"'{name}' is no address ({error}): give http(s)://HOST/PATH") from error
-    if parts.username is not None:
-        raise UserError(f"an address at {host} has a user's name in it: fetch the image by hand and give its path")
-    if not re.fullmatch(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+", host):
-        raise UserError(f"'{name}' is no address: give http(s)://HOST/PATH")
-    host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, host + port, _quote(parts.path) or "/", _quote(parts.query), ""))
-
-
-def _quote(part: str) -> str:
-    literal = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", part)
-    return quote(literal, safe="/?:@!$&'()*+,;=~%[]|", errors="surrogateescape")
-
-
-def _read(answer: Answer, limit: int, timeout: float) -> bytes:
-    if answer.total is not None and answer.total > limit:
-        raise RefusedError(f"it has {answer.total} bytes, and {limit} are the most that are taken")
+def _read(remote: RemoteFile, limit: int, timeout: float) -> bytes:
+    if remote.total is not None and remote.total > limit:
+        raise PermanentError(f"the file has {remote.total} bytes, the limit is {limit}")
     content = bytearray()
-    since, before = time.monotonic(), 0
-    while True:
-        try:
-            chunk = answer.response.read1(_CHUNK)
-        except (OSError, HTTPException, ValueError) as error:
-            raise BrokenError(f"the connection broke after {len(content)} bytes ({error or type(error).__name__})") from error
-        if not chunk:
-            break
+    for chunk in read_chunks(remote, timeout):
         content += chunk
         if len(content) > limit:
-            raise RefusedError(f"it has more than {limit} bytes, the most that are taken")
-        if (elapsed := time.monotonic() - since) >= timeout:
-            if len(content) - before < _SLOWEST * elapsed:
-                raise BrokenError(f"it sent {len(content) - before} bytes in {elapsed:.0f} s")
-            since, before = time.monotonic(), len(content)
-    if answer.total is not None and len(content) != answer.total:
-        raise BrokenError(f"the connection ended after {len(content)} of {answer.total} bytes")
+            raise PermanentError(f"the file has more than {limit} bytes, the limit")
     return bytes(content)

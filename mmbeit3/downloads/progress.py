@@ -1,4 +1,4 @@
-"""A bar for a download."""
+"""The progress bar of a download."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["DownloadBar"]
 
 
 class DownloadBar:
-    """Shows how much came, how fast, and what the last trouble was. Silent where stderr is no terminal.
+    """Progress, speed and last error of a download. Nothing is printed if stderr is not a terminal.
 
     Args:
-        title: what stands before the bar.
+        title: text before the bar.
     """
 
     def __init__(self, title: str) -> None:
@@ -26,7 +26,7 @@ class DownloadBar:
             TextColumn("{task.fields[note]}"),
             console=console,
         )
-        # Older versions of rich write an empty line even where the bar is disabled.
+        # Older versions of rich print an empty line even if the bar is disabled.
         self._shown = console.is_terminal
         self._task = self._progress.add_task(title, total=None, note="")
 
@@ -40,7 +40,7 @@ class DownloadBar:
             self._progress.stop()
 
     def __call__(self, done: int, total: int | None, note: str) -> None:
-        """Show ``done`` of ``total`` bytes, which stays as it was if None, and a note."""
+        """Update the bytes so far, the total (None keeps the last one) and the note after the bar."""
         if total is not None:
             self._progress.update(self._task, total=total)
         self._progress.update(self._task, completed=done, note=note)

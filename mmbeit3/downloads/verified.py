@@ -1,9 +1,9 @@
-"""A file from the first of its sources that gives it, checked, and never there by half."""
+"""Downloads into the cache: several sources, verification, and one download at a time per file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from mmbeit3.downloads.connection import RefusedError, SpoiledError, check_address
-from mmbeit3.downloads.part import Part
-from mmbeit3.downloads.places import is_offline, place_of
+from mmbeit3.downloads.cache import PartialFile, cache_path, is_offline, read_sha256, sha256_path, write_sha256
 from mmbeit3.downloads.progress import DownloadBar
-from mmbeit3.downloads.record import place_of_record, read_record, write_record
-from mmbeit3.downloads.transfer import Patience, transfer
+from mmbeit3.downloads.retry import CorruptError, PermanentError, RetryPolicy
+from mmbeit3.downloads.transfer import transfer
+from mmbeit3.downloads.url import check_url
 from mmbeit3.errors import UserError
 from mmbeit3.files import hash_file
 
@@ -29,118 +28,115 @@ def download(
     size: int | None = None,
     sha256: str | None = None,
     check: Callable[[Path], object] | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Path:
-    """Get a file, from the cache if it is there.
+    """Return a file from the cache, and download it first if it is not there.
 
-    The file is hashed at each call. Where its SHA-256 is not known beforehand, the first one is recorded beside the file, and
-    any other is refused from then on, also from the network; in a cache that cannot be written, the file is used without a
-    record, with a note. Processes that want the same file wait for the first.
+    The file is hashed at each call. If ``sha256`` is not given, the SHA-256 of the first download is recorded beside the file,
+    and files with another hash are rejected from then on, in the cache and from the network. If the cache is read-only, the
+    file is used without a record, and a note is printed. Processes that need the same file wait for the first one.
 
     Args:
-        sources: addresses of the same bytes, tried one after the other; the first decides the place in the cache
-            (:func:`~mmbeit3.downloads.place_of`).
-        size: its bytes, if known.
-        sha256: its hash, hexadecimal, if known.
-        check: reads a file before its hash is recorded, and raises UserError if it is damaged.
-        patience: when a source is given up.
+        sources: URLs of the same file, tried in order; the first one determines its :func:`~mmbeit3.downloads.cache_path`.
+        size: expected size in bytes, if known.
+        sha256: expected SHA-256 in hexadecimal, if known.
+        check: checks a file whose SHA-256 is not known yet; raises UserError if the file is damaged.
+        policy: timeouts and retries of each source.
 
     Returns:
-        Path of the whole, checked file.
+        Path of the complete, verified file.
 
     Raises:
-        UserError: if no source gives it, offline mode forbids to ask, or what is there is not what it was.
+        UserError: if no source provides the file, it is not cached in offline mode, or it fails verification.
     """
     for url in sources:
-        check_address(url)
-    target = place_of(sources[0])
+        check_url(url)
+    target = cache_path(sources[0])
+    expected = _Expected(size, sha256, check)
     if not target.is_file():
         if is_offline():
-            raise UserError(f"'{target}' is not there, and MMBEIT3_OFFLINE is set: put {sources[0]} there, or unset it")
-        with _alone(target):
-            # Another process may have brought it in meanwhile.
+            raise UserError(f"'{target}' is not cached and MMBEIT3_OFFLINE is set: unset it, or save {sources[0]} there")
+        with _lock(target):
+            # Another process may have downloaded it in the meantime.
             if not target.is_file():
-                _bring(sources, target, _Known(size, sha256, check), patience or Patience())
+                _download(sources, target, expected, policy or RetryPolicy())
                 return target
-    _confirm(target, _Known(size, sha256, check))
+    _verify_cached(target, expected)
     return target
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of a file before it is seen."""
+class _Expected:
+    """Known properties of a file, see :func:`download`."""
 
     size: int | None
     sha256: str | None
     check: Callable[[Path], object] | None
 
 
-def _confirm(target: Path, known: _Known) -> None:
-    """Compare a file that is there with what is known of it, or with what it was."""
-    again = "delete it to download it again"
+def _verify_cached(target: Path, expected: _Expected) -> None:
+    remedy = "delete it to download it again"
     try:
         size, digest = target.stat().st_size, hash_file(target)
-        expected = known.sha256 or read_record(target)
+        sha256 = expected.sha256 or read_sha256(target)
     except OSError as error:
         raise UserError(f"'{target}' cannot be read ({error})") from error
-    if known.size is not None and size != known.size:
-        raise UserError(f"'{target}' has {size} bytes instead of {known.size}: {again}")
-    if expected is not None and digest != expected:
-        raise UserError(f"'{target}' is not what it was: its SHA-256 begins {digest[:12]} instead of {expected[:12]}; {again}")
-    if expected is None:
-        if known.check is not None:
-            known.check(target)
+    if expected.size is not None and size != expected.size:
+        raise UserError(f"'{target}' has {size} bytes, expected {expected.size}: {remedy}")
+    if sha256 is not None and digest != sha256:
+        raise UserError(f"'{target}' has changed: its SHA-256 begins with {digest[:12]}, expected {sha256[:12]}; {remedy}")
+    if sha256 is None:
+        if expected.check is not None:
+            expected.check(target)
         try:
-            write_record(target, digest)
+            write_sha256(target, digest)
         except UserError as error:
-            # A cache that others filled, and that is not for us to write.
-            print(f"note: '{target.name}' is used without a record of its SHA-256: {error}", file=sys.stderr)
+            # For example a shared, read-only cache.
+            print(f"note: the SHA-256 of '{target.name}' is not recorded: {error}", file=sys.stderr)
 
 
-def _bring(sources: Sequence[str], target: Path, known: _Known, patience: Patience) -> None:
-    expected = known.sha256 or read_record(target)
+def _download(sources: Sequence[str], target: Path, expected: _Expected, policy: RetryPolicy) -> None:
+    sha256 = expected.sha256 or read_sha256(target)
     digest = ""
 
-    def judge(path: Path, stated: Mapping[str, str]) -> None:
-        """The known hash decides; without one, what the source states, and whether the file can be read."""
+    def verify(path: Path, stated: str | None) -> None:
         nonlocal digest
         digest = hash_file(path)
-        for name, value in stated.items():
-            if (digest if name == "sha256" else hash_file(path, name)) != value:
-                raise SpoiledError(f"its {name} is not the one that the source states")
-        if known.size is not None and path.stat().st_size != known.size:
-            raise SpoiledError(f"{path.stat().st_size} bytes came instead of {known.size}")
-        if expected is not None and digest != expected:
-            whence = "known" if known.sha256 else f"in '{place_of_record(target)}'"
-            raise SpoiledError(f"its SHA-256 begins {digest[:12]} instead of {expected[:12]}, which is {whence}")
-        if expected is None and known.check is not None:
+        if stated is not None and digest != stated:
+            raise CorruptError(f"its SHA-256 begins with {digest[:12]}, the server states {stated[:12]}")
+        if expected.size is not None and path.stat().st_size != expected.size:
+            raise CorruptError(f"{path.stat().st_size} bytes arrived, expected {expected.size}")
+        if sha256 is not None and digest != sha256:
+            origin = "" if expected.sha256 else f" as recorded in '{sha256_path(target)}'"
+            raise CorruptError(f"its SHA-256 begins with {digest[:12]}, expected {sha256[:12]}{origin}")
+        if sha256 is None and expected.check is not None:
             try:
-                known.check(path)
+                expected.check(path)
             except UserError as error:
-                raise SpoiledError(str(error).replace(str(path), target.name)) from error
+                raise CorruptError(str(error).replace(str(path), target.name)) from error
 
-    part = Part(target)
+    part = PartialFile(target)
     problems = []
     with DownloadBar(target.name) as bar:
         for url in sources:
             try:
-                transfer(url, part, known.size, patience, judge, bar)
+                transfer(url, part, expected.size, policy, verify, bar)
                 break
-            except RefusedError as problem:
-                problems.append(f"{urlsplit(url).hostname}: {problem}")
+            except PermanentError as error:
+                problems.append(f"{urlsplit(url).hostname}: {error}")
         else:
             raise UserError(
-                f"'{target.name}' cannot be downloaded ({'; '.join(problems)}): try again later, what came is kept, "
-                f"or put {sources[0]} at '{target}' by hand"
+                f"'{target.name}' cannot be downloaded ({'; '.join(problems)}): try again later to resume, "
+                f"or save {sources[0]} as '{target}'"
             )
-    if read_record(target) != digest:
-        write_record(target, digest)
-    part.become(target)
+    if read_sha256(target) != digest:
+        write_sha256(target, digest)
+    part.move_to(target)
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Hold the file's lock, which the system releases when a process dies."""
+def _lock(target: Path) -> Iterator[None]:
+    """Hold the lock of a file; the operating system releases it when the process dies."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(target.with_name(f".{target.name}.lock"))
@@ -151,7 +147,7 @@ def _alone(target: Path) -> Iterator[None]:
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise UserError(
-            f"'{target.parent}' cannot be written or locked ({error}): set MMBEIT3_HOME to a folder of yours"
+            f"'{target.parent}' cannot be written or locked ({error}): set MMBEIT3_HOME to a folder that you can write to"
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""The backbone of a config, with its weights."""
+"""Build the backbone of a config and load its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmbeit3.registry import MODELS
 
 __all__ = ["build_backbone"]
 
-_KNOWN = ("mmbeit3.BEiT3Vision", "mmbeit3.ViTAdapter")
+_EXPORTED = ("mmbeit3.BEiT3Vision", "mmbeit3.ViTAdapter")
 
 
 def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[nn.Module, str]:
@@ -22,23 +22,24 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
 
     Args:
         cfg: the config.
-        checkpoint: path or URL of the detector's, the segmentor's or the backbone's weights, of any layout that is known;
-            default what the config starts from.
+        checkpoint: path or URL of the weights of the detector, the segmentor or the backbone, in any supported layout; default
+            the weights that the config's ``init_cfg`` names.
 
     Returns:
-        The backbone in evaluation mode, and in one line where its weights are from.
+        The backbone in evaluation mode, and one line that describes the source of its weights.
 
     Raises:
-        UserError: if the config has no such backbone or it cannot be built, or if the checkpoint does not have all its weights.
+        UserError: if the config has no backbone of mmbeit3, the backbone cannot be built, or the checkpoint lacks some of its
+            weights.
     """
     backbone = cfg.get("model", {}).get("backbone")
     if backbone is None:
-        raise UserError(
-            f"config '{cfg.filename}' has no model.backbone: only those of detectors and segmentors can be exported"
-        )
+        raise UserError(f"config '{cfg.filename}' has no model.backbone: give the config of a detector or segmentor")
     options = backbone.to_dict()
-    if unknown := [part.get("type") for part in _parts(options) if part.get("type") not in _KNOWN]:
-        raise UserError(f"config '{cfg.filename}' has the backbone '{unknown[0]}': only {' and '.join(_KNOWN)} can be exported")
+    if unknown := [part.get("type") for part in _parts(options) if part.get("type") not in _EXPORTED]:
+        raise UserError(
+            f"config '{cfg.filename}' has the backbone '{unknown[0]}': only {' and '.join(_EXPORTED)} can be exported"
+        )
     if checkpoint is not None:
         for part in _parts(options):
             part.pop("init_cfg", None)
@@ -51,7 +52,7 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
         if not any(part.get("init_cfg") for part in _parts(options)):
             return model.eval(), "random weights: neither the command nor the config names a checkpoint"
         model.init_weights()
-        return model.eval(), "weights that the config starts from"
+        return model.eval(), "weights named by the init_cfg of the config"
     report = load_checkpoint(model, checkpoint)
     if report.missing:
         missing = f"{report.missing[0]} and {len(report.missing) - 1} more" if report.missing[1:] else report.missing[0]
@@ -60,5 +61,5 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
 
 
 def _parts(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """The backbone's options, and those of the ViT inside an adapter."""
+    """Return the options of the backbone and, for an adapter, of the ViT inside it."""
     return [options, *([options["vit"]] if "vit" in options else [])]

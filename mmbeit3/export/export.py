@@ -1,4 +1,4 @@
-"""From a model to files that are known to compute the same."""
+"""Export a model to files, and check their outputs before anything is written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.export import onnx_file, torch_file
 from mmbeit3.export.graphs import TaskGraph, task_graphs
 from mmbeit3.export.program import least_side, trace, trace_task
-from mmbeit3.export.verify import TOLERANCE, Difference, Run, compare, compare_task
+from mmbeit3.export.verify import TOLERANCE, Difference, Run, compare_backbone_outputs, compare_task_outputs
 from mmbeit3.files import check_writable, write_atomically
 from mmbeit3.tasks.base import TaskModel
 
@@ -29,7 +29,7 @@ FORMATS = {
     "onnx": _Format(onnx_file.serialize, onnx_file.load),
     "torch": _Format(torch_file.serialize, torch_file.load),
 }
-"""Kinds of files by name."""
+"""File formats by name: functions that write and run them."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Exported:
     """A written file.
 
     Attributes:
-        path: where.
-        bytes: its size.
-        differences: what each size that was tried came to.
+        path: path of the file.
+        bytes: size in bytes.
+        differences: result of the comparison with the model, one per input size.
     """
 
     path: Path
@@ -50,26 +50,29 @@ class Exported:
 def export_backbone(
     backbone: nn.Module, path: str | Path, to: str, size: tuple[int, int] = (224, 224), opset: int | None = None
 ) -> Exported:
-    """Export a backbone, run both on several image sizes, and write the file if they agree.
+    """Export a backbone, compare both on several image sizes, and write the file if they agree.
 
     Args:
         backbone: a plain ViT or a ViTAdapter in float32 on the CPU.
-        path: the file; replaced at once if it is there.
+        path: the file; an existing one is replaced atomically.
         to: one of :data:`FORMATS`.
-        size: height and width in pixels to trace and try; others, also not square, are tried besides.
-        opset: of ONNX.
+        size: height and width in pixels of the image to trace with. The comparison uses it and two other sizes.
+        opset: version of the ONNX operators; default the first of :data:`~mmbeit3.export.onnx_file.OPSETS`.
+
+    Returns:
+        The written file with the differences found.
 
     Raises:
-        UserError: if something is missing or too small for that, the two disagree, or the file cannot be written. Then what
-            was there stays.
+        UserError: if a package is missing, the size is too small, the outputs differ, or the file cannot be written. An
+            existing file stays unchanged then.
     """
     form = FORMATS[to]
     if to == "onnx":
-        # Before the work.
+        # Fail before the export, which may take minutes.
         onnx_file.check(backbone, opset)
     check_writable(path)
     content = form.serialize(trace(backbone, size), opset)
-    differences = compare(backbone, form.load(content), _sizes(size, least_side(backbone)))
+    differences = compare_backbone_outputs(backbone, form.load(content), _sizes(size, least_side(backbone)))
     _check_within(differences, "backbone")
     write_atomically(path, content)
     return Exported(Path(path), len(content), differences)
@@ -78,19 +81,22 @@ def export_backbone(
 def export_task(
     model: TaskModel, path: str | Path, to: str, size: tuple[int, int] | None = None, opset: int | None = None
 ) -> list[Exported]:
-    """Export a task's model, run both on several batches and lengths of text, and write the files if they agree.
+    """Export a task model, compare both on several batches and text lengths, and write the files if they agree.
 
     Args:
-        model: in float32 on the CPU; see :func:`~mmbeit3.export.task_graphs` for what becomes a file of its own.
-        path: the file; replaced at once if it is there. Of several files each has its part's name before the ending:
-            ``model-image.onnx`` and ``model-text.onnx`` for a dual encoder and ``model.onnx``.
+        model: the model in float32 on the CPU; :func:`~mmbeit3.export.task_graphs` splits it into one graph per file.
+        path: the file; an existing one is replaced atomically. If there are several files, each has the name of its part before
+            the suffix: a dual encoder with ``model.onnx`` gives ``model-image.onnx`` and ``model-text.onnx``.
         to: one of :data:`FORMATS`.
-        size: height and width in pixels of the images that the files are for; default the model's.
-        opset: of ONNX.
+        size: height and width in pixels, which are fixed in the files; default the image size of the model.
+        opset: version of the ONNX operators; default the first of :data:`~mmbeit3.export.onnx_file.OPSETS`.
+
+    Returns:
+        The written files with the differences found.
 
     Raises:
-        UserError: if the model cannot be exported, something is missing, a part and its file disagree, or a file cannot be
-            written. Then what was there stays.
+        UserError: if the model cannot be exported, a package is missing, outputs differ, or a file cannot be written. Existing
+            files stay unchanged then.
     """
     path, form = Path(path), FORMATS[to]
     graphs = task_graphs(model, size)
@@ -99,29 +105,32 @@ def export_task(
         if to == "onnx":
             onnx_file.check(graph.module, opset)
         check_writable(target)
-    made = []
+    # Write only after all parts are verified.
+    verified = []
     for graph in graphs:
         content = form.serialize(trace_task(graph), opset, (graph.output,))
-        differences = compare_task(graph, form.load(content), _lengths(graph))
+        differences = compare_task_outputs(graph, form.load(content), _lengths(graph))
         _check_within(differences, "model")
-        made.append((content, differences))
-    for target, (content, _) in zip(paths, made, strict=True):
+        verified.append((content, differences))
+    for target, (content, _) in zip(paths, verified, strict=True):
         write_atomically(target, content)
-    pairs = zip(paths, made, strict=True)
+    pairs = zip(paths, verified, strict=True)
     return [Exported(target, len(content), differences) for target, (content, differences) in pairs]
 
 
 def _check_within(differences: list[Difference], what: str) -> None:
     if wrong := [difference for difference in differences if not difference.within]:
-        raise UserError(f"the export differs from the {what} by more than {TOLERANCE:g}, nothing was written: {wrong[0]}")
+        raise UserError(
+            f"outputs of the export and the {what} differ by more than {TOLERANCE:g}, nothing was written: {wrong[0]}"
+        )
 
 
 def _lengths(graph: TaskGraph) -> list[tuple[int, int]]:
-    """Batch and tokens of what is tried: a longest text, several that are padded, and short ones."""
-    return [(1, graph.longest), (3, max(1, graph.longest - 3)), (2, min(4, graph.longest))]
+    """Return (batch size, tokens) of the inputs to compare: a text of full length, several padded ones, and short ones."""
+    return [(1, graph.max_length), (3, max(1, graph.max_length - 3)), (2, min(4, graph.max_length))]
 
 
 def _sizes(size: tuple[int, int], least: int) -> list[tuple[int, int, int]]:
-    """Batch, height and width of what is tried: the size, a smaller one of another shape, one of odd sides, several images."""
+    """Return (batch size, height, width) of the images to compare: ``size``, a lower image, and one with odd sides."""
     height, width = size
     return [(1, height, width), (3, max(least, height // 2), width), (2, height + 21, width + 46)]

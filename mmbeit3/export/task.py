@@ -1,4 +1,4 @@
-"""A task's model from its config, with its weights."""
+"""Build the model of a task config and load its weights."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["build_task"]
 
 
 def build_task(cfg: Config, checkpoint: str | Path | None = None) -> tuple[TaskModel, str]:
-    """Build the model of a task's config.
+    """Build the model of a task config.
 
     Args:
         cfg: the config.
-        checkpoint: path or URL of a checkpoint of this task, of any layout; default what the config starts from, without a
-            trained head.
+        checkpoint: path or URL of a checkpoint of this task, in any supported layout; default the weights that the config's
+            ``init_cfg`` names, which have no trained head.
 
     Returns:
-        The model in evaluation mode, and in one line where its weights are from.
+        The model in evaluation mode, and one line that describes the source of its weights.
 
     Raises:
-        UserError: if the config's model cannot be exported or built, or if the checkpoint does not have all its weights.
+        UserError: if the model cannot be exported or built, or the checkpoint lacks some of its weights.
     """
     kind = cfg.get("model", {}).get("type")
     if kind is None:
-        raise UserError(f"config '{cfg.filename}' has no model: give one of a detector, a segmentor or a task")
-    # One that is not registered is named as it stands.
+        raise UserError(f"config '{cfg.filename}' has no model: give the config of a detector, a segmentor or a task")
+    # The error message names a type that is not registered as the config spells it.
     check_exported((MODELS.get(kind) or kind) if isinstance(kind, str) else kind)
     try:
         model = MODELS.build(cfg.model)
@@ -44,4 +44,4 @@ def build_task(cfg: Config, checkpoint: str | Path | None = None) -> tuple[TaskM
     if not model.init_cfg:
         return model.eval(), "random weights: neither the command nor the config names a checkpoint"
     model.init_weights()
-    return model.eval(), "weights that the config starts from, whose head is not trained"
+    return model.eval(), "weights named by the init_cfg of the config, with an untrained head"

@@ -1,4 +1,4 @@
-"""A program as a file of PyTorch's, ``.pt2``."""
+"""PyTorch's ``.pt2`` files: write a traced program, and run a file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["load", "serialize"]
 
 
 def serialize(program: ExportedProgram, opset: int | None = None, outputs: Sequence[str] = ()) -> bytes:
-    """The content of a file that ``torch.export.load`` reads; ``opset`` and ``outputs`` are ONNX's and without meaning here."""
+    """Return the content of a file for ``torch.export.load``. ``opset`` and ``outputs`` are for ONNX only and ignored."""
     file = io.BytesIO()
     torch.export.save(program, file)
     return file.getvalue()
 
 
 def load(content: bytes) -> Run:
-    """A function that runs such a file's content on the CPU."""
+    """Return a function that runs the content of a ``.pt2`` file on the CPU."""
     module = torch.export.load(io.BytesIO(content)).module()
 
     def run(*inputs: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            found = module(*inputs)
-        return (found,) if isinstance(found, Tensor) else tuple(found)
+            outputs = module(*inputs)
+        return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
     return run

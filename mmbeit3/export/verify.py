@@ -1,4 +1,4 @@
-"""Whether an export computes what the model computes."""
+"""Compare the outputs of an export with those of the model."""
 
 from __future__ import annotations
 
@@ -10,103 +10,110 @@ from torch import Tensor, nn
 
 from mmbeit3.export.graphs import TaskGraph
 
-__all__ = ["TOLERANCE", "Difference", "Run", "compare", "compare_task"]
+__all__ = ["TOLERANCE", "Difference", "Run", "compare_backbone_outputs", "compare_task_outputs"]
 
 TOLERANCE = 1e-4
-"""What an output may differ by, as a fraction of its largest value where that is above 1: float32 has no more digits."""
+"""Largest allowed difference: absolute, or relative to the largest output value if that is above 1 (float32 precision)."""
 
 Run = Callable[..., tuple[Tensor, ...]]
-"""An export: an image (B, in_channels, H, W), and whatever else there is, to the outputs."""
+"""Function that runs an export: it takes the input tensors in the order of the graph and returns the outputs."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What came of one size.
+    """Difference between the outputs of an export and of the model for one input.
 
     Attributes:
-        size: batch, and height and width of the image; or what was tried, in words.
-        largest: the largest absolute difference of each output.
-        values: the largest absolute value of each output of the model.
-        outputs: names.
-        least: differences are a fraction of the largest value, or of this where that is below.
+        size: batch size, height and width of the image, or a description of the input.
+        max_errors: largest absolute difference of each output.
+        max_values: largest absolute value of each output of the model.
+        outputs: names of the outputs.
+        min_scale: differences are relative to the largest value, but at least to this value.
     """
 
     size: tuple[int, int, int] | str
-    largest: tuple[float, ...]
-    values: tuple[float, ...]
+    max_errors: tuple[float, ...]
+    max_values: tuple[float, ...]
     outputs: tuple[str, ...]
-    least: float = 1.0
+    min_scale: float = 1.0
 
     @property
     def within(self) -> bool:
-        """Whether all outputs are within :data:`TOLERANCE`; NaN is not."""
-        return all(off <= TOLERANCE * max(self.least, value) for off, value in zip(self.largest, self.values, strict=True))
+        """True if all outputs are within :data:`TOLERANCE`; False for NaN."""
+        pairs = zip(self.max_errors, self.max_values, strict=True)
+        return all(error <= TOLERANCE * max(self.min_scale, value) for error, value in pairs)
 
     def __str__(self) -> str:
-        tried = self.size if isinstance(self.size, str) else "{} x {}x{}".format(*self.size)
-        outputs = ", ".join(f"{name} {off:.1e}" for name, off in zip(self.outputs, self.largest, strict=True))
-        return f"{tried}: largest difference {outputs} (values up to {max(self.values):.3g})"
+        size = self.size if isinstance(self.size, str) else "{} x {}x{}".format(*self.size)
+        outputs = ", ".join(f"{name} {error:.1e}" for name, error in zip(self.outputs, self.max_errors, strict=True))
+        return f"{size}: largest difference {outputs} (values up to {max(self.max_values):.3g})"
 
 
-def compare(backbone: nn.Module, run: Run, sizes: Sequence[tuple[int, int, int]]) -> list[Difference]:
-    """Run a backbone and its export on random images and compare.
+def compare_backbone_outputs(backbone: nn.Module, run: Run, sizes: Sequence[tuple[int, int, int]]) -> list[Difference]:
+    """Run a backbone and its export on random images and compare the outputs.
 
     Args:
-        backbone: in evaluation mode, on the CPU.
+        backbone: the backbone in evaluation mode on the CPU.
         run: the export.
-        sizes: batch, height and width of each run.
+        sizes: batch size, height and width of each input.
+
+    Returns:
+        One difference per size.
 
     Raises:
-        ValueError: if the export gives another number of outputs, or of other shapes.
+        ValueError: if the number or the shapes of the outputs differ.
     """
     generator = torch.Generator().manual_seed(0)
     channels = getattr(backbone, "in_channels", 3)
-    return [_compare(backbone, run, torch.randn(size[0], channels, *size[1:], generator=generator)) for size in sizes]
+    found = []
+    for batch, height, width in sizes:
+        image = torch.randn(batch, channels, height, width, generator=generator)
+        max_errors, max_values = _max_differences(backbone, run, (image,))
+        outputs = tuple(f"map{index}" for index in range(len(max_values)))
+        found.append(Difference((batch, height, width), max_errors, max_values, outputs))
+    return found
 
 
-def compare_task(graph: TaskGraph, run: Run, sizes: Sequence[tuple[int, int]]) -> list[Difference]:
-    """Run a part of a task's model and its export on random inputs and compare.
+def compare_task_outputs(graph: TaskGraph, run: Run, sizes: Sequence[tuple[int, int]]) -> list[Difference]:
+    """Run a graph of a task model and its export on random inputs and compare the outputs.
 
     Args:
-        graph: the part.
+        graph: the graph.
         run: the export.
-        sizes: batch, and tokens of the texts, of each run.
+        sizes: batch size and number of text tokens of each input.
+
+    Returns:
+        One difference per size.
 
     Raises:
-        ValueError: as :func:`compare`.
+        ValueError: if the shape of the output differs.
     """
     generator = torch.Generator().manual_seed(0)
-    found = [_differences(graph.module, run, graph.random(*size, generator)) for size in sizes]
-    # Scores and unit vectors may all be small; and those of one run by chance.
-    least = max(value for _, values in found for value in values)
+    found = [_max_differences(graph.module, run, graph.random(*size, generator)) for size in sizes]
+    # Logits and unit vectors may be far below 1, in a single input also by chance: scale by the largest value of all inputs.
+    min_scale = max(value for _, max_values in found for value in max_values)
     return [
-        Difference(_tried(graph, *size), largest, values, (graph.output,), least)
-        for size, (largest, values) in zip(sizes, found, strict=True)
+        Difference(_describe(graph, *size), max_errors, max_values, (graph.output,), min_scale)
+        for size, (max_errors, max_values) in zip(sizes, found, strict=True)
     ]
 
 
-def _tried(graph: TaskGraph, batch: int, length: int) -> str:
+def _describe(graph: TaskGraph, batch: int, length: int) -> str:
     image = [f"{graph.size[0]}x{graph.size[1]}"] if "image" in graph.inputs else []
     text = [f"{length} tokens"] if "tokens" in graph.inputs else []
     return f"{graph.part} {batch} x {' and '.join(image + text)}".strip()
 
 
-def _compare(backbone: nn.Module, run: Run, image: Tensor) -> Difference:
-    largest, values = _differences(backbone, run, (image,))
-    batch, _, height, width = image.shape
-    return Difference((batch, height, width), largest, values, tuple(f"map{index}" for index in range(len(values))))
-
-
-def _differences(module: nn.Module, run: Run, inputs: Sequence[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The largest absolute difference of each output, and the module's largest absolute value."""
+def _max_differences(module: nn.Module, run: Run, inputs: Sequence[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return for each output the largest absolute difference, and the largest absolute value of the module's output."""
     with torch.no_grad():
-        given = module(*inputs)
-    expected = (given,) if isinstance(given, Tensor) else tuple(given)
+        returned = module(*inputs)
+    expected = (returned,) if isinstance(returned, Tensor) else tuple(returned)
     found = run(*inputs)
     shapes, wanted = [tuple(output.shape) for output in found], [tuple(output.shape) for output in expected]
     if shapes != wanted:
         raise ValueError(
-            f"the export gives {shapes} for inputs of {[tuple(each.shape) for each in inputs]}, the model {wanted}"
+            f"the export gives outputs of {shapes} for inputs of {[tuple(each.shape) for each in inputs]}, the model {wanted}"
         )
-    largest = tuple(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
-    return largest, tuple(float(output.abs().max()) for output in expected)
+    max_errors = tuple(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
+    return max_errors, tuple(float(output.abs().max()) for output in expected)

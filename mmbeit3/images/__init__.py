@@ -1,9 +1,9 @@
-"""Images as users have them, read by one decoder: files, folders, addresses, arrays and PIL's. Needs nothing of OpenMMLab."""
+"""Readers and writers of images. One decoder reads files, folders, URLs, arrays and PIL images. OpenMMLab is not needed."""
 
 from mmbeit3.images.decoding import decode_image, image_size
 from mmbeit3.images.errors import ImageError, naming_image
 from mmbeit3.images.folders import IMAGE_SUFFIXES, find_images, walk_files
-from mmbeit3.images.reading import ImageInput, read_image, read_pixels, refusal
+from mmbeit3.images.reading import ImageInput, read_image, read_pixels
 from mmbeit3.images.writing import encode_image, write_image
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "naming_image",
     "read_image",
     "read_pixels",
-    "refusal",
     "walk_files",
     "write_image",
 ]

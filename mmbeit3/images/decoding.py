@@ -1,4 +1,4 @@
-"""The one decoder of image files, and what a file's header says of the size."""
+"""Decoder of image files, and reader of the image size in a file's header."""
 
 from __future__ import annotations
 
@@ -17,73 +17,78 @@ from mmbeit3.images.depth import to_8_bits
 from mmbeit3.images.errors import ImageError
 
 __all__ = [
-    "DAMAGE",
+    "DECODE_ERRORS",
+    "EXIF_ORIENTATION",
     "FORMATS",
+    "apply_orientation",
     "decode_image",
     "image_size",
-    "is_whole_jpeg",
+    "is_complete_jpeg",
+    "loaded_orientation",
     "open_image",
-    "orientation_of",
-    "stated_orientation",
+    "read_orientation",
     "to_bgr",
-    "upright",
 ]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
-"""The formats that are read, by Pillow's names. JPEG brings MPO along, as some cameras write it."""
+"""Supported formats, by Pillow's names. JPEG includes MPO, which some cameras write."""
 
-_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 0x0100, 0x0101
+EXIF_ORIENTATION = 0x0112
+"""EXIF tag of the orientation: 1 is upright, 2 to 8 are the other flips and rotations."""
 
-_TURNED = range(5, 9)
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+
+_ROTATED = range(5, 9)
 """EXIF orientations that swap width and height."""
 
-DAMAGE = (
+DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, MemoryError),
     *(AttributeError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError, cv2.error),
 )
-"""What Pillow's readers and OpenCV raise for damaged files."""
+"""Exceptions that Pillow and OpenCV raise for damaged files."""
 
 
 def decode_image(data: bytes, orient: bool = True) -> np.ndarray:
     """Decode an image file.
 
-    JPEG is decoded by OpenCV, as in mmcv, after a check that it is whole: OpenCV fills up a truncated one with grey. Everything
-    else, and JPEG in CMYK, is decoded by Pillow, which refuses truncated files. Transparency is dropped, and of several frames
-    the first is taken. Depths are those of :func:`~mmbeit3.images.depth.to_8_bits`.
+    OpenCV decodes JPEG, as in mmcv, after a check that the file is complete: OpenCV fills a truncated file with grey. Pillow
+    decodes other formats and CMYK JPEG, and refuses truncated files. Transparency is dropped, and only the first frame is used.
+    :func:`~mmbeit3.images.depth.to_8_bits` converts other bit depths.
 
     Args:
         data: the file's bytes.
-        orient: turn the image upright as its EXIF orientation says. A TIFF is always turned.
+        orient: rotate the image upright by its EXIF orientation. A TIFF is always rotated.
 
     Returns:
         BGR, uint8 (H, W, 3).
 
     Raises:
-        ImageError: if the file is empty, damaged, truncated, no image, or so large that Pillow suspects an attack.
+        ImageError: if the file is empty, damaged, truncated or not an image, or has more pixels than Pillow's limit against
+            decompression bombs.
     """
     file = io.BytesIO(data)
     with open_image(file) as image:
         try:
             is_jpeg = image.format in ("JPEG", "MPO")
-            if is_jpeg and not is_whole_jpeg(data):
+            if is_jpeg and not is_complete_jpeg(data):
                 raise ImageError("is truncated")
-            # Pillow itself turns a TIFF while it loads it.
-            orientation = orientation_of(image, file) if orient and not isinstance(image, TiffImageFile) else 1
+            # Pillow rotates a TIFF while it loads it.
+            orientation = read_orientation(image, file) if orient and not isinstance(image, TiffImageFile) else 1
             if is_jpeg and image.mode != "CMYK":
-                return upright(_decode_jpeg(data), orientation)
+                return apply_orientation(_decode_jpeg(data), orientation)
             image.load()
-            return upright(to_bgr(image), orientation)
+            return apply_orientation(to_bgr(image), orientation)
         except ImageError:
             raise
-        except DAMAGE as error:
+        except DECODE_ERRORS as error:
             raise ImageError(f"is damaged ({error})") from error
 
 
 def image_size(file: str | Path | BinaryIO, orient: bool = True) -> tuple[int, int]:
-    """Width and height that :func:`decode_image` would give, from the header alone.
+    """Return the width and height that :func:`decode_image` would give, from the header only.
 
     Raises:
-        ImageError: if it is no image.
+        ImageError: if it is not an image.
         OSError: if a path cannot be opened.
     """
     if isinstance(file, str | Path):
@@ -92,45 +97,48 @@ def image_size(file: str | Path | BinaryIO, orient: bool = True) -> tuple[int, i
     with open_image(file) as image:
         try:
             if isinstance(image, TiffImageFile):
-                # Whether Pillow has turned the size already depends on its version.
+                # Some versions of Pillow swap width and height of a rotated TIFF on opening, so read the tags.
                 width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
-                turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+                rotated = image.getexif().get(EXIF_ORIENTATION, 1) in _ROTATED
             else:
                 width, height = image.size
-                turned = orient and orientation_of(image, file) in _TURNED
-        except DAMAGE as error:
+                rotated = orient and read_orientation(image, file) in _ROTATED
+        except DECODE_ERRORS as error:
             raise ImageError(f"is damaged ({error})") from error
-        return (height, width) if turned else (width, height)
+        return (height, width) if rotated else (width, height)
 
 
-def is_whole_jpeg(data: bytes) -> bool:
-    """Whether a JPEG has its end. The marker of the end cannot occur inside coded pixels; a thumbnail has its own before."""
+def is_complete_jpeg(data: bytes) -> bool:
+    """Return True if a JPEG has an end marker (FFD9) after the last start of scan (FFDA).
+
+    Coded pixels cannot contain the end marker. A thumbnail has its own end marker, but before the scan of the image.
+    """
     return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Open an image file with Pillow, which reads the header and leaves the pixels for later.
+    """Open an image file with Pillow, which reads only the header.
 
     Raises:
-        ImageError: if it is no image of a known format.
+        ImageError: if it is not an image of a supported format.
     """
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("is no image or is damaged") from error
-    except DAMAGE as error:
+        raise ImageError("is not an image or is damaged") from error
+    except DECODE_ERRORS as error:
         raise ImageError(f"is damaged ({error})") from error
 
 
 def to_bgr(image: Image.Image) -> np.ndarray:
-    """The pixels of an image of PIL's, of any mode, as they lie: uint8 (H, W, 3), BGR.
+    """Convert a PIL image of any mode to uint8 (H, W, 3), BGR, without rotating it.
 
     Raises:
-        ImageError: if they are no colours.
+        ImageError: if the pixel values are out of range, see :func:`~mmbeit3.images.depth.to_8_bits`.
     """
     if image.mode.startswith("I") or image.mode == "F":
         pixels = np.asarray(image)
-        # Of these a version of Pillow opens 16 bits as 32.
+        # Some versions of Pillow open 16-bit PNG and PPM as 32-bit integers.
         grey = to_8_bits(pixels.astype(np.uint16) if image.mode == "I" and image.format in ("PNG", "PPM") else pixels)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "La":
@@ -138,9 +146,9 @@ def to_bgr(image: Image.Image) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels (H, W, C) as an EXIF orientation from 1 to 8 says; others are taken for 1."""
-    if orientation in _TURNED:
+def apply_orientation(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Rotate and flip pixels (H, W, C) upright by their EXIF orientation, 1 to 8. Other values count as 1."""
+    if orientation in _ROTATED:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
@@ -149,32 +157,36 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def stated_orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an image of PIL's that is loaded; 1 if there is none, or if its EXIF data is damaged."""
+def loaded_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of a loaded PIL image. 1 if it has none, or its EXIF data is damaged."""
     if "exif" not in image.info and image.info.keys() & {"xmp", "XML:com.adobe.xmp"}:
-        # Pillow would take it from XMP, which neither viewers nor OpenCV look at.
+        # Pillow would read it from XMP, which viewers and OpenCV ignore.
         return 1
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except DAMAGE:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except DECODE_ERRORS:
         return 1
 
 
-def orientation_of(image: Image.Image, file: BinaryIO) -> int:
-    """The orientation of an image just opened, but for TIFF's; 1 if its EXIF data is damaged, as every viewer takes it."""
+def read_orientation(image: Image.Image, file: BinaryIO) -> int:
+    """Return the EXIF orientation of an image that was opened but not loaded; not for TIFF.
+
+    1 if it has none, or its EXIF data is damaged, as in image viewers.
+    """
     data = image.info.get("exif") or (_png_exif(file) if image.format == "PNG" else b"")
     exif = Image.Exif()
     try:
         exif.load(data)
-        return int(exif.get(_ORIENTATION, 1))
-    except DAMAGE:
+        return int(exif.get(EXIF_ORIENTATION, 1))
+    except DECODE_ERRORS:
         return 1
 
 
 def _png_exif(file: BinaryIO) -> bytes:
-    """The EXIF data of a PNG that has it behind its pixels; Pillow would decode them to find it."""
-    place = file.tell()
+    """Return the EXIF data of a PNG that stores it after the pixels. Pillow would decode all pixels to find it."""
+    position = file.tell()
     try:
+        # After the signature of 8 bytes, each chunk is: length, type, data, and a checksum of 4 bytes.
         file.seek(8)
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
@@ -183,7 +195,7 @@ def _png_exif(file: BinaryIO) -> bytes:
             file.seek(length + 4, io.SEEK_CUR)
         return b""
     finally:
-        file.seek(place)
+        file.seek(position)
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits, made 8 bits by one rule, wherever they come from."""
+"""Conversion of pixels with more than 8 bits to 8 bits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["to_8_bits"]
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Make pixels uint8.
+    """Convert pixels to uint8.
 
-    Of 16-bit integers the upper 8 bits are kept. Wider integers and floating point do not say their range: with a maximum of 1
-    floating point becomes 0 to 255; with one up to 255 the numbers stay, rounded; else they count as 16-bit integers.
+    16-bit integers keep their upper 8 bits. The range of 32-bit integers and floating point is unknown, so it is guessed from
+    the maximum: floating point up to 1 is scaled to 0 to 255; values up to 255 are rounded; larger values count as 16-bit
+    integers.
 
     Args:
         pixels: uint8, uint16, int32 or floating point, of any shape.
@@ -22,7 +23,7 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
         uint8, of the same shape.
 
     Raises:
-        ImageError: if they are of another type, or there are numbers below 0 or from 65536 up, or NaN.
+        ImageError: if the type is another one, or a value is NaN, below 0, or 65536 or more.
     """
     kind = pixels.dtype.kind
     if pixels.dtype == np.uint8:
@@ -34,10 +35,10 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.itemsize == 2:
         pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() >= 1 << 16:
-        raise ImageError("has pixels that are no numbers from 0 to 65535")
-    most = pixels.max()
-    if kind == "f" and most <= 1:
+        raise ImageError("has pixel values outside of 0 to 65535, or NaN")
+    largest = pixels.max()
+    if kind == "f" and largest <= 1:
         return (pixels * 255).round().astype(np.uint8)
-    if most <= 255:
+    if largest <= 255:
         return pixels.round().astype(np.uint8)
     return (pixels.astype(np.int64) >> 8).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What is said of images that cannot be read."""
+"""Errors of images that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["ImageError", "naming_image"]
 
 
 class ImageError(ValueError):
-    """Bytes that are no image, or a damaged one; the message says what is wrong, to be read after the image's name."""
+    """Error of bytes that are not an image, or a damaged one. The message follows the image's name in a sentence."""
 
 
 @contextmanager
 def naming_image(what: str) -> Iterator[None]:
-    """Have errors of reading an image file say which it is.
+    """Convert errors of reading an image file to a UserError that names the file.
 
     Args:
-        what: what it is for, and its name: ``label image 'a.png'``.
+        what: kind and name of the file, such as ``label image 'a.png'``.
 
     Raises:
-        UserError: for an ImageError or OSError inside.
+        UserError: if the block raises an ImageError or OSError.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which files of a folder are images."""
+"""Search for image files in folders."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k"),
 )
-"""What the names of image files end in, in small letters or capitals: those of the formats that are decoded."""
+"""Suffixes of image files of the supported formats, in lower case. Upper case is accepted, too."""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name ends as an image's. One that begins with a dot is hidden, as macOS's ``._photo.jpg``."""
+    """Return True if a file name has an image suffix and is not hidden. macOS writes hidden files such as ``._photo.jpg``."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122  (Path is slow)
 
 
 def walk_files(folder: str | Path) -> Iterator[str]:
-    """The files of a folder and the folders in it, but for hidden files and folders, whose names begin with a dot.
+    """Walk through the files of a folder and its subfolders. Hidden files and folders, which begin with a dot, are skipped.
 
-    Links are followed; a folder that several paths lead to is gone through once, so links may go round in circles. A link to
-    a file that does not exist is listed.
+    Links are followed. A folder that several paths lead to is visited once, so cycles of links are no problem. A broken link is
+    listed as a file.
 
     Yields:
-        Paths from the folder, with ``/`` between the parts, in no particular order.
+        Paths relative to the folder, with ``/`` as the separator, in no particular order.
 
     Raises:
         UserError: if a folder cannot be read.
     """
     root = os.fspath(folder)
     seen: set[tuple[int, int]] = set()
-    # Links come last: files are called by the path without links where there is one.
+    # Linked folders come last, so that a file gets its path without links if it has one.
     folders, links = [""], list[str]()
     while folders or links:
         current = folders.pop() if folders else links.pop()
@@ -60,16 +60,16 @@ def walk_files(folder: str | Path) -> Iterator[str]:
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """The image files that :func:`walk_files` finds, by the endings of their names, in alphabetical order.
+    """Return the image files that :func:`walk_files` finds, by their suffixes, in alphabetical order.
 
     Raises:
-        UserError: if there is no such folder, no image in it, or it cannot be read.
+        UserError: if the folder does not exist, cannot be read, or has no images.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112  (Path's raises for names that are too long)
+    if not os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises an error for names that are too long)
         raise UserError(f"folder '{folder}' does not exist: give a folder of images, or a list of paths")
     paths = sorted(Path(folder, name) for name in walk_files(folder) if is_image_name(name.rpartition("/")[2]))
     if not paths:
-        raise UserError(f"folder '{folder}' has no images: none of its files ends in {', '.join(IMAGE_SUFFIXES)}")
+        raise UserError(f"folder '{folder}' has no images: add files that end in {', '.join(IMAGE_SUFFIXES)}")
     return paths
 
 
@@ -77,5 +77,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # A link to itself.
+        # A link that points to itself.
         return False

@@ -1,4 +1,4 @@
-"""Images as users have them, made pixels: paths, addresses, arrays and PIL's."""
+"""Readers of images from paths, URLs, arrays and PIL images."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from mmbeit3.downloads import fetch, is_address
+from mmbeit3.downloads import fetch, is_url
 from mmbeit3.errors import UserError, printable
-from mmbeit3.images.decoding import DAMAGE, FORMATS, decode_image, stated_orientation, to_bgr, upright
+from mmbeit3.images.decoding import DECODE_ERRORS, FORMATS, apply_orientation, decode_image, loaded_orientation, to_bgr
 from mmbeit3.images.depth import to_8_bits
 from mmbeit3.images.errors import ImageError
 
-__all__ = ["LARGEST_DOWNLOAD", "ImageInput", "read_image", "read_pixels", "refusal"]
+__all__ = ["LARGEST_DOWNLOAD", "ImageInput", "read_image", "read_pixels"]
 
 ImageInput = str | Path | np.ndarray | Image.Image
-"""What stands for an image: a path, an http(s) address, an array as OpenCV has it (BGR), or an image of PIL's."""
+"""Type of an image: a path, an http(s) URL, an array in OpenCV's BGR order, or a PIL image."""
 
 LARGEST_DOWNLOAD = 100_000_000
-"""Bytes of an image at an address, at most."""
+"""Largest size in bytes of an image at a URL."""
 
 _LONGEST_NAME = 4096
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file: uint8 (H, W, 3), BGR, see :func:`~mmbeit3.images.decode_image`.
+    """Read an image file as uint8 (H, W, 3), BGR, see :func:`~mmbeit3.images.decode_image`.
 
     Raises:
         UserError: if it cannot be read.
@@ -37,44 +37,44 @@ def read_image(path: str | Path) -> np.ndarray:
         if path.is_dir():
             raise UserError(f"'{name}' is a folder: give the path of one image")
         if path.exists() and not path.is_file():
-            raise UserError(f"'{name}' is no file: give the path of an image")
+            raise UserError(f"'{name}' is not a regular file: give the path of an image")
         return decode_image(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"image '{name}' does not exist: give a JPEG or PNG file") from error
     except ImageError as error:
-        raise refusal(name, error) from error
+        raise _unreadable(name, error) from error
     except OSError as error:
         raise UserError(f"image '{name}' cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        # A path with a zero byte.
-        raise UserError(f"'{name}' is no path of a file ({error}): give the path of an image") from error
+        # The path has a null byte.
+        raise UserError(f"'{name}' is not a valid path ({error}): give the path of an image") from error
 
 
 def read_pixels(image: ImageInput) -> np.ndarray:
-    """Get an image's pixels, turned upright where the file says how it was held.
+    """Return an image's pixels, rotated upright by the EXIF orientation.
 
     Args:
-        image: a path; an ``http(s)://`` address; an array (H, W, 3), BGR, (H, W, 4), with transparency, which is dropped, or
-            (H, W), grey, of a type that :func:`~mmbeit3.images.depth.to_8_bits` takes; or an image of PIL's. One of PIL's that
-            is open and not yet loaded is decoded as its file is.
+        image: a path; an ``http(s)://`` URL; an array (H, W, 3), BGR, (H, W, 4), BGR and transparency, which is dropped, or
+            (H, W), grey, of a type that :func:`~mmbeit3.images.depth.to_8_bits` supports; or a PIL image. A PIL image that is
+            open but not loaded gives the same pixels as its file.
 
     Returns:
         uint8 (H, W, 3), BGR.
 
     Raises:
-        UserError: if there is no image, or it cannot be read.
+        UserError: if the argument is not an image, or the image cannot be read.
     """
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if not isinstance(image, str | Path):
-        raise UserError(f"{type(image).__name__} is no image: give a path, an address, an array (BGR) or an image of PIL's")
-    return _from_address(str(image)) if is_address(image) else read_image(image)
+        raise UserError(f"{type(image).__name__} is not an image: give a path, a URL, an array (BGR) or a PIL image")
+    return _from_address(str(image)) if is_url(image) else read_image(image)
 
 
-def refusal(name: str, error: ImageError) -> UserError:
-    """What to say of an image file that cannot be decoded, wherever it comes from."""
+def _unreadable(name: str, error: ImageError) -> UserError:
+    """Return the error for an image file that cannot be decoded."""
     return UserError(f"image '{_shown(name)}' {printable(str(error), 300)}: give a JPEG or PNG file")
 
 
@@ -87,13 +87,13 @@ def _from_address(address: str) -> np.ndarray:
     try:
         return decode_image(data)
     except ImageError as error:
-        raise refusal(address, error) from error
+        raise _unreadable(address, error) from error
 
 
 def _from_array(image: np.ndarray) -> np.ndarray:
     what = f"an array of shape {image.shape} and type {image.dtype}"
     if not image.size or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))):
-        raise UserError(f"{what} is no image: give (H, W, 3) in BGR order, (H, W, 4) or (H, W)")
+        raise UserError(f"{what} is not an image: give (H, W, 3) in BGR order, (H, W, 4) or (H, W)")
     colours = image[..., None] if image.ndim == 2 else image[..., :3]
     try:
         pixels = to_8_bits(colours)
@@ -104,27 +104,27 @@ def _from_array(image: np.ndarray) -> np.ndarray:
 
 def _from_pil(image: Image.Image) -> np.ndarray:
     try:
-        data = _unread_file(image)
+        data = _read_file(image)
         if data is not None:
             return decode_image(data)
         image.load()
-        return upright(to_bgr(image), stated_orientation(image))
+        return apply_orientation(to_bgr(image), loaded_orientation(image))
     except ImageError as error:
-        raise UserError(f"an image of PIL's {error}: give one that is whole") from error
-    except DAMAGE as error:
-        raise UserError(f"an image of PIL's is damaged ({printable(str(error), 300)}): give one that is whole") from error
+        raise UserError(f"a PIL image {error}: give a complete one") from error
+    except DECODE_ERRORS as error:
+        raise UserError(f"a PIL image is damaged ({printable(str(error), 300)}): give a complete one") from error
 
 
-def _unread_file(image: Image.Image) -> bytes | None:
-    """The file of an image that PIL opened and has not loaded: decoded here, it has the pixels that its path has."""
+def _read_file(image: Image.Image) -> bytes | None:
+    """Return the file of a PIL image that is open but not loaded, so that it is decoded like its path. None for others."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in (*FORMATS, "MPO") or image.tell():
         return None
     file = getattr(image, "fp", None)
     if file is None or not image.tile or isinstance(file, io.TextIOBase):
         return None
-    place = file.tell()
+    position = file.tell()
     try:
         file.seek(0)
         return file.read()
     finally:
-        file.seek(place)
+        file.seek(position)

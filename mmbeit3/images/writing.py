@@ -1,4 +1,4 @@
-"""Image files, written under any name that the system allows."""
+"""Writer of image files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["encode_image", "write_image"]
 
 
 def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
-    """Write an image file, of the format that its name ends in. OpenCV's own function crashes over names that are not UTF-8.
+    """Write an image file in the format of its suffix. OpenCV's ``imwrite`` crashes for names that are not UTF-8.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file. Its folder must exist.
         pixels: uint8 or uint16, (H, W, 3), BGR, or (H, W), grey.
         options: OpenCV's ``IMWRITE_*`` settings.
 
@@ -30,16 +30,16 @@ def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = (
 
 
 def encode_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:
-    """What :func:`write_image` writes.
+    """Encode an image to the bytes that :func:`write_image` writes.
 
     Raises:
-        UserError: if the name ends otherwise than those of images, or the pixels are none of an image's.
+        UserError: if the suffix is not that of an image format, or OpenCV cannot encode the pixels.
     """
     name = printable(str(path), 4096)
     try:
         encoded, data = cv2.imencode(Path(path).suffix, pixels, list(options))
     except cv2.error as error:
-        raise UserError(f"picture '{name}' cannot be written: give a name that ends in .png or .jpg") from error
+        raise UserError(f"image '{name}' cannot be written: give a name that ends in .png or .jpg") from error
     if not encoded:
-        raise UserError(f"picture '{name}' cannot be encoded")
+        raise UserError(f"image '{name}' cannot be encoded as {pixels.dtype} {pixels.shape}: give a name that ends in .png")
     return bytes(data.tobytes())

@@ -1,6 +1,6 @@
-"""Inference from Python: detectors and segmentors, and one inferencer for each of the other tasks.
+"""Inference in Python: functions for detectors and segmentors, and one inferencer class for each other task.
 
-OpenMMLab's packages are imported when a name is first used, so that importing this package is fast and needs none of them.
+OpenMMLab packages are imported when a name is first used. So the import of this package is fast and needs none of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the inferencers share: a model from config and checkpoint, and the way from queries to predictions."""
+"""Base class of the inferencers: build the model from config and checkpoint, and run queries in batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from mmengine.config import Config
@@ -30,29 +30,44 @@ from mmbeit3.runner.weights import load_trained
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.text.tokenizer import report_unknown
 
-__all__ = ["TaskInferencer", "align", "check_texts", "open_config", "top_labels"]
+__all__ = ["InferOptions", "TaskInferencer", "broadcast", "check_texts", "open_config", "top_labels"]
+
+
+class InferOptions(TypedDict, total=False):
+    """Keyword options that the calls of all inferencers accept.
+
+    Attributes:
+        batch_size: number of queries per forward pass; default 1.
+        return_vis: True to return pictures; default False.
+        out_dir: folder to write pictures to; default None, which writes none.
+        show_progress: True for a progress bar; default None, the setting of the inferencer.
+    """
+
+    batch_size: int
+    return_vis: bool
+    out_dir: str | Path | None
+    show_progress: bool | None
 
 
 class TaskInferencer(BaseInferencer):
-    """A task's model from its config and a checkpoint, and predictions batch by batch.
+    """Predictions of a task model, built from its config and a checkpoint.
 
-    Images are read, transformed and drawn one batch at a time. The config comes from the user alone: one inside a checkpoint
-    is never run.
+    Images are read, transformed and drawn batch by batch. Only the given config is executed, never one inside a checkpoint.
 
     Args:
         model: config file, or a config.
-        weights: path or URL of a checkpoint of any layout, read safely.
-        device: such as ``'cuda:0'``; default what MMEngine finds.
-        show_progress: whether calls show a progress bar, unless told otherwise.
+        weights: path or URL of a checkpoint in any supported layout; it is read without executing code in it.
+        device: device such as ``'cuda:0'``; default the one that MMEngine finds.
+        show_progress: True if calls show a progress bar by default.
 
     Raises:
         UserError: if config or checkpoint cannot be used, or are not of this task.
     """
 
     models: ClassVar[tuple[type[TaskModel], ...]]
-    """Models of this task."""
+    """Model classes of this task."""
     reads_text: ClassVar[bool] = True
-    """Whether queries have texts."""
+    """True if queries have texts."""
 
     def __init__(
         self,
@@ -75,27 +90,25 @@ class TaskInferencer(BaseInferencer):
         return_vis: bool = False,
         out_dir: str | Path | None = None,
         show_progress: bool | None = None,
-        leave_out: bool = False,
-        **wanted: Any,
+        skip_unreadable: bool = False,
+        forward_options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Predict, and draw if wanted.
+        """Predict, and draw pictures if requested.
 
         Args:
-            queries: what to predict on.
-            postprocess: says in plain values what the model made of a query, from the sample with the model's predictions.
-            batch_size: queries that go through the model at once.
-            return_vis: whether to return pictures.
-            out_dir: folder to write pictures to.
-            show_progress: whether to show a progress bar; default as the inferencer was made.
-            leave_out: whether images that cannot be read are left out and logged, as those of folders are.
-            **wanted: for :meth:`forward`.
+            queries: the inputs.
+            postprocess: converts a query and its sample with the model's predictions to a dict of plain values.
+            batch_size, return_vis, out_dir, show_progress: see :class:`InferOptions`.
+            skip_unreadable: True to skip and log images that cannot be read, as for folders; False to raise an error.
+            forward_options: keyword arguments for :meth:`forward`.
 
         Returns:
-            ``predictions``, a plain dict for each query; ``visualization``, pictures, uint8 (H, W, 3), RGB, or none; and
-            ``unreadable``, names of the images that were left out, with what is wrong with each.
+            ``predictions``, one plain dict per query; ``visualization``, the pictures, uint8 (H, W, 3), RGB, an empty list
+            unless ``return_vis``; and ``unreadable``, a dict from the names of skipped images to the errors.
 
         Raises:
-            UserError: if an image, or none of those that may be left out, can be read, or a picture cannot be written.
+            UserError: if an image cannot be read (with ``skip_unreadable``: if no image can be read), or a picture cannot be
+                written.
         """
         if self.pipeline.encode_text is not None:
             texts = [query.text for query in queries if query.text is not None]
@@ -104,12 +117,12 @@ class TaskInferencer(BaseInferencer):
         predictions: list[dict[str, Any]] = []
         pictures: list[np.ndarray] = []
         unreadable: dict[str, str] = {}
-        load = partial(load_batch, self.pipeline, leave_out=leave_out)
+        load = partial(load_batch, self.pipeline, skip_unreadable=skip_unreadable)
         for batch in self.batches(queries, load, batch_size, show_progress):
-            for name, refusal in batch.refusals.items():
-                unreadable[name] = refusal
-                print_log(f"left out: {refusal}", "current", logging.WARNING)
-            results = [] if batch.inputs is None else self.forward(batch.inputs, **wanted)
+            for name, error in batch.errors.items():
+                unreadable[name] = error
+                print_log(f"skipped: {error}", "current", logging.WARNING)
+            results = [] if batch.inputs is None else self.forward(batch.inputs, **(forward_options or {}))
             for query, images, result in zip(batch.queries, batch.pixels, results, strict=True):
                 prediction = postprocess(query, result)
                 if return_vis or folder is not None:
@@ -121,7 +134,7 @@ class TaskInferencer(BaseInferencer):
                         pictures.append(picture)
                 predictions.append(prediction)
         if unreadable and not predictions:
-            raise UserError(f"none of {len(queries)} can be answered: {next(iter(unreadable.values()))}")
+            raise UserError(f"none of {len(queries)} inputs can be read, first error: {next(iter(unreadable.values()))}")
         return {"predictions": predictions, "visualization": pictures, "unreadable": unreadable}
 
     def batches(
@@ -135,17 +148,17 @@ class TaskInferencer(BaseInferencer):
         """Load items batch by batch, with a progress bar.
 
         Args:
-            items: what to load.
-            load: makes a batch of some of them.
-            batch_size: how many.
-            show_progress: see :meth:`infer`.
-            num_workers: processes that load; 0 for this one.
+            items: the items to load.
+            load: makes a batch from a list of items.
+            batch_size: number of items per batch.
+            show_progress: see :class:`InferOptions`.
+            num_workers: number of worker processes; 0 loads in this process.
 
         Returns:
             An iterator over batches.
 
         Raises:
-            UserError: if batches would have no items.
+            UserError: if ``batch_size`` is not a positive integer.
         """
         if type(batch_size) is not int or batch_size < 1:
             raise UserError(f"batch_size must be a whole number from 1, got {batch_size!r}")
@@ -158,7 +171,7 @@ class TaskInferencer(BaseInferencer):
 
         Args:
             images: uint8 (H, W, 3), BGR.
-            prediction: as calls return it.
+            prediction: a prediction as a call returns it.
 
         Returns:
             uint8 (H', W', 3), RGB.
@@ -166,7 +179,7 @@ class TaskInferencer(BaseInferencer):
         return draw_with_text(images, self.lines(prediction))
 
     def lines(self, prediction: Mapping[str, Any]) -> list[str]:
-        """The text of a picture."""
+        """Return the lines of text of a picture."""
         raise NotImplementedError
 
     def _init_model(self, cfg: Config, weights: str, device: str = "cpu") -> TaskModel:
@@ -176,14 +189,16 @@ class TaskInferencer(BaseInferencer):
             raise UserError(f"the model of the config cannot be built: {one_line(error)}") from error
         if not isinstance(model, self.models):
             wanted = " or ".join(kind.__name__ for kind in self.models)
-            raise UserError(f"{type(self).__name__} wants a config of {wanted}, and this one is of {type(model).__name__}")
+            raise UserError(f"{type(self).__name__} needs a config of {wanted}, but this one is of {type(model).__name__}")
         load_trained(model, weights)
         replace_linears(model)
         try:
             return model.to(device).eval()
         except (RuntimeError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"device '{device}' cannot be used ({reason}): give cpu, or cuda where there is a GPU") from error
+            raise UserError(
+                f"device '{device}' cannot be used ({reason}): give cpu, or cuda on a machine with a GPU"
+            ) from error
 
     def _init_pipeline(self, cfg: Config) -> TaskPipeline:
         pipeline = TaskPipeline(cfg)
@@ -195,58 +210,65 @@ class TaskInferencer(BaseInferencer):
         return collate_samples
 
     def _init_visualizer(self, cfg: Config) -> None:
-        """There is none: predictions are drawn by :meth:`visualize`."""
+        """Build no MMEngine visualizer: :meth:`visualize` draws the predictions."""
 
 
 def open_config(model: str | Path | Config | Mapping[str, Any]) -> Config:
-    """A config from a file, or a copy of one.
+    """Read a config from a file, or copy a config.
 
     Raises:
-        UserError: if the file cannot be read, or there is no model in it.
+        UserError: if the file cannot be read, or the config has no model.
     """
     if isinstance(model, str | Path):
         cfg = read_config(model)
     else:
         cfg = deepcopy(model) if isinstance(model, Config) else Config(deepcopy(dict(model)))
     if not cfg.get("model"):
-        raise UserError("the config has no model: give one of a task, such as those of configs/vqa")
+        raise UserError("the config has no model: give the config of a task, such as those in configs/vqa")
     return cfg
 
 
 def check_texts(texts: str | Sequence[str], what: str) -> list[str]:
-    """One text or several as a list.
+    """Return one or several texts as a list of non-empty strings.
+
+    Args:
+        texts: a string, or several.
+        what: singular name of the texts, for messages.
 
     Raises:
-        UserError: if there is none, or one is empty or no text.
+        UserError: if there is no text, or one is empty or not a string.
     """
     if not isinstance(texts, Iterable):
-        raise UserError(f"{what}s are {type(texts).__name__}: give a string or a list of them")
+        raise UserError(f"{what}s have the type {type(texts).__name__}: give a string or a list of strings")
     listed = [texts] if isinstance(texts, str) else list(texts)
     if not listed:
         raise UserError(f"the list of {what}s is empty: give at least one")
     for number, text in enumerate(listed):
         if not isinstance(text, str):
-            raise UserError(f"{what} {number} is no text but {type(text).__name__}: give a string")
+            raise UserError(f"{what} {number} is not a string but {type(text).__name__}: give a string")
         if not text.strip():
-            raise UserError(f"{what} {number} is empty ({text[:20]!r}): give at least a word")
+            raise UserError(f"{what} {number} is empty ({text[:20]!r}): give at least one word")
     return listed
 
 
-def align(**columns: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Rows of columns by name; a column of one goes with every row.
+def broadcast(**columns: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Combine columns to rows; a column of length 1 is repeated for every row.
+
+    Args:
+        **columns: the columns by name; the names are for messages.
 
     Raises:
-        UserError: if columns differ in length.
+        UserError: if columns with more than one entry differ in length.
     """
     count = max(map(len, columns.values()))
     if any(len(column) not in (1, count) for column in columns.values()):
         given = ", ".join(f"{len(column)} {name}" for name, column in columns.items())
-        raise UserError(f"got {given}: give as many of each, or one that goes with all")
+        raise UserError(f"got {given}: give the same number of each, or one for all")
     return list(zip(*(list(column) * (count if len(column) == 1 else 1) for column in columns.values()), strict=True))
 
 
 def top_labels(scores: Tensor, names: Sequence[str] | None, count: int) -> list[dict[str, Any]]:
-    """The highest of scores (C,) in descending order, each a dict of ``label``, ``score`` and, if known, ``name``.
+    """Return the highest scores of (C,), descending, each as a dict of ``label``, ``score`` and, with ``names``, ``name``.
 
     Raises:
         UserError: if ``count`` is below 1.

@@ -1,4 +1,4 @@
-"""Ground truth and prediction, drawn side by side."""
+"""Draw ground truth and predictions of a detector or segmentor."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["compare_with_truth"]
 def compare_with_truth(
     model: BaseModel, cfg: Config, count: int, factor: int = 1, score: float = 0.5
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Predict on the first images of a config's test dataset, and draw.
+    """Predict on the first images of a config's test dataset, and draw ground truth and prediction.
 
     Args:
-        model: from :func:`~mmbeit3.inference.dense.load_model`.
-        cfg: its config.
-        count: how many images.
-        factor: enlargement of the pictures, a whole number: labels are drawn larger than small images have room for.
-        score: least score of boxes and masks that are drawn.
+        model: model from :func:`~mmbeit3.inference.dense.load_model`.
+        cfg: config of the model.
+        count: number of images.
+        factor: integer scale of the pictures, because the labels need more room than small images have.
+        score: smallest score of the boxes and masks to draw.
 
     Yields:
-        Image, ground truth and prediction: uint8 (factor * H, factor * W, 3) each, RGB.
+        The image, the ground truth and the prediction: uint8 (factor * H, factor * W, 3) each, RGB.
     """
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
@@ -47,21 +47,21 @@ def compare_with_truth(
         image = cv2.resize(read_image(sample.img_path), None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[..., ::-1]
         for name in ("gt_instances", "pred_instances", "gt_sem_seg", "pred_sem_seg"):
             if name in sample:
-                setattr(sample, name, _enlarged(sample.get(name), factor))
+                setattr(sample, name, _enlarge(sample.get(name), factor))
         with tempfile.NamedTemporaryFile(suffix=".png") as drawn:
-            # mmdet's and mmseg's visualizers put the two beside each other.
+            # The visualizers of mmdet and mmseg draw ground truth and prediction side by side in one picture: split it.
             visualizer.add_datasample("image", image.copy(), sample, draw_gt=True, show=False, out_file=drawn.name, **options)
             truth, prediction = np.split(read_image(drawn.name)[..., ::-1], 2, axis=1)
         yield image, truth, prediction
 
 
-def _enlarged(element: BaseDataElement, factor: int) -> BaseDataElement:
-    """Boxes, masks and maps of a picture ``factor`` times as large."""
+def _enlarge(element: BaseDataElement, factor: int) -> BaseDataElement:
+    """Scale the boxes, masks and segmentation maps of a data element by ``factor``."""
     kind = type(element)
-    return kind(**{name: _enlarged_value(name, value, factor) for name, value in element.items()})
+    return kind(**{name: _enlarge_value(name, value, factor) for name, value in element.items()})
 
 
-def _enlarged_value(name: str, value: Any, factor: int) -> Any:
+def _enlarge_value(name: str, value: Any, factor: int) -> Any:
     if name == "bboxes":
         return getattr(value, "tensor", value) * factor
     if name in ("masks", "sem_seg", "data"):

@@ -1,4 +1,4 @@
-"""Predicting on single images with a trained detector or segmentor."""
+"""Run a trained detector or segmentor on images and draw the predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, MODELS, TRANSFORMS, VISUALIZERS, init_de
 from mmengine.visualization import Visualizer
 from torch import no_grad
 
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import refuse_overwriting
@@ -25,7 +25,12 @@ __all__ = ["build_visualizer", "draw_prediction", "draw_predictions", "load_mode
 
 
 def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") -> tuple[BaseModel, Config]:
-    """Build a model from its config file and fill it from a checkpoint. Nothing inside the checkpoint is run.
+    """Build a model from its config file and load a checkpoint. No code inside the checkpoint is executed.
+
+    Args:
+        config: config file.
+        checkpoint: checkpoint of this model.
+        device: device such as ``'cuda:0'``.
 
     Returns:
         The model in evaluation mode, and its config.
@@ -38,19 +43,21 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
     try:
         model = MODELS.build(cfg.model)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"config '{config}' cannot be built: {one_line(error)}") from error
+        raise UserError(f"the model of config '{config}' cannot be built: {one_line(error)}") from error
     check_trained_classes(cfg, checkpoint)
-    load_weights(model, checkpoint)
+    load_checkpoint(model, checkpoint, strict=True)
     replace_linears(model)
     return model.to(device).eval(), cfg
 
 
 def build_visualizer(cfg: Config, dataset: ConfigDict) -> Visualizer:
-    """Build the visualizer of a config, with names that it can draw, and colours also where the config names none.
+    """Build the visualizer of a config with the class names and colours of a dataset.
+
+    Letters that the visualizer cannot draw are replaced in the class names.
 
     Args:
         cfg: the config.
-        dataset: config of the dataset that names and colours are of; its files are not looked at.
+        dataset: config of the dataset; its files are not read.
     """
     visualizer = VISUALIZERS.build({**cfg.visualizer, "vis_backends": []})
     meta = dict(DATASETS.build({**dataset, "lazy_init": True, "pipeline": []}).metainfo)
@@ -68,21 +75,21 @@ def draw_predictions(
     """Predict on the images of a folder, see :func:`~mmbeit3.images.find_images`, and write a picture of each.
 
     Args:
-        model: from :func:`load_model`.
-        cfg: its config.
-        folder: where the images are.
-        out: folder for the pictures. Their names are those of the images, with ``.png`` behind.
-        score: least score of boxes and masks that are drawn.
+        model: model from :func:`load_model`.
+        cfg: config of the model.
+        folder: folder of the images.
+        out: folder for the pictures. Their names are the names of the images with ``.png`` appended.
+        score: smallest score of the boxes and masks to draw.
 
     Yields:
-        Each image, when it is done, and what is wrong with it if it cannot be read.
+        The path of each image when it is done, and the error if it cannot be read, else None.
 
     Raises:
-        UserError: if there are no images, or the pictures would lie among them.
+        UserError: if there are no images, or ``out`` is inside of ``folder``.
     """
     folder, out = Path(folder), Path(out)
     if out.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"pictures in '{out}' would lie among the images of '{folder}': give another folder")
+        raise UserError(f"output folder '{out}' is inside of the image folder '{folder}': give another folder")
     for path in find_images(folder):
         try:
             pixels = read_image(path)
@@ -98,21 +105,23 @@ def draw_prediction(model: BaseModel, cfg: Config, image: ImageInput, out: str |
     """Predict on an image and write a picture of the result.
 
     Args:
-        model: from :func:`load_model`.
-        cfg: its config.
-        image: as :func:`~mmbeit3.images.read_pixels` takes it.
+        model: model from :func:`load_model`.
+        cfg: config of the model.
+        image: any image that :func:`~mmbeit3.images.read_pixels` accepts.
         out: picture to write.
-        score: least score of boxes and masks that are drawn.
+        score: smallest score of the boxes and masks to draw.
 
     Raises:
-        UserError: if the image cannot be read, or is where the picture should go.
+        UserError: if the image cannot be read, or ``out`` is the image itself.
     """
     if isinstance(image, str | Path):
         refuse_overwriting(out, image)
     pixels = read_pixels(image)
+    # The innermost of nested dataset wrappers has the pipeline.
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset.dataset
+    # The image is already read: skip the transforms that load images and annotations.
     steps = [step for step in dataset.pipeline if not step.type.split(".")[-1].startswith("Load")]
     data = {
         "img": pixels,

@@ -1,4 +1,4 @@
-"""Pictures of predictions: images beside each other, and text below."""
+"""Draw predictions: images in a row with text below, and write them as files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mmbeit3.visualization.fonts import find_font, has_letters
 
 __all__ = ["draw_with_text", "make_folder", "write_picture"]
 
-_WIDEST = 1024
-"""Of one image, in pixels."""
-_LEAST_WIDTH = 320
-"""Of a picture, so that lines hold some words."""
+_MAX_IMAGE_WIDTH = 1024
+"""Largest width of one image in pixels."""
+_MIN_WIDTH = 320
+"""Smallest width of a picture in pixels, so that a line of text holds several words."""
 _GAP = 4
 _MARGIN = 8
 _FONT_SIZE = 16
@@ -33,15 +33,15 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
 
     Args:
         images: at least one, uint8 (H, W, 3), BGR.
-        lines: the text; longer lines are wrapped. Letters that no installed font has become boxes.
-        height: of the row in pixels. Very wide images become lower than that.
+        lines: the text; long lines are wrapped. Letters that are in no installed font are drawn as boxes.
+        height: height of the row in pixels. Images wider than 1024 pixels at this height are drawn smaller.
 
     Returns:
         uint8 (height + text, W', 3), RGB.
     """
-    row = [_fitted(image, height) for image in images]
-    width = max(_LEAST_WIDTH, sum(image.shape[1] + _GAP for image in row) - _GAP)
-    # Of names that are not UTF-8.
+    row = [_resize(image, height) for image in images]
+    width = max(_MIN_WIDTH, sum(image.shape[1] + _GAP for image in row) - _GAP)
+    # File names that are not UTF-8 contain surrogates, which cannot be drawn.
     lines = [line.encode("utf-8", "replace").decode() for line in lines]
     font = _font("".join(lines))
     per_line = int((width - 2 * _MARGIN) / font.getlength("m"))
@@ -59,44 +59,44 @@ def draw_with_text(images: Sequence[np.ndarray], lines: Sequence[str], height: i
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder for pictures, if need be.
+    """Create a folder for pictures if it does not exist.
 
     Raises:
-        UserError: if it cannot be made.
+        UserError: if it cannot be created.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"folder '{path}' for pictures cannot be made: {error.strerror or error}") from error
+        raise UserError(f"folder '{path}' for pictures cannot be created: {error.strerror or error}") from error
     return Path(path)
 
 
 def write_picture(folder: Path, number: int, name: str | None, picture: np.ndarray) -> None:
-    """Write a picture as JPEG, its number and what it is called in its file's name.
+    """Write a picture as JPEG; the file name consists of a number and a name.
 
     Args:
-        folder: where to.
-        number: of the prediction, from 0.
-        name: path, address or text that it is of.
+        folder: folder to write to.
+        number: number of the prediction, from 0.
+        name: path or URL of the image, or the text; None for an image without a name.
         picture: uint8 (H, W, 3), RGB.
 
     Raises:
         UserError: if it cannot be written.
     """
-    called = re.sub(r"[^\w-]+", "_", Path(name).stem if name else "image")[:40]
-    path = folder / f"{number:05d}_{called}.jpg"
+    stem = re.sub(r"[^\w-]+", "_", Path(name).stem if name else "image")[:40]
+    path = folder / f"{number:05d}_{stem}.jpg"
     write_image(path, picture[..., ::-1])
 
 
-def _fitted(image: np.ndarray, height: int) -> np.ndarray:
+def _resize(image: np.ndarray, height: int) -> np.ndarray:
     h, w = image.shape[:2]
-    scale = min(height / h, _WIDEST / w)
+    scale = min(height / h, _MAX_IMAGE_WIDTH / w)
     size = max(1, round(w * scale)), max(1, round(h * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def _font(text: str) -> ImageFont.FreeTypeFont:
-    """The font of letters of one width that comes with matplotlib, or one that has a text's letters where that lacks some."""
-    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
-    font = own if has_letters(own, text) else find_font(text) or own
+    """Return matplotlib's monospaced font, or an installed font that has all letters of the text if that one does not."""
+    default = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+    font = default if has_letters(default, text) else find_font(text) or default
     return ImageFont.truetype(str(font), _FONT_SIZE)

@@ -1,4 +1,4 @@
-"""The images that an inferencer is given: one, several, or those of a folder."""
+"""Image arguments of the inferencers: one image, several, or a folder."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmbeit3.downloads import is_address
+from mmbeit3.downloads import is_url
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageInput, find_images
 
-__all__ = ["is_folder", "list_images", "name_image"]
+__all__ = ["ImagesInput", "is_folder", "list_images", "name_image"]
+
+ImagesInput = ImageInput | Sequence[ImageInput]
+"""One image, several images, or the path of a folder."""
 
 
 def is_folder(images: Any) -> bool:
-    """Whether an argument stands for the images of a folder."""
-    # Path's is_dir raises for names that are too long.
-    return isinstance(images, str | Path) and not is_address(images) and os.path.isdir(images)  # noqa: PTH112
+    """Return True if the argument is the path of a folder."""
+    # Path.is_dir raises an error for names that are too long.
+    return isinstance(images, str | Path) and not is_url(images) and os.path.isdir(images)  # noqa: PTH112
 
 
-def list_images(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
-    """The images that one argument stands for: one, several, or those of a folder, see :func:`~mmbeit3.images.find_images`.
+def list_images(images: ImagesInput) -> list[ImageInput]:
+    """Return the images as a list; for a folder those that :func:`~mmbeit3.images.find_images` finds.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there are none.
     """
     if is_folder(images):
         return list(find_images(images))  # type: ignore[arg-type]
@@ -35,5 +38,5 @@ def list_images(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
 
 
 def name_image(image: Any) -> str | None:
-    """The path or address of an image that has one."""
+    """Return the path or URL of an image, or None for pixels."""
     return str(image) if isinstance(image, str | Path) else None

@@ -1,4 +1,4 @@
-"""Features of many images, kept in a file and searched exactly."""
+"""Index of image features: exact search, and storage in a safetensors file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,17 +18,15 @@ from mmbeit3.errors import UserError, one_line
 __all__ = ["ImageIndex", "fingerprint"]
 
 _FORMAT = "mmbeit3 image index 1"
-_LARGE = 200_000
-"""Images from which FAISS searches, if it is installed."""
-_MOST_SCORES = 1 << 26
-"""Scores that are computed at once, to bound memory."""
-_LARGEST_HEADER = 100_000_000
-"""Bytes; safetensors reads no more, and names are in the header."""
+_MAX_SCORES = 1 << 26
+"""Number of scores computed at once, to bound memory."""
+_MAX_HEADER_BYTES = 100_000_000
+"""Largest header that safetensors reads; the header contains the image names."""
 
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """Images' features and names.
+    """Features and names of images.
 
     Attributes:
         features: unit vectors (N, C), float32, on the CPU.
@@ -44,14 +39,14 @@ class ImageIndex:
     model: str
 
     def search(self, queries: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-        """Find the images of the highest cosines, exactly; FAISS and PyTorch give the same.
+        """Find the images with the highest cosines by exact search.
 
         Args:
             queries: unit vectors (Q, C), float32.
-            top_k: how many of each; all, if there are fewer.
+            top_k: number of images per query; all if there are fewer.
 
         Returns:
-            Cosines (Q, k), descending, and their images' numbers (Q, k), int64.
+            Cosine similarities (Q, k), descending, and the indices of their images (Q, k), int64.
 
         Raises:
             UserError: if ``top_k`` is below 1.
@@ -59,32 +54,21 @@ class ImageIndex:
         if top_k < 1:
             raise UserError(f"top_k must be at least 1, got {top_k}")
         count = min(top_k, len(self.names))
-        if self._faiss is not None:
-            scores, rows = self._faiss.search(queries.numpy(), count)
-            return torch.from_numpy(scores), torch.from_numpy(rows)
-        parts = [(part @ self.features.t()).topk(count) for part in queries.split(max(1, _MOST_SCORES // len(self.names)))]
+        parts = [(part @ self.features.t()).topk(count) for part in queries.split(max(1, _MAX_SCORES // len(self.names)))]
         return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
-    @cached_property
-    def _faiss(self) -> Any:
-        if len(self.names) <= _LARGE or find_spec("faiss") is None:
-            return None
-        import faiss
-
-        index = faiss.IndexFlatIP(self.features.shape[1])
-        index.add(self.features.numpy())
-        return index
-
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file, complete or not at all.
+        """Write a safetensors file atomically.
 
         Raises:
-            UserError: if it cannot be written, or names are too many for one file.
+            UserError: if it cannot be written, or there are too many names for one file.
         """
         names = json.dumps(self.names)
-        # The header is JSON itself, so that quotes are escaped once more.
-        if len(json.dumps(names)) + 1000 > _LARGEST_HEADER:
-            raise UserError(f"index '{path}': {len(self.names)} names are too many for one file: index parts of the folder")
+        # safetensors stores the metadata as JSON, which escapes the quotes of the names again.
+        if len(json.dumps(names)) + 1000 > _MAX_HEADER_BYTES:
+            raise UserError(
+                f"index '{path}': {len(self.names)} image names are too many for one file: index parts of the folder"
+            )
         path = Path(path)
         metadata = {"format": _FORMAT, "model": self.model, "names": names}
         try:
@@ -95,18 +79,18 @@ class ImageIndex:
                 complete.replace(path)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or one_line(error)
-            raise UserError(f"index '{path}' cannot be written: {reason}: give another path, or make room there") from error
+            raise UserError(f"index '{path}' cannot be written ({reason}): give another path, or free some space") from error
 
     @classmethod
     def load(cls, path: str | Path, model: str) -> ImageIndex:
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Args:
             path: the file.
-            model: fingerprint of the weights that queries will be encoded by.
+            model: fingerprint of the weights that encode the queries.
 
         Raises:
-            UserError: if the file cannot be read or is no index, or other weights made it.
+            UserError: if the file cannot be read, is not an index, or was made with other weights.
         """
         if not Path(path).is_file():
             raise UserError(f"index '{path}' does not exist: make it with index() and save()")
@@ -115,22 +99,24 @@ class ImageIndex:
                 metadata = file.metadata() or {}
                 features = file.get_tensor("features") if metadata.get("format") == _FORMAT else None
         except (SafetensorError, OSError) as error:
-            raise UserError(f"index '{path}' cannot be read ({error}): it is damaged or no index") from error
+            raise UserError(
+                f"index '{path}' cannot be read ({error}): the file is damaged or not an index: index the images again"
+            ) from error
         if features is None:
-            raise UserError(f"'{path}' is no index of images: give a file that save() wrote")
+            raise UserError(f"'{path}' is not an image index: give a file that save() wrote")
         if metadata.get("model") != model:
-            raise UserError(f"index '{path}' was made by other weights: load those, or index the images again")
+            raise UserError(f"index '{path}' was made with other weights: load those weights, or index the images again")
         try:
             names = json.loads(metadata["names"])
         except (KeyError, ValueError) as error:
-            raise UserError(f"index '{path}' has no names of its images ({error!r}): index them again") from error
+            raise UserError(f"index '{path}' has no image names ({error!r}): index the images again") from error
         if features.ndim != 2 or not isinstance(names, list) or len(names) != len(features):
-            raise UserError(f"index '{path}' has not a name for each of its features: it is damaged, index the images again")
+            raise UserError(f"index '{path}' does not have one name per feature and is damaged: index the images again")
         return cls(features, tuple(names), model)
 
 
 def fingerprint(network: nn.Module) -> str:
-    """A hash of a network's weights and their names, on any device the same."""
+    """Return a SHA-256 hash of a network's weights and their keys; it does not depend on the device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

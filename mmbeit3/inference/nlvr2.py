@@ -1,61 +1,58 @@
-"""Whether sentences are true of pairs of images."""
+"""Inferencer for NLVR2: decide if a sentence is true of a pair of images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmbeit3.images import ImageInput
-from mmbeit3.inference.base import TaskInferencer, align, check_texts
-from mmbeit3.inference.images import is_folder, list_images, name_image
+from mmbeit3.inference.base import InferOptions, TaskInferencer, broadcast, check_texts
+from mmbeit3.inference.images import ImagesInput, is_folder, list_images, name_image
 from mmbeit3.inference.pipeline import Query
 from mmbeit3.tasks.nlvr2 import BEiT3NLVR2
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["NLVR2Inferencer"]
 
 
 class NLVR2Inferencer(TaskInferencer):
-    """Judges sentences, see :class:`~mmbeit3.tasks.nlvr2.BEiT3NLVR2`.
+    """True or false for sentences about pairs of images, see :class:`~mmbeit3.tasks.nlvr2.BEiT3NLVR2`.
 
-    Its arguments are those of :class:`~mmbeit3.inference.TaskInferencer`.
+    The arguments are those of :class:`~mmbeit3.inference.TaskInferencer`.
     """
 
     models = (BEiT3NLVR2,)
 
     def __call__(
         self,
-        left: ImageInput | Sequence[ImageInput],
-        right: ImageInput | Sequence[ImageInput],
+        left: ImagesInput,
+        right: ImagesInput,
         sentences: str | Sequence[str],
-        batch_size: int = 1,
-        return_vis: bool = False,
-        out_dir: str | Path | None = None,
-        show_progress: bool | None = None,
+        **options: Unpack[InferOptions],
     ) -> dict[str, Any]:
-        """Judge sentences.
+        """Decide if sentences are true.
 
         Args:
-            left, right: images of the pairs, one or several each; see
-                :func:`~mmbeit3.images.read_pixels`.
-            sentences: as many, or one of anything that goes with all.
-            batch_size, return_vis, out_dir, show_progress: see :meth:`~mmbeit3.inference.TaskInferencer.infer`.
+            left, right: the images of the pairs, one or several each; see :func:`~mmbeit3.images.read_pixels`.
+            sentences: one sentence per pair. A single image or sentence is used for all pairs.
+            **options: see :class:`~mmbeit3.inference.base.InferOptions`.
 
         Returns:
-            ``predictions``, dicts of ``left``, ``right``, ``sentence``, ``pred_label`` (0 or 1), ``pred_class`` (``'false'``
-            or ``'true'``) and ``pred_score``, its probability; and ``visualization``.
+            The dict of :meth:`~mmbeit3.inference.TaskInferencer.infer`. Each of ``predictions`` has ``left``, ``right``,
+            ``sentence``, ``pred_label`` (0 or 1), ``pred_class`` (``'false'`` or ``'true'``) and its probability
+            ``pred_score``.
 
         Raises:
-            UserError: if an image cannot be read or a sentence is empty, or their numbers don't fit.
+            UserError: if an image cannot be read, a sentence is empty, or the numbers of images and sentences differ.
         """
         texts = check_texts(sentences, "sentence")
-        rows = align(left=list_images(left), right=list_images(right), sentences=texts)
+        rows = broadcast(left=list_images(left), right=list_images(right), sentences=texts)
         queries = [Query((first, second), sentence) for first, second, sentence in rows]
-        leave_out = is_folder(left) or is_folder(right)
-        return self.infer(queries, self.postprocess, batch_size, return_vis, out_dir, show_progress, leave_out)
+        return self.infer(queries, self.postprocess, skip_unreadable=is_folder(left) or is_folder(right), **options)
 
     def postprocess(self, query: Query, result: Mapping[str, Any]) -> dict[str, Any]:
-        """See :meth:`__call__`."""
+        """Convert a query and its result to a prediction, see :meth:`__call__`."""
         label = int(result["pred_label"])
         return {
             "left": name_image(query.images[0]),
@@ -67,5 +64,5 @@ class NLVR2Inferencer(TaskInferencer):
         }
 
     def lines(self, prediction: Mapping[str, Any]) -> list[str]:
-        """The sentence, and the judgement with its probability."""
+        """Return the sentence, and ``true`` or ``false`` with its probability."""
         return [prediction["sentence"], f"{prediction['pred_class']} ({prediction['pred_score']:.2f})"]

@@ -1,4 +1,4 @@
-"""What a config's test pipeline does to images and texts, without its dataset."""
+"""The transforms of a config's test pipeline for single images and texts, without its dataset."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from mmbeit3.images import ImageInput, read_pixels
 __all__ = ["Batch", "Query", "TaskPipeline", "find_tokenizer", "load_batch"]
 
 _NOT_FOR_IMAGES = ("EncodeText", "PackTask", "VQALabels")
+"""Transforms of a test pipeline that do not process images."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of a model in one go.
+    """One input of a model: images, a text, or both.
 
     Attributes:
-        images: as given.
-        text: the text, where there is one.
+        images: the images as given by the user; empty for a text alone.
+        text: the text, or None.
     """
 
     images: tuple[ImageInput, ...] = ()
@@ -36,13 +37,13 @@ class Query:
 
 
 class TaskPipeline:
-    """The transforms of a config's test dataset, but for reading files and what tells the truth.
+    """The transforms of a config's test dataset, without those that read files or add labels.
 
     Args:
-        cfg: a task's config.
+        cfg: the config of a task.
 
     Raises:
-        UserError: if the config has no such pipeline, or one that cannot be built.
+        UserError: if the config has no test pipeline, or it cannot be built.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -51,10 +52,10 @@ class TaskPipeline:
             self.transform_image = Compose([TRANSFORMS.build(step) for step in images])
             self.encode_text = None if text is None else TRANSFORMS.build(text)
         except (ValueError, KeyError, TypeError) as error:
-            # A KeyError is shown in quotes, and MMEngine's goes on with advice about registries.
+            # Remove the quotes of a KeyError, and MMEngine's advice about registries after the reason.
             reason = one_line(error).strip("'").partition(". Please")[0]
             raise UserError(
-                f"the test pipeline of the config cannot be built ({reason}): where it names mmpretrain, "
+                f"the test pipeline of the config cannot be built ({reason}): if it needs mmpretrain, "
                 "pip install 'mmbeit3[tasks]'"
             ) from error
         self.pack = PackTask()
@@ -64,11 +65,14 @@ class TaskPipeline:
 
         Args:
             pixels: images, uint8 (H, W, 3), BGR.
-            text: the text that belongs to them.
+            text: the text, or None.
+
+        Returns:
+            A sample with the inputs of the model.
 
         Raises:
             UserError: if the text has no tokens.
-            ValueError: if there is a text and the config's pipeline has no place for one.
+            ValueError: if there is a text, but the config's pipeline does not encode texts.
         """
         results: dict[str, Any] = {}
         if pixels:
@@ -87,53 +91,53 @@ class TaskPipeline:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queries that are read and prepared.
+    """Queries with their images read, and the input tensors of the model.
 
     Attributes:
-        queries: those whose images could be read.
-        pixels: of each one's images, uint8 (H, W, 3), BGR.
-        inputs: a batch for the model; None if there are no queries.
-        refusals: what is wrong with each image that could not be read, by its name.
+        queries: the queries whose images could be read.
+        pixels: the images of each query, uint8 (H, W, 3), BGR.
+        inputs: the batch for the model; None if there are no queries.
+        errors: the error of each image that could not be read, by its name.
     """
 
     queries: list[Query]
     pixels: list[list[np.ndarray]]
     inputs: dict[str, Any] | None
-    refusals: dict[str, str]
+    errors: dict[str, str]
 
 
-def load_batch(pipeline: TaskPipeline, queries: Sequence[Query], leave_out: bool = False) -> Batch:
-    """Read and prepare queries.
+def load_batch(pipeline: TaskPipeline, queries: Sequence[Query], skip_unreadable: bool = False) -> Batch:
+    """Read the images of queries and make a batch.
 
     Args:
-        pipeline: prepares them.
-        queries: what to read.
-        leave_out: whether queries with an image that cannot be read are left out.
+        pipeline: transforms of the images and texts.
+        queries: the queries.
+        skip_unreadable: True to skip queries with a file that cannot be read as an image.
 
     Raises:
-        UserError: if an image cannot be read, unless it is left out.
+        UserError: if an image cannot be read, unless it is skipped.
     """
     kept: list[Query] = []
     pixels: list[list[np.ndarray]] = []
-    refusals: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for query in queries:
         read: list[np.ndarray] = []
         for image in query.images:
             try:
                 read.append(read_pixels(image))
             except UserError as error:
-                if not leave_out or not isinstance(image, str | Path):
+                if not skip_unreadable or not isinstance(image, str | Path):
                     raise
-                refusals[str(image)] = str(error)
+                errors[str(image)] = str(error)
         if len(read) == len(query.images):
             kept.append(query)
             pixels.append(read)
     samples = [pipeline(images, query.text) for images, query in zip(pixels, kept, strict=True)]
-    return Batch(kept, pixels, collate_samples(samples) if samples else None, refusals)
+    return Batch(kept, pixels, collate_samples(samples) if samples else None, errors)
 
 
 def find_tokenizer(cfg: Config) -> str | None:
-    """The file of the tokenizer by which a config's test pipeline encodes texts."""
+    """Return the tokenizer file of a config's test pipeline, or None if it does not encode texts."""
     step = _text_step(cfg)
     return None if step is None else step["tokenizer"]
 
@@ -144,14 +148,14 @@ def _text_step(cfg: Config) -> Mapping[str, Any] | None:
 
 
 def _image_steps(cfg: Config) -> list[Mapping[str, Any]]:
-    """Of the first pipeline that reads images, what comes after."""
+    """Return the image transforms of the first pipeline that reads images, without the reading."""
     for pipeline in map(list, _pipelines(_dataset(cfg))):
-        # Several images of one sample go through the same steps.
+        # ApplyToList holds the transforms for samples with several images; each image gets the same ones.
         flat = [part for step in pipeline for part in (step["transforms"] if _kind(step) == "ApplyToList" else [step])]
         kept = [step for step in flat if not _kind(step).startswith("Load")]
         if len(kept) < len(flat):
             return [step for step in kept if _kind(step) not in _NOT_FOR_IMAGES]
-    raise UserError("the config has no test pipeline that loads images: give one to test_dataloader.dataset")
+    raise UserError("the config has no test pipeline that loads images: add one to test_dataloader.dataset")
 
 
 def _dataset(cfg: Config) -> Mapping[str, Any]:
@@ -159,7 +163,7 @@ def _dataset(cfg: Config) -> Mapping[str, Any]:
 
 
 def _pipelines(dataset: Mapping[str, Any]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """The pipelines of a dataset and of those that it wraps."""
+    """Yield the pipelines of a dataset and of the datasets that it wraps."""
     if "pipeline" in dataset:
         yield dataset["pipeline"]
     wrapped = [dataset["dataset"]] if "dataset" in dataset else dataset.get("datasets", [])

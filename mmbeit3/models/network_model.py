@@ -1,4 +1,4 @@
-"""A network as MMEngine's models hold it: what its input is normalised by, and where its weights come from."""
+"""Base class of MMEngine models that contain a network: input normalisation and initial weights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["NetworkModel"]
 
 
 class NetworkModel(BaseModel):
-    """Base of pretraining's and the tasks' models.
+    """Base class of the models for pretraining and for tasks.
 
     Args:
-        network: the network; its names in a checkpoint begin with ``network.``.
-        mean, std: of the network's input, for values from 0 to 1.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout, for the network. With ``new_head=True`` the
-            checkpoint's head is left out, see :func:`~mmbeit3.checkpoint.load_checkpoint`.
+        network: the network. Its keys in a checkpoint begin with ``network.``.
+        mean, std: per channel, for pixel values from 0 to 1.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a checkpoint of any layout for the network. With
+            ``new_head=True`` the checkpoint's head is not loaded, see :func:`~mmbeit3.checkpoint.load_checkpoint`.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class NetworkModel(BaseModel):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def init_weights(self) -> None:
-        """Load what ``init_cfg`` names. Called by MMEngine once the model is built.
+        """Load the checkpoint of ``init_cfg``. MMEngine calls this once the model is built.
 
         Raises:
-            UserError: if the file cannot be used.
+            UserError: if the checkpoint cannot be read or belongs to another model.
         """
         if self.init_cfg:
             report = load_checkpoint(self.network, self.init_cfg["checkpoint"], new_head=self.init_cfg.get("new_head", False))
             print_log(str(report), logger="current")
 
     def normalize(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W), uint8 from 0 to 255, as the network wants them."""
+        """Normalise images (B, 3, H, W), uint8 from 0 to 255, for the network."""
         return (image.to(wide_dtype(image, self.mean)) / 255 - self.mean) / self.std

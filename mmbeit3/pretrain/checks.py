@@ -1,4 +1,4 @@
-"""Checks that a config's model and data fit each other, before anything is built."""
+"""Checks that the model and the data of a config fit each other, before anything is built."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmbeit3.errors import UserError
-from mmbeit3.models.beit3 import get_arch
+from mmbeit3.models.beit3 import UNUSED_POSITIONS, get_arch
 from mmbeit3.pretrain.steps import check_streams
 from mmbeit3.pretrain.views import MAX_TEXT_LENGTH
 from mmbeit3.text import TextTokenizer
@@ -15,11 +15,11 @@ __all__ = ["check_pretraining"]
 
 
 def check_pretraining(cfg: Mapping[str, Any]) -> None:
-    """Check a config whose training data are :class:`~mmbeit3.pretrain.steps.PretrainSteps`; others are left alone.
+    """Check a config with training data of type :class:`~mmbeit3.pretrain.steps.PretrainSteps`; ignore other configs.
 
     Raises:
-        UserError: if streams are not as they should be, images are no grid of the model's patches, texts may be longer than its
-            table of positions, or the vocabulary has more ids than its table of words has rows.
+        UserError: if the streams are invalid, the image size is not a multiple of the patch size or the patch size is not the
+            model's, texts may be longer than the model's position table, or the vocabulary is larger than its embedding table.
     """
     data = (cfg.get("train_dataloader") or {}).get("dataset") or {}
     if data.get("type") not in ("PretrainSteps", "mmbeit3.PretrainSteps"):
@@ -31,8 +31,8 @@ def check_pretraining(cfg: Mapping[str, Any]) -> None:
     side, patch = data["image_size"], data["patch_size"]
     if side % patch:
         raise UserError(
-            f"train_dataloader: images of {side} pixels are no grid of patches of {patch}, which a tokenizer's codes could "
-            f"match: use {side // patch * patch} or {(side // patch + 1) * patch} pixels"
+            f"train_dataloader: image_size {side} is not a multiple of patch_size {patch}: "
+            f"use {side // patch * patch} or {(side // patch + 1) * patch} pixels"
         )
     network = cfg["model"].get("network")
     if network is None:
@@ -41,23 +41,23 @@ def check_pretraining(cfg: Mapping[str, Any]) -> None:
     arch = get_arch(network["arch"], **changes)
     if arch.patch_size != patch:
         raise UserError(
-            f"train_dataloader cuts images into patches of {patch} pixels, and the model's are {arch.patch_size}: "
-            "codes and masks would not match; make patch_size the model's"
+            f"train_dataloader has patch_size {patch}, but the model's is {arch.patch_size}, so codes and masks would not fit: "
+            "give both the same patch_size"
         )
-    # Two rows of the table are nobody's.
-    places = arch.max_text_positions - 2
+    # The first rows of the position table are unused, as in the official models.
+    positions = arch.max_text_positions - UNUSED_POSITIONS
     for name, stream in data["streams"].items():
         longest = (stream.get("masking") or {}).get("max_length", MAX_TEXT_LENGTH)
-        if stream.get("kind") != "images" and longest > places:
+        if stream.get("kind") != "images" and longest > positions:
             raise UserError(
-                f"stream '{name}' has texts of up to {longest} tokens, more than the {places} positions of the model: set "
-                f"masking=dict(max_length={places}), or arch=dict(base=..., max_text_positions={longest + 2})"
+                f"stream '{name}' has texts of up to {longest} tokens, more than the {positions} positions of the model: set "
+                f"masking=dict(max_length={positions}), or arch=dict(base=..., max_text_positions={longest + UNUSED_POSITIONS})"
             )
     tokenizer = data.get("tokenizer")
     if tokenizer is not None:
         ids = TextTokenizer(tokenizer).vocab_size
         if ids > arch.vocab_size:
             raise UserError(
-                f"text tokenizer '{tokenizer}' has {ids} ids, more than the {arch.vocab_size} rows of the model's word table: "
-                f"train a smaller vocabulary, or set arch=dict(base=..., vocab_size={ids})"
+                f"text tokenizer '{tokenizer}' has {ids} ids, more than the {arch.vocab_size} rows of the model's word "
+                f"embedding: train a smaller vocabulary, or set arch=dict(base=..., vocab_size={ids})"
             )

@@ -1,4 +1,4 @@
-"""Contrastive tuning of the two towers after masked data modeling, as MMEngine trains it (arXiv 2208.10442, appendix A)."""
+"""The model that MMEngine trains in contrastive tuning, after masked data modeling (arXiv 2208.10442, appendix A)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["BEiT3ContrastiveTuner"]
 
 @MODELS.register_module()
 class BEiT3ContrastiveTuner(NetworkModel):
-    """The dual encoder and its loss over the pairs of all processes.
+    """A dual encoder with a contrastive loss over the pairs of all ranks.
 
     Args:
         network: arguments of :class:`~mmbeit3.models.beit3.DualEncoder`.
-        mean, std: of the network's input, for values from 0 to 1.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network: what masked data modeling left, ours or official.
-            The projections and the temperature, which such a file lacks, stay as they were initialised; the log says so.
+        mean, std: normalisation of the network's input, for values from 0 to 1.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``: a checkpoint of masked data modeling, from this package or
+            official. It contains neither the projections nor the temperature, which keep their initial values; this is logged.
     """
 
     network: DualEncoder
@@ -39,19 +39,19 @@ class BEiT3ContrastiveTuner(NetworkModel):
         super().__init__(DualEncoder(**network), mean, std, init_cfg)
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
-        """Loss, accuracies and temperature of a step.
+        """Compute loss, accuracies and temperature of a step.
 
         Args:
-            inputs: one stream, ``pairs``, of ``image`` (B, 3, H, W), uint8 RGB, ``tokens`` and ``padding_mask`` (B, T).
+            inputs: a single stream ``pairs`` with ``image`` (B, 3, H, W), uint8 RGB, ``tokens`` and ``padding_mask`` (B, T).
             data_samples: not used.
             mode: ``'loss'``.
 
         Returns:
-            ``loss_itc``, ``image_to_text.accuracy`` and ``text_to_image.accuracy`` (0 to 1), ``temperature``.
+            ``loss_itc``, ``image_to_text.accuracy`` and ``text_to_image.accuracy`` (0 to 1), and ``temperature``.
 
         Raises:
-            UserError: for other streams, or pairs of which something is masked.
-            ValueError: for another mode.
+            UserError: if there are other streams, or the pairs contain masks.
+            ValueError: if ``mode`` has another value.
         """
         if mode != "loss":
             raise ValueError(
@@ -66,15 +66,15 @@ class BEiT3ContrastiveTuner(NetworkModel):
 
 
 def _pairs(inputs: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-    """The one stream there must be."""
+    """Return the single stream of pairs."""
     if list(inputs) != ["pairs"] or not {"image", "tokens"} <= set(inputs["pairs"]):
         raise UserError(
-            f"contrastive tuning takes one stream, named pairs and of that kind, got {', '.join(inputs) or 'none'}: change "
+            f"contrastive tuning takes a single stream 'pairs' with kind='pairs', got {', '.join(inputs) or 'none'}: change "
             "streams in the config's train_dataloader.dataset"
         )
     if {"masked_positions", "masked_words"} & set(inputs["pairs"]):
         raise UserError(
-            "contrastive tuning compares whole images and texts, but something is masked in stream 'pairs': give it "
+            "contrastive tuning needs unmasked images and texts, but stream 'pairs' is masked: give it "
             "masking=dict(image_ratio=None, text_ratio=None)"
         )
     return inputs["pairs"]

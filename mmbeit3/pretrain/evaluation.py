@@ -1,4 +1,4 @@
-"""How well a pretrained model fills in what is masked, next to what any constant guess could do."""
+"""Loss and accuracy of a pretrained model at masked positions, with the baselines of constant predictions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class PartScore:
 
     Attributes:
         loss: mean cross entropy in nats.
-        accuracy: share of right predictions, 0 to 1.
-        targets: how often each code or word was to be predicted.
+        accuracy: fraction of correct predictions, 0 to 1.
+        targets: number of occurrences of each code or word as a target.
     """
 
     loss: float = 0.0
@@ -30,43 +30,44 @@ class PartScore:
     targets: Counter[int] = field(default_factory=Counter)
 
     @property
-    def most_frequent(self) -> float:
-        """Accuracy of always saying the most frequent target."""
+    def majority_accuracy(self) -> float:
+        """Accuracy of always predicting the most frequent target, 0 to 1."""
         return max(self.targets.values()) / self.targets.total()
 
     @property
     def entropy(self) -> float:
-        """Entropy of the targets in nats: the least loss of a guess that does not look at the input."""
+        """Entropy of the targets in nats: the smallest loss of a prediction that ignores the input."""
         total = self.targets.total()
         return -sum(count / total * math.log(count / total) for count in self.targets.values())
 
 
 @torch.no_grad()
 def evaluate_pretraining(model: BEiT3Pretrainer, steps: Iterable[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, PartScore]:
-    """Score a model on some steps.
+    """Evaluate a model on some steps.
 
     Args:
-        model: the model; put into evaluation mode.
-        steps: ``inputs`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`, of one size.
+        model: the model; this function sets it to evaluation mode.
+        steps: ``inputs`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`, one per step.
 
     Returns:
-        Scores by part, such as ``pairs.text``.
+        Scores by part, such as ``pairs.text``: means over the masked positions of all steps.
     """
     model.eval()
     scores: dict[str, PartScore] = {}
     for inputs in steps:
-        losses, found = model(inputs), model(inputs, mode="predict")
+        losses, predictions = model(inputs), model(inputs, mode="predict")
         for name, stream in inputs.items():
             for kind, masks in (("image", "masked_positions"), ("text", "masked_words")):
                 if masks not in stream:
                     continue
-                truth = found[f"{name}.codes"] if kind == "image" else stream["words"]
+                truth = predictions[f"{name}.codes"] if kind == "image" else stream["words"]
                 targets = truth[stream[masks].flatten(1).to(truth.device)].tolist()
                 part = scores.setdefault(f"{name}.{kind}", PartScore())
                 before, now = part.targets.total(), len(targets)
                 if now:
-                    share = now / (before + now)
-                    part.loss += share * (losses[f"{name}.{kind}.loss"].item() - part.loss)
-                    part.accuracy += share * (losses[f"{name}.{kind}.accuracy"].item() - part.accuracy)
+                    # Running mean over positions: steps have different numbers of masked words.
+                    weight = now / (before + now)
+                    part.loss += weight * (losses[f"{name}.{kind}.loss"].item() - part.loss)
+                    part.accuracy += weight * (losses[f"{name}.{kind}.accuracy"].item() - part.accuracy)
                     part.targets.update(targets)
     return scores

@@ -1,4 +1,4 @@
-"""What pretraining shows of itself while it runs."""
+"""A hook that shows reconstructions during pretraining."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmbeit3.pretrain.image_tokenizers import codes_for_grid
-from mmbeit3.pretrain.pictures import CodePatches, draw_filled_in, side_by_side
+from mmbeit3.pretrain.pictures import CodePatches, draw_reconstruction, side_by_side
 from mmbeit3.registry import HOOKS
 from mmbeit3.text import TextTokenizer
 
-__all__ = ["FilledInHook", "filled_in_text"]
+__all__ = ["ReconstructionHook", "format_reconstruction"]
 
 
 @HOOKS.register_module()
-class FilledInHook(Hook):
-    """Show how :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` fills in what is masked, always of the same samples.
+class ReconstructionHook(Hook):
+    """Show what :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` predicts at masked positions of fixed samples.
 
-    Pictures go to MMEngine's visualizer, one for each stream with images, a row for each sample: the image, what the model sees
-    of it, what it fills in, and the same with the true codes. Texts go to the log.
+    The samples come from the first training step. MMEngine's visualizer gets one picture for each stream with images. It has
+    one row per sample: the image, the masked image, and its masked patches filled with the predicted and with the true codes.
+    Texts go to the log.
 
     Args:
-        interval: steps between showings.
-        count: samples shown of each stream.
-        learn_from: batches just before a showing from which it is learnt what codes look like.
+        interval: number of steps between two outputs.
+        count: number of samples of each stream.
+        code_batches: number of batches before each output that contribute to the mean patch of each code.
     """
 
-    def __init__(self, interval: int = 1000, count: int = 4, learn_from: int = 20) -> None:
-        self.interval, self.count, self.learn_from = interval, count, learn_from
+    def __init__(self, interval: int = 1000, count: int = 4, code_batches: int = 20) -> None:
+        self.interval, self.count, self.code_batches = interval, count, code_batches
         self._samples: dict[str, dict[str, Tensor]] = {}
         self._patches: CodePatches | None = None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Keep samples of the first step; look at codes before a showing; show."""
+        """Store samples of the first step, collect patches of codes before an output, and write the output."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         inputs = data_batch["inputs"]
         if not self._samples:
@@ -49,13 +50,14 @@ class FilledInHook(Hook):
                 name: {key: value[: self.count].clone() for key, value in stream.items()} for name, stream in inputs.items()
             }
             self._patches = CodePatches(model.tokenizer.num_codes)
-        left = -(runner.iter + 1) % self.interval
-        if left < self.learn_from:
-            self._learn(runner.model, inputs)
-        if left == 0:
+        # Number of steps until the next output; 0 at the output itself.
+        remaining = -(runner.iter + 1) % self.interval
+        if remaining < self.code_batches:
+            self._add_patches(runner.model, inputs)
+        if remaining == 0:
             self._show(runner, self._predict(runner.model, self._samples))
 
-    def _learn(self, model: Any, inputs: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def _add_patches(self, model: Any, inputs: Mapping[str, Mapping[str, Tensor]]) -> None:
         tokenizer = (model.module if is_model_wrapper(model) else model).tokenizer
         assert self._patches is not None
         for stream in inputs.values():
@@ -66,7 +68,7 @@ class FilledInHook(Hook):
                 self._patches.add(stream["image"], codes, grid)
 
     def _predict(self, model: Any, samples: Mapping[str, Any]) -> dict[str, Tensor]:
-        """On all ranks, as sharded weights have to be gathered."""
+        """Predict the masked parts of samples. All ranks must call this, as sharded weights have to be gathered."""
         was_training = model.training
         model.eval()
         with torch.no_grad():
@@ -75,7 +77,7 @@ class FilledInHook(Hook):
         model.train(was_training)
         return {name: value.cpu() for name, value in results.items()}
 
-    def _show(self, runner: Runner, found: Mapping[str, Tensor]) -> None:
+    def _show(self, runner: Runner, predictions: Mapping[str, Tensor]) -> None:
         if not is_main_process():
             return
         tokenizer = getattr(runner.train_dataloader.dataset, "tokenizer", None)
@@ -83,33 +85,39 @@ class FilledInHook(Hook):
             if "image" in stream:
                 assert self._patches is not None
                 drawn = zip(
-                    stream["image"], stream["masked_positions"], found[f"{name}.codes"], found[f"{name}.image"], strict=True
+                    stream["image"],
+                    stream["masked_positions"],
+                    predictions[f"{name}.codes"],
+                    predictions[f"{name}.image"],
+                    strict=True,
                 )
-                rows = [draw_filled_in(*sample, self._patches) for sample in drawn]
+                rows = [draw_reconstruction(*sample, self._patches) for sample in drawn]
                 runner.visualizer.add_image(name, side_by_side(rows), step=runner.iter + 1)
             if "words" in stream and tokenizer is not None:
-                for text in zip(stream["words"], stream["masked_words"], found[f"{name}.text"], strict=True):
-                    runner.logger.info(f"{name}: {filled_in_text(tokenizer, *text)}")
+                for text in zip(stream["words"], stream["masked_words"], predictions[f"{name}.text"], strict=True):
+                    runner.logger.info(f"{name}: {format_reconstruction(tokenizer, *text)}")
 
 
-def filled_in_text(tokenizer: TextTokenizer, words: Tensor, masked: Tensor, filled_in: Tensor) -> str:
-    """A text with what was masked in brackets: ``two [red] stars`` where it is right, ``[blue, not red]`` where it is not.
+def format_reconstruction(tokenizer: TextTokenizer, words: Tensor, masked: Tensor, predicted: Tensor) -> str:
+    """Format a text with its masked words in brackets: ``two [red] stars`` if correct, ``two [blue, not red] stars`` if not.
 
     Args:
-        tokenizer: names the ids.
+        tokenizer: tokenizer of the ids.
         words: true ids (T,).
-        masked: boolean (T,).
-        filled_in: ids (T,).
+        masked: boolean (T,), True = masked.
+        predicted: predicted ids (T,). One that is not in the vocabulary is written as ``nothing``.
     """
     text = ""
-    for word, hidden, said in zip(words.tolist(), masked.tolist(), filled_in.tolist(), strict=True):
+    for word, hidden, prediction in zip(words.tolist(), masked.tolist(), predicted.tolist(), strict=True):
         if word in (tokenizer.bos_id, tokenizer.pad_id, tokenizer.eos_id):
             continue
         piece = tokenizer.piece(word)
         if hidden:
+            # SentencePiece marks a space before a word by this character. The network may have more rows than there are ids.
             plain = piece.removeprefix("▁") or "▁"
-            other = (tokenizer.piece(said).removeprefix("▁") or "▁") if said <= tokenizer.mask_id else "nothing"
-            piece = (" " if piece.startswith("▁") else "") + (f"[{plain}]" if said == word else f"[{other}, not {plain}]")
+            other = (tokenizer.piece(prediction).removeprefix("▁") or "▁") if prediction <= tokenizer.mask_id else "nothing"
+            marked = f"[{plain}]" if prediction == word else f"[{other}, not {plain}]"
+            piece = (" " if piece.startswith("▁") else "") + marked
         else:
             piece = piece.replace("▁", " ")
         text += piece

@@ -1,4 +1,4 @@
-"""What is hidden from the model in masked data modeling: blocks of patches, and tokens of texts."""
+"""Masks for masked data modeling: blocks of image patches, and tokens of texts."""
 
 from __future__ import annotations
 
@@ -8,61 +8,66 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from mmbeit3.text.masking import choose_positions, replace_tokens
+
 __all__ = ["mask_blocks", "mask_tokens"]
 
-_TRIES = 10
+_MAX_ATTEMPTS = 10
+"""Draws for one block before block masking ends, as in BEiT's code."""
 
 
 def mask_blocks(
     grid: tuple[int, int],
-    count: int,
-    least_block: int = 16,
-    least_aspect: float = 0.3,
+    num_masking_patches: int,
+    min_num_patches: int = 16,
+    min_aspect: float = 0.3,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Choose patches of an image in blocks (BEiT, arXiv 2106.08254, algorithm 1; exactly ``count``, as BEiT v2's code does).
+    """Mask blocks of image patches (BEiT, arXiv 2106.08254, algorithm 1).
 
-    Blocks are added until one cannot be placed in ten tries; single patches make up for what is then missing, half a patch on
-    average of 75 in 14 x 14.
+    Blocks are added until ten draws in a row fail to place one. Single random patches then fill up to exactly
+    ``num_masking_patches``, as in the code of BEiT v2. With 75 of 14 x 14 patches, half a patch on average is filled up.
 
     Args:
         grid: (h, w) of the patches.
-        count: how many to mask, at most all.
-        least_block: patches in the smallest block; where fewer are left to mask, a block is drawn with between as many as are
-            left and this number, and must not mask more than are left.
-        least_aspect: of a block's height and width, the smallest ratio; the largest is its inverse.
+        num_masking_patches: number of patches to mask, at most h * w.
+        min_num_patches: number of patches in the smallest block. If fewer patches are left to mask, the block's size is drawn
+            between the number left and this number, and the block is used only if it masks at most the number left.
+        min_aspect: smallest ratio of a block's height to its width; the largest is ``1 / min_aspect``.
         generator: source of randomness on the CPU.
 
     Returns:
         Boolean (h, w), True = masked.
 
     Raises:
-        ValueError: if there are fewer patches than that.
+        ValueError: if ``num_masking_patches`` is negative or above h * w.
     """
     h, w = grid
-    if not 0 <= count <= h * w:
-        raise ValueError(f"cannot mask {count} of {h} x {w} patches")
+    if not 0 <= num_masking_patches <= h * w:
+        raise ValueError(f"cannot mask {num_masking_patches} of {h} x {w} patches")
     mask = torch.zeros(h, w, dtype=torch.bool)
     masked = 0
-    while masked < count:
-        added = _add_block(mask, count - masked, least_block, least_aspect, generator)
+    while masked < num_masking_patches:
+        added = _add_block(mask, num_masking_patches - masked, min_num_patches, min_aspect, generator)
         if not added:
             break
         masked += added
     free = (~mask).flatten().nonzero().squeeze(1)
-    mask.view(-1)[free[torch.randperm(len(free), generator=generator)[: count - masked]]] = True
+    mask.view(-1)[free[torch.randperm(len(free), generator=generator)[: num_masking_patches - masked]]] = True
     return mask
 
 
-def _add_block(mask: Tensor, budget: int, least_block: int, least_aspect: float, generator: torch.Generator | None) -> int:
-    """Mask one more block, in place, if one of some tries covers between 1 and ``budget`` new patches; returns how many."""
+def _add_block(mask: Tensor, budget: int, min_num_patches: int, min_aspect: float, generator: torch.Generator | None) -> int:
+    """Mask one more block in place and return how many new patches it masks, 1 to ``budget``; 0 if no attempt fits."""
     h, w = mask.shape
-    bound = math.log(1 / least_aspect)
-    for _ in range(_TRIES):
+    max_log_ratio = math.log(1 / min_aspect)
+    for _ in range(_MAX_ATTEMPTS):
         area, aspect, top, left = torch.rand(4, generator=generator).tolist()
-        # Also where fewer are left than the smallest block has: of such a block a part may be masked already.
-        patches = least_block + area * (budget - least_block)
-        ratio = math.exp((2 * aspect - 1) * bound)
+        # If the budget is below min_num_patches, the block is larger than the budget. It may still fit, as it can overlap
+        # patches that are masked already.
+        patches = min_num_patches + area * (budget - min_num_patches)
+        # Uniform in the logarithm: tall and wide blocks are equally likely.
+        ratio = math.exp((2 * aspect - 1) * max_log_ratio)
         rows, columns = round(math.sqrt(patches * ratio)), round(math.sqrt(patches / ratio))
         if not (0 < rows < h and 0 < columns < w):
             continue
@@ -82,44 +87,43 @@ def mask_tokens(
     mask_id: int,
     num_words: int,
     special_ids: Collection[int] = (0, 1, 2),
-    replaced: tuple[float, float] = (0.8, 0.1),
+    replace_probs: tuple[float, float] = (0.8, 0.1),
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Choose tokens of texts and replace them.
+    """Choose words of texts to be predicted, and replace them.
 
-    The paper states the ratios, not what masked tokens are replaced by. The default is BERT's (arXiv 1810.04805), which the
-    released captioning code uses as well: of the chosen ones 80% become the mask token, 10% a random word, and 10% stay.
+    The paper gives the ratios but not the replacement. The default is BERT's (arXiv 1810.04805), which the released captioning
+    code uses as well: 80% of the chosen words become the mask token, 10% a random word, and 10% stay.
 
     Args:
         tokens: ids (B, T).
         padding_mask: boolean (B, T), True = pad.
-        ratio: of each text's words to choose, rounded, at least one.
+        ratio: fraction of each text's words to choose, 0 to 1. Their number is rounded, and at least one if the ratio is
+            above 0.
         mask_id: id of the mask token.
-        num_words: random words are drawn from the ids below, special ones left out.
+        num_words: random words are drawn from the ids below this number, without ``special_ids`` and ``mask_id``.
         special_ids: ids that are never chosen.
-        replaced: shares of the chosen that become the mask token and a random word.
+        replace_probs: fractions of the chosen words that become the mask token and a random word; the rest stays.
         generator: source of randomness on the tokens' device.
 
     Returns:
-        Tokens with some replaced (B, T), and boolean (B, T), True = to be predicted.
+        Ids with some replaced (B, T), and boolean (B, T), True = to be predicted.
 
     Raises:
-        ValueError: if the shares are no shares.
+        ValueError: if ``ratio`` or ``replace_probs`` is outside 0 to 1, or ``replace_probs`` add up to more than 1.
     """
-    by_mask, by_word = replaced
-    if not (0 <= ratio <= 1 and by_mask >= 0 and by_word >= 0 and by_mask + by_word <= 1):
-        raise ValueError(f"mask_tokens: ratio {ratio} and replaced {replaced} must be shares")
+    mask_prob, random_prob = replace_probs
+    if not (0 <= ratio <= 1 and mask_prob >= 0 and random_prob >= 0 and mask_prob + random_prob <= 1):
+        raise ValueError(
+            f"mask_tokens: ratio {ratio} and replace_probs {replace_probs} must be from 0 to 1, with a sum of replace_probs of "
+            "at most 1"
+        )
     device = tokens.device
-    special = torch.tensor(sorted(special_ids), device=device)
-    words = ~padding_mask & ~torch.isin(tokens, special)
-    counts = words.sum(dim=1)
-    wanted = (counts * ratio).round().long().clamp(min=int(ratio > 0)).minimum(counts)
-    # The words with the lowest of random numbers are chosen.
-    order = torch.rand(tokens.shape, generator=generator, device=device).masked_fill(~words, 2.0).argsort(dim=1).argsort(dim=1)
-    chosen = order < wanted.unsqueeze(1)
-    fate = torch.rand(tokens.shape, generator=generator, device=device)
-    words_alone = torch.arange(num_words, device=device)
-    ordinary = words_alone[~torch.isin(words_alone, torch.tensor([*special_ids, mask_id], device=device))]
-    random_words = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator, device=device)]
-    result = torch.where(chosen & (fate < by_mask), mask_id, tokens)
-    return torch.where(chosen & (fate >= by_mask) & (fate < by_mask + by_word), random_words, result), chosen
+    words = ~padding_mask & ~torch.isin(tokens, torch.tensor(sorted(special_ids), device=device))
+    num_candidates = words.sum(dim=1)
+    counts = (num_candidates * ratio).round().long().clamp(min=int(ratio > 0)).minimum(num_candidates)
+    chosen = choose_positions(words, counts, generator)
+    ids = torch.arange(num_words, device=device)
+    random_ids = ids[~torch.isin(ids, torch.tensor([*special_ids, mask_id], device=device))]
+    random_interval = (mask_prob, mask_prob + random_prob)
+    return replace_tokens(tokens, chosen, mask_id, random_ids, mask_prob, random_interval, generator), chosen

@@ -1,4 +1,4 @@
-"""Masked data modeling: the one objective of BEiT-3 on images, texts and pairs (arXiv 2208.10442, section 2.2)."""
+"""Masked data modeling, the single objective of BEiT-3 on images, texts and pairs (arXiv 2208.10442, section 2.2)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from torch.nn import functional as F
 
 from mmbeit3.models.beit3 import Arch, BEiT3, BEiT3Output, Stream, run_streams, truncated_normal_
 from mmbeit3.ops import Linear, widened
+from mmbeit3.pretrain.ranks import world_size
 
 __all__ = ["MaskedBatch", "MaskedDataModeling"]
 
 
 @dataclass
 class MaskedBatch:
-    """One stream of a step: what the model sees, and what it shall say of what it does not see.
+    """One stream of a step: the model's masked inputs and the targets.
 
     Attributes:
         stream: images with ``masked_positions``, texts with replaced tokens, or pairs of both.
-        codes: the image tokenizer's codes (B, N), of all patches.
-        words: the texts' true ids (B, T).
+        codes: the image tokenizer's codes (B, N) of all patches.
+        words: true ids of the texts (B, T).
         masked_words: boolean (B, T), True = to be predicted.
     """
 
@@ -35,16 +36,16 @@ class MaskedBatch:
 
 
 class MaskedDataModeling(BEiT3):
-    """BEiT-3 with the two heads of pretraining, directly on the final norm; names as in the official files.
+    """BEiT-3 with the two linear heads of pretraining on the final norm. Parameters are named as in the official files.
 
-    The paper states neither weights of the losses nor how those of a pair are put together. Chosen: the sum of all, each a mean
-    over the masked patches or tokens of its stream in the batch of all ranks, with weights that can be given.
+    The paper gives neither the weights of the losses nor how the two losses of a pair are combined. Here the total loss is the
+    weighted sum of all losses, each a mean over the masked patches or tokens of its stream in the batch of all ranks.
 
     Args:
         arch: see :class:`~mmbeit3.models.beit3.BEiT3`.
-        num_codes: codes of the image tokenizer.
-        loss_weights: names such as ``'pairs.image'`` to weights; 1 for others.
-        **kwargs: those of :class:`~mmbeit3.models.beit3.BEiT3`.
+        num_codes: number of codes of the image tokenizer.
+        loss_weights: weights of losses by names such as ``'pairs.image'``; 1 if not given.
+        **kwargs: further arguments of :class:`~mmbeit3.models.beit3.BEiT3`.
     """
 
     def __init__(
@@ -63,42 +64,42 @@ class MaskedDataModeling(BEiT3):
             nn.init.zeros_(head.bias)
 
     def losses(self, batches: Mapping[str, MaskedBatch]) -> dict[str, Tensor]:
-        """Predict what is masked, of all streams in one pass.
+        """Compute losses and accuracies of all streams in one pass.
 
         Args:
-            batches: names, such as ``images``, ``texts`` and ``pairs``, to what they hold.
+            batches: batches by stream name, such as ``images``, ``texts`` and ``pairs``.
 
         Returns:
-            ``NAME.image.loss`` and ``NAME.text.loss``, weighted, to be summed; ``NAME.image.accuracy`` and
-            ``NAME.text.accuracy`` (0 to 1). A part of which nothing is masked has the loss 0. With several ranks, each rank's
-            loss is such that the mean over ranks, which is what their gradients become, is the mean over all that is masked.
+            Weighted losses ``NAME.image.loss`` and ``NAME.text.loss``, to be summed, and ``NAME.image.accuracy`` and
+            ``NAME.text.accuracy``, 0 to 1. A part without masked patches or tokens has the loss 0. With several ranks, the mean
+            of a loss over ranks is the mean over all masked patches or tokens of all ranks; DDP and FSDP average gradients in
+            the same way.
 
         Raises:
-            ValueError: if a stream's targets are missing or do not fit.
+            ValueError: if a stream's targets are missing or have the wrong shape.
         """
         logits, targets = self._masked_logits(batches)
         results: dict[str, Tensor] = {}
         for part, count in zip(logits, _mean_counts(list(targets.values())), strict=True):
             weight = self.loss_weights.get(part, 1.0)
-            # The sum over nothing, divided by one, keeps the heads in the graph, as distributed training wants.
+            # An empty sum is 0 with a gradient: the heads stay in the graph, which DDP and FSDP need.
             results[f"{part}.loss"] = weight * F.cross_entropy(widened(logits[part]), targets[part], reduction="sum") / count
-            right = (logits[part].argmax(dim=-1) == targets[part]).float()
-            results[f"{part}.accuracy"] = right.sum() / max(len(right), 1)
+            correct = (logits[part].argmax(dim=-1) == targets[part]).float()
+            results[f"{part}.accuracy"] = correct.sum() / max(len(correct), 1)
         return results
 
     @torch.no_grad()
-    def fill_in(self, batches: Mapping[str, MaskedBatch]) -> dict[str, Tensor]:
-        """What the model puts in the place of what is masked.
+    def reconstruct(self, batches: Mapping[str, MaskedBatch]) -> dict[str, Tensor]:
+        """Predict the masked patches and words.
 
         Args:
-            batches: as in :meth:`losses`.
+            batches: see :meth:`losses`.
 
         Returns:
-            ``NAME.image``, codes (B, N), and ``NAME.text``, ids (B, T): the likeliest ones where something is masked, the true
-            ones elsewhere.
+            Codes ``NAME.image`` (B, N) and ids ``NAME.text`` (B, T): predictions at masked positions, true values at others.
 
         Raises:
-            ValueError: as :meth:`losses`.
+            ValueError: see :meth:`losses`.
         """
         logits, _ = self._masked_logits(batches)
         results: dict[str, Tensor] = {}
@@ -115,7 +116,7 @@ class MaskedDataModeling(BEiT3):
         return results
 
     def _masked_logits(self, batches: Mapping[str, MaskedBatch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Logits (M, K) and targets (M,) of what is masked, by part; the heads see nothing else."""
+        """Compute logits (M, K) and targets (M,) of each part, at the M masked positions only."""
         outputs = run_streams(self, [batch.stream for batch in batches.values()])
         masked: dict[str, tuple[Tensor, Tensor]] = {}
         for (name, batch), output in zip(batches.items(), outputs, strict=True):
@@ -125,7 +126,7 @@ class MaskedDataModeling(BEiT3):
         return {part: logits[part] for part in masked}, {part: targets for part, (_, targets) in masked.items()}
 
     def _logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each head once, over what is masked in all streams: under FSDP its weights are gathered at each call."""
+        """Apply each head once to the masked positions of all streams: under FSDP each call gathers the head's weights."""
         logits: dict[str, Tensor] = {}
         for kind, head in (("image", self.mim_head), ("text", self.mlm_head)):
             parts = [part for part in features if part.endswith(f".{kind}")]
@@ -136,19 +137,21 @@ class MaskedDataModeling(BEiT3):
 
 
 def _masked(name: str, batch: MaskedBatch, output: BEiT3Output) -> dict[str, tuple[Tensor, Tensor]]:
-    """Features (M, C) and targets (M,) of what a stream masks, by kind."""
+    """Select features (M, C) and targets (M,) at a stream's masked positions, by kind (image, text)."""
     found = {}
     stream = batch.stream
     if stream.masked_positions is not None:
         masked = stream.masked_positions.flatten(1)
         if batch.codes is None or batch.codes.shape != masked.shape:
             shape = None if batch.codes is None else tuple(batch.codes.shape)
-            raise ValueError(f"stream '{name}' masks patches {tuple(masked.shape)}, but its codes are {shape}")
+            raise ValueError(
+                f"stream '{name}' masks patches {tuple(masked.shape)}, but its codes are {shape}: give codes of the same shape"
+            )
         assert output.vision is not None
         found["image"] = output.vision[:, 1:][masked], batch.codes[masked]
     if batch.masked_words is not None:
         if batch.words is None or output.language is None or batch.words.shape != batch.masked_words.shape:
-            raise ValueError(f"stream '{name}' has masked_words without the words they hide, or of another shape")
+            raise ValueError(f"stream '{name}' has masked_words without the words they mask, or words of another shape")
         found["text"] = output.language[batch.masked_words], batch.words[batch.masked_words]
     if not found:
         raise ValueError(f"stream '{name}' masks nothing: give masked_positions, masked_words, or both")
@@ -156,10 +159,10 @@ def _masked(name: str, batch: MaskedBatch, output: BEiT3Output) -> dict[str, tup
 
 
 def _mean_counts(targets: Sequence[Tensor]) -> list[Tensor | float]:
-    """For each part how many targets a rank has on average, at least one target in all."""
+    """Compute for each part the mean number of targets per rank, counting at least one target in total."""
     lengths = [len(part) for part in targets]
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if world_size() == 1:
         return [float(max(length, 1)) for length in lengths]
     counts = torch.tensor(lengths, dtype=torch.float32, device=targets[0].device)
     dist.all_reduce(counts)
-    return list(counts.clamp(min=1) / dist.get_world_size())
+    return list(counts.clamp(min=1) / world_size())

@@ -1,4 +1,4 @@
-"""Pictures of what is masked, what the model takes it for, and what it is."""
+"""Pictures of masked images, of the model's reconstruction and of the true codes."""
 
 from __future__ import annotations
 
@@ -8,74 +8,74 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["CodePatches", "draw_filled_in", "side_by_side"]
+__all__ = ["CodePatches", "draw_reconstruction", "side_by_side"]
 
 _GREY = 128
 _GAP = 4
+"""Pixels of white between pictures."""
 
 
 class CodePatches:
-    """What each code of an image tokenizer looks like: the mean of the patches that have it.
+    """Mean image patch of each code of an image tokenizer, as a way to draw codes.
 
-    A tokenizer's own decoder gives a teacher's features, which nobody can look at.
+    The tokenizer's own decoder rebuilds a teacher's features, which cannot be drawn.
 
     Args:
         num_codes: number of codes.
-        side: of a drawn patch in pixels.
+        patch_size: side of a drawn patch in pixels.
     """
 
-    def __init__(self, num_codes: int, side: int = 16) -> None:
-        self.side = side
-        self.sums = torch.zeros(num_codes, 3, side, side)
+    def __init__(self, num_codes: int, patch_size: int = 16) -> None:
+        self.patch_size = patch_size
+        self.sums = torch.zeros(num_codes, 3, patch_size, patch_size)
         self.counts = torch.zeros(num_codes)
 
     def add(self, image: Tensor, codes: Tensor, grid: tuple[int, int]) -> None:
-        """Take in images and their codes.
+        """Add the patches of images to the means of their codes.
 
         Args:
             image: (B, 3, H, W), uint8.
             codes: (B, h * w).
-            grid: (h, w).
+            grid: (h, w) of the patches.
         """
-        patches = _patches(image, grid, self.side).flatten(0, 1)
+        patches = _patchify(image, grid, self.patch_size).flatten(0, 1)
         codes = codes.flatten().cpu()
         self.sums.index_add_(0, codes, patches)
         self.counts += torch.bincount(codes, minlength=len(self.counts))
 
-    def picture(self, codes: Tensor, grid: tuple[int, int]) -> np.ndarray:
-        """Put the codes' patches (h * w,) together: uint8 RGB (h * side, w * side, 3). A code never seen is grey."""
-        seen = self.counts[codes.cpu()]
-        patches = torch.where(
-            seen.view(-1, 1, 1, 1) > 0, self.sums[codes.cpu()] / seen.clamp(min=1).view(-1, 1, 1, 1), torch.tensor(float(_GREY))
-        )
-        return _together(patches, grid)
+    def draw(self, codes: Tensor, grid: tuple[int, int]) -> np.ndarray:
+        """Draw codes (h * w,) as uint8 RGB (h * patch_size, w * patch_size, 3). A code without patches is grey."""
+        counts = self.counts[codes.cpu()].view(-1, 1, 1, 1)
+        patches = torch.where(counts > 0, self.sums[codes.cpu()] / counts.clamp(min=1), torch.tensor(float(_GREY)))
+        return _unpatchify(patches, grid)
 
 
-def draw_filled_in(
-    image: Tensor, masked: Tensor, codes: Tensor, filled_in: Tensor, patches: CodePatches
+def draw_reconstruction(
+    image: Tensor, masked: Tensor, codes: Tensor, predicted: Tensor, patches: CodePatches
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw an image, the image as the model sees it, as it fills it in, and as it would with the true codes.
+    """Draw an image, its masked version, and its masked patches filled with the predicted and with the true codes.
 
     Args:
         image: (3, H, W), uint8.
-        masked: boolean (h, w).
-        codes: the true codes (h * w,).
-        filled_in: the same with the model's own where something is masked.
-        patches: what codes look like.
+        masked: boolean (h, w), True = masked.
+        codes: true codes (h * w,).
+        predicted: predicted codes (h * w,); only those at masked positions are drawn.
+        patches: mean patches of the codes.
 
     Returns:
-        Four pictures (h * side, w * side, 3), uint8 RGB.
+        Four pictures (h * patch_size, w * patch_size, 3), uint8 RGB: image, masked, predicted codes, true codes.
     """
     grid = (masked.shape[0], masked.shape[1])
-    whole = _together(_patches(image[None], grid, patches.side)[0], grid)
-    hidden = masked.cpu().numpy().repeat(patches.side, 0).repeat(patches.side, 1)[..., None]
-    seen = np.where(hidden, np.uint8(_GREY), whole)
-    said, true = (np.where(hidden, patches.picture(of, grid), whole) for of in (filled_in, codes))
-    return whole, seen, said, true
+    size = patches.patch_size
+    whole = _unpatchify(_patchify(image[None], grid, size)[0], grid)
+    hidden = masked.cpu().numpy().repeat(size, 0).repeat(size, 1)[..., None]
+    visible = np.where(hidden, np.uint8(_GREY), whole)
+    reconstruction, truth = (np.where(hidden, patches.draw(each, grid), whole) for each in (predicted, codes))
+    return whole, visible, reconstruction, truth
 
 
 def side_by_side(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Rows of pictures of one size as one picture, on white."""
+    """Combine rows of equally large pictures into one picture on white."""
     height, width = rows[0][0].shape[:2]
     columns = len(rows[0])
     sheet = np.full((len(rows) * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
@@ -86,8 +86,8 @@ def side_by_side(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return sheet
 
 
-def _patches(image: Tensor, grid: tuple[int, int], side: int) -> Tensor:
-    """Images (B, 3, H, W) as patches (B, h * w, 3, side, side), float."""
+def _patchify(image: Tensor, grid: tuple[int, int], side: int) -> Tensor:
+    """Resize images (B, 3, H, W) to the grid and cut them into patches (B, h * w, 3, side, side), float."""
     h, w = grid
     pixels = torch.nn.functional.interpolate(
         image.cpu().float(), (h * side, w * side), mode="bilinear", antialias=True, align_corners=False
@@ -95,8 +95,8 @@ def _patches(image: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     return pixels.unflatten(3, (w, side)).unflatten(2, (h, side)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
 
 
-def _together(patches: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """Patches (h * w, 3, side, side) as one picture, uint8 RGB."""
+def _unpatchify(patches: Tensor, grid: tuple[int, int]) -> np.ndarray:
+    """Join patches (h * w, 3, side, side) to one picture (h * side, w * side, 3), uint8 RGB."""
     h, w = grid
     picture = patches.unflatten(0, (h, w)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     return picture.round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""Masked data modeling as MMEngine trains it."""
+"""The model that MMEngine trains by masked data modeling."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["BEiT3Pretrainer"]
 
 @MODELS.register_module()
 class BEiT3Pretrainer(NetworkModel):
-    """The network and the image tokenizer whose codes it predicts.
+    """A :class:`~mmbeit3.pretrain.MaskedDataModeling` network and the frozen image tokenizer whose codes it predicts.
 
     Args:
-        network: arguments of :class:`~mmbeit3.pretrain.MaskedDataModeling`; the codes are the tokenizer's.
-        tokenizer: ``checkpoint``, a file of an image tokenizer, released or trained by ``mmbeit3.VQKDTrainer``. With
-            ``preset='base'``, the released sizes, or with arguments of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, the
-            file is read when training starts. Without sizes the file is read at once and its shapes give the sizes. Sizes
-            without a file give the codes of random weights, for tests only.
-        mean, std: of the network's input, for values from 0 to 1; the tokenizer has its own.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the network.
+        network: arguments of :class:`~mmbeit3.pretrain.MaskedDataModeling` without ``num_codes``, which the tokenizer gives.
+        tokenizer: ``checkpoint``, the file of an image tokenizer, released or trained by ``mmbeit3.VQKDTrainer``. If
+            ``preset='base'`` (the released sizes) or arguments of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD` are given
+            too, the file is read when training starts. Without sizes it is read at once to infer them from its shapes.
+            Sizes without a file give a tokenizer of random weights, which is useful for tests only.
+        mean, std: normalisation of the network's input, for values from 0 to 1. The tokenizer has its own normalisation.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, initial weights of the network.
     """
 
     network: MaskedDataModeling
@@ -51,49 +51,52 @@ class BEiT3Pretrainer(NetworkModel):
         self.tokenizer, self.tokenizer_checkpoint = codes, checkpoint
 
     def init_weights(self) -> None:
-        """Load the tokenizer, and what ``init_cfg`` names into the network. Called by MMEngine once the model is built.
+        """Load the tokenizer's file, and the file of ``init_cfg`` into the network. MMEngine calls this before training.
 
         Raises:
-            UserError: if a file cannot be used.
+            UserError: if a file cannot be read or does not fit.
         """
         if self.tokenizer_checkpoint is not None:
             state = read_vqkd_state(self.tokenizer_checkpoint)
             wanted = self.tokenizer.state_dict()
-            if lacking := [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]:
+            if mismatched := [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]:
                 raise UserError(
-                    f"image tokenizer '{self.tokenizer_checkpoint}' does not fit: {lacking[0]} is missing or of another size "
-                    f"({len(lacking)} of {len(wanted)} tensors)"
+                    f"image tokenizer '{self.tokenizer_checkpoint}' does not fit: {mismatched[0]} is missing or has another "
+                    f"shape ({len(mismatched)} of {len(wanted)} tensors): check the sizes in model.tokenizer"
                 )
             self.tokenizer.load_state_dict({name: state[name] for name in wanted})
         super().init_weights()
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
-        """Losses and accuracies of a step, or what the model takes the masked parts for.
+        """Compute losses and accuracies of a step, or predict the masked parts.
 
         Args:
-            inputs: streams by name; each may hold ``image`` (B, 3, H, W), uint8 RGB, with ``masked_positions`` (B, h, w), and
-                ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T).
+            inputs: streams by name; each contains ``image`` (B, 3, H, W), uint8 RGB, with ``masked_positions`` (B, h, w), or
+                ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T), or both.
             data_samples: not used.
-            mode: ``'loss'``, or ``'predict'`` for :meth:`~mmbeit3.pretrain.MaskedDataModeling.fill_in` with, besides,
-                ``NAME.codes``, the image tokenizer's true codes (B, N).
+            mode: ``'loss'`` for :meth:`~mmbeit3.pretrain.MaskedDataModeling.losses`; ``'predict'`` for
+                :meth:`~mmbeit3.pretrain.MaskedDataModeling.reconstruct` and the image tokenizer's true codes, ``NAME.codes``
+                (B, N).
 
         Raises:
-            ValueError: for another mode.
+            ValueError: if ``mode`` has another value.
         """
         batches = {name: self._batch(stream) for name, stream in inputs.items()}
         if mode == "loss":
             return self.network.losses(batches)
         if mode == "predict":
             codes = {f"{name}.codes": batch.codes for name, batch in batches.items() if batch.codes is not None}
-            return {**codes, **self.network.fill_in(batches)}
-        raise ValueError(f"BEiT3Pretrainer has no mode {mode!r}: 'loss' or 'predict'; for features load its weights into BEiT3")
+            return {**codes, **self.network.reconstruct(batches)}
+        raise ValueError(
+            f"BEiT3Pretrainer has no mode {mode!r}: use 'loss' or 'predict', or load its weights into BEiT3 for features"
+        )
 
-    def _batch(self, given: Mapping[str, Tensor]) -> MaskedBatch:
-        stream = Stream(tokens=given.get("tokens"), padding_mask=given.get("padding_mask"))
+    def _batch(self, inputs: Mapping[str, Tensor]) -> MaskedBatch:
+        stream = Stream(tokens=inputs.get("tokens"), padding_mask=inputs.get("padding_mask"))
         codes = None
-        if "image" in given:
-            masked = given["masked_positions"]
-            codes = codes_for_grid(self.tokenizer, given["image"].float() / 255, (masked.shape[1], masked.shape[2]))
-            stream.image = self.normalize(given["image"])
+        if "image" in inputs:
+            masked = inputs["masked_positions"]
+            codes = codes_for_grid(self.tokenizer, inputs["image"].float() / 255, (masked.shape[1], masked.shape[2]))
+            stream.image = self.normalize(inputs["image"])
             stream.masked_positions = masked.flatten(1)
-        return MaskedBatch(stream, codes, given.get("words"), given.get("masked_words"))
+        return MaskedBatch(stream, codes, inputs.get("words"), inputs.get("masked_words"))

@@ -1,4 +1,4 @@
-"""Training steps of pretraining: so many images, texts and pairs each, as MMEngine's data loader asks for them."""
+"""The dataset of pretraining: each item is a whole step, with a batch of every stream (images, texts, pairs)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data import Place, Record, RecordSource, ResumableDataset, open_records
+from mmbeit3.pretrain.data import Reader, Record, RecordSource, ResumableDataset, open_records
 from mmbeit3.pretrain.views import Masking, RandomView
 from mmbeit3.registry import DATASETS, FUNCTIONS
 from mmbeit3.text.tokenizer import TextTokenizer
@@ -22,29 +22,31 @@ _KINDS = ("images", "texts", "pairs")
 
 
 def check_streams(streams: Any) -> None:
-    """Check that streams are what :class:`PretrainSteps` takes, as far as their config tells.
+    """Check the types and values of the ``streams`` of :class:`PretrainSteps`.
 
     Raises:
-        UserError: naming the first stream that is not.
+        UserError: for the first invalid stream.
     """
     if not isinstance(streams, Mapping) or not streams:
-        raise UserError("streams must be a dict of at least one, such as images=dict(kind='images', paths=..., batch=32)")
+        raise UserError(
+            "streams must be a dict with at least one stream, such as images=dict(kind='images', paths=..., batch=32)"
+        )
     for name, stream in streams.items():
         if not isinstance(stream, Mapping):
             raise UserError(
-                f"stream '{name}' is {stream!r} and should be a dict of kind, paths and batch: to leave it out, give the "
+                f"stream '{name}' is {stream!r} instead of a dict with kind, paths and batch: to remove a stream, give the "
                 "others in streams=dict(_delete_=True, ...)"
             )
         kind, batch = stream.get("kind"), stream.get("batch")
         if kind not in _KINDS:
             raise UserError(f"stream '{name}': kind must be one of {', '.join(_KINDS)}, got {kind!r}")
         if type(batch) is not int or batch < 1:
-            raise UserError(f"stream '{name}': batch must be a whole number of records from 1, got {batch!r}")
+            raise UserError(f"stream '{name}': batch must be a positive whole number of records, got {batch!r}")
         paths = stream.get("paths")
         if not isinstance(paths, str | Path) and not (
             isinstance(paths, list | tuple) and paths and all(isinstance(path, str | Path) for path in paths)
         ):
-            raise UserError(f"stream '{name}': paths must be a path or a list of them, got {paths!r}")
+            raise UserError(f"stream '{name}': paths must be a path or a list of paths, got {paths!r}")
         for part in ("view", "masking"):
             if not isinstance(stream.get(part) or {}, Mapping):
                 raise UserError(f"stream '{name}': {part} must be a dict of arguments, got {stream[part]!r}")
@@ -52,9 +54,9 @@ def check_streams(streams: Any) -> None:
 
 @FUNCTIONS.register_module()
 def only_item(steps: Sequence[Any]) -> Any:
-    """For ``collate_fn``: a step is a whole batch already, and comes alone.
+    """Return the only element of a list; a ``collate_fn`` for items that are whole batches.
 
-    ``batch_size=None`` would say the same to PyTorch, but MMEngine's ``FlexibleRunner`` asks for a number.
+    PyTorch has ``batch_size=None`` for this, but MMEngine's ``FlexibleRunner`` requires a number.
     """
     (step,) = steps
     return step
@@ -62,24 +64,24 @@ def only_item(steps: Sequence[Any]) -> Any:
 
 @DATASETS.register_module()
 class PretrainSteps(ResumableDataset):
-    """Endless steps of several streams.
+    """Endless steps with a batch of every stream.
 
-    In a config's ``train_dataloader`` with ``batch_size=1``, ``sampler=None`` and
+    A config's ``train_dataloader`` needs ``batch_size=1``, ``sampler=None`` and
     ``collate_fn=dict(type='mmbeit3.only_item')``.
 
     Args:
-        streams: names to dicts of ``kind`` (``'images'``, ``'texts'`` or ``'pairs'``), ``paths`` as
-            :func:`~mmbeit3.pretrain.data.open_records` takes them, ``batch`` (records in a step, on each rank), and optional
+        streams: streams by name, each a dict with ``kind`` (``'images'``, ``'texts'`` or ``'pairs'``), ``paths`` (see
+            :func:`~mmbeit3.pretrain.data.open_records`), ``batch`` (number of records per step and rank), and optionally
             ``view`` (arguments of :class:`~mmbeit3.pretrain.views.RandomView`) and ``masking`` (arguments of
             :class:`~mmbeit3.pretrain.views.Masking`).
-        image_size: side of the views in pixels.
+        image_size: side of the square views in pixels.
         patch_size: side of the model's patches in pixels.
-        tokenizer: SentencePiece model; needed where a stream has texts.
-        seed: of all randomness.
-        max_errors: unusable records that each worker skips in an epoch.
+        tokenizer: path of a SentencePiece model; required if a stream has texts.
+        seed: seed of order, views and masks.
+        max_errors: number of unusable records that each worker may skip in an epoch.
 
     Raises:
-        UserError: for unknown kinds, batches that are no whole numbers from 1, or a missing tokenizer or data.
+        UserError: if a stream is invalid (see :func:`check_streams`), the tokenizer is missing, or data does not exist.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class PretrainSteps(ResumableDataset):
         for name, stream in streams.items():
             kind = stream["kind"]
             if kind != "images" and ids is None:
-                raise UserError(f"stream '{name}' has texts: give tokenizer=, a SentencePiece model")
+                raise UserError(f"stream '{name}' has texts: give tokenizer=, the path of a SentencePiece model")
             self.records[name] = open_records(kind, stream["paths"])
             self.batches[name] = stream["batch"]
             self.views[name] = RandomView(image_size, **(stream.get("view") or {}))
@@ -109,13 +111,13 @@ class PretrainSteps(ResumableDataset):
             self.maskings[name] = Masking(grid=(side, side), tokenizer=ids, name=name, **masking)
 
     def __len__(self) -> int:
-        """MMEngine wants to know; it is more than anybody trains for."""
+        """Return a number of steps above any training's: MMEngine requires a length, but the data is endless."""
         return _ENDLESS
 
-    def read(self, place: Place, position: Mapping[str, Any] | None) -> Iterator[tuple[Any, dict[str, Any]]]:
-        """A reader's steps, each of it drawn by a generator that is seeded by the reader and the step's number."""
+    def read(self, reader: Reader, position: Mapping[str, Any] | None) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield a reader's steps. Reader and step number seed the generator of a step, so a resumed step is the same."""
         sources = {
-            name: RecordSource(records, place, self.seed, endless=True, max_errors=self.max_errors)
+            name: RecordSource(records, reader, self.seed, endless=True, max_errors=self.max_errors)
             for name, records in self.records.items()
         }
         step = 0
@@ -125,13 +127,13 @@ class PretrainSteps(ResumableDataset):
                 source.load_state_dict(position["streams"].get(name, {}))
         records = {name: iter(source) for name, source in sources.items()}
         while True:
-            rng = np.random.default_rng([self.seed, place.stream, step])
+            rng = np.random.default_rng([self.seed, reader.index, step])
             inputs = {name: self._draw(name, stream, rng) for name, stream in records.items()}
             step += 1
             yield inputs, {"step": step, "streams": {name: source.state_dict() for name, source in sources.items()}}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """This worker's steps: ``inputs`` of the models; ``data_samples`` is the position, for ``mmbeit3.ExactResumeHook``."""
+        """Yield this worker's steps: ``inputs`` of the model, and as ``data_samples`` the position for ``ExactResumeHook``."""
         for inputs, state in super().__iter__():
             yield {"inputs": inputs, "data_samples": state}
 

@@ -1,4 +1,4 @@
-"""The teacher of an image tokenizer: patch features of a frozen timm model."""
+"""The teacher of an image tokenizer: a frozen timm model that gives patch features."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ __all__ = ["TimmTeacher"]
 class TimmTeacher(nn.Module):
     """A frozen timm model that gives features on a tokenizer's grid.
 
-    It is always in evaluation mode, moves with its owner, and belongs neither to the owner's parameters nor to its state
-    dict: what it teaches is saved, it is not.
+    The model is always in evaluation mode and moves to other devices with its owner. It is in neither the owner's parameters
+    nor its state dict, so it is not saved.
 
     Args:
-        model: timm's name, of any model with ``forward_intermediates``: ViTs, convnets and most others.
-        grid: (h, w) of the tokenizer.
-        pretrained: load timm's weights of that name; may download.
-        checkpoint: a file with its weights instead, in timm's layout or one that timm translates.
-        image_size: (height, width) in pixels of what it is shown. By default what makes its feature map the grid: the grid
-            times the layer's stride. On other sizes the map is resized.
-        layer: block or stage whose output is taken, from 0, or from -1 backwards. The last is normed where the model has a
-            final norm for patches.
-        project: apply the head of a ViT to each patch. The head of timm's CLIP models is CLIP's own projection to the space
-            that images share with texts, which BEiT v2's tokenizers are taught by: 512 wide for ViT-B/16.
-        seed: of random weights, which are those of this seed whatever the global generator's state; it is not touched.
+        model: name of a timm model with ``forward_intermediates``: ViTs, convnets and most others have it.
+        grid: (h, w) of the tokenizer's patches.
+        pretrained: True to load timm's weights of this model, which may download them.
+        checkpoint: file of weights to load instead, in timm's layout or one that timm converts.
+        image_size: (height, width) in pixels of the model's input. By default the grid times the layer's stride, which makes
+            the feature map as large as the grid. The feature map of another size is resized to the grid.
+        layer: index of the block or stage whose output is used, from 0, or from -1 backwards. The final norm is applied to the
+            last one if the model has a final norm for patches.
+        project: True to apply the head of a ViT to each patch. The head of timm's CLIP models is CLIP's projection to the
+            space of images and texts (512 wide for ViT-B/16), whose features train BEiT v2's tokenizers.
+        seed: seed of random weights. They do not depend on the global generator, whose state does not change.
 
     Attributes:
         dims: width of the features.
 
     Raises:
-        UserError: if timm has no such model, layer or weights, the file doesn't fit, or there is no head to project by.
+        UserError: if timm does not have the model, layer or weights, the file does not fit, or the model has no head to
+            project with.
     """
 
     mean: Tensor
@@ -60,11 +61,11 @@ class TimmTeacher(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(model):
-            raise UserError(f"teacher: timm has no model '{model}'; timm.list_models() names them")
+            raise UserError(f"teacher: timm has no model '{model}': timm.list_models() lists all names")
         with torch.device("meta"):
             shape: Any = timm.create_model(model)
         if not hasattr(shape, "forward_intermediates"):
-            raise UserError(f"teacher: timm's '{model}' does not give features of its layers: choose a ViT or a convnet")
+            raise UserError(f"teacher: timm's '{model}' has no forward_intermediates: choose a ViT or a convnet")
         layers = list(shape.feature_info)
         if not -len(layers) <= layer < len(layers):
             raise UserError(
@@ -77,15 +78,15 @@ class TimmTeacher(nn.Module):
         self.image_size = (grid[0] * stride, grid[1] * stride) if image_size is None else tuple(image_size)
         options = {"img_size": self.image_size} if shape.pretrained_cfg.get("fixed_input_size") else {}
         net = _create(model, pretrained, checkpoint, seed, options)
-        # In a tuple, the model isn't registered as a part of this module.
+        # Inside a tuple, the model is not registered as a submodule.
         self._net = (net.requires_grad_(False).eval(),)
         self.project = project
         head = net.get_classifier()
         if project and not (self.last and hasattr(net, "fc_norm") and isinstance(head, nn.Linear)):
-            raise UserError(f"teacher: project=True is for the last layer of a ViT with a head, not layer {layer} of '{model}'")
+            raise UserError(f"teacher: project=True needs the last layer of a ViT with a head, got layer {layer} of '{model}'")
         channels = layers[layer]["num_chs"]
         if self.last:
-            # Of some models (SAM) the final norm comes with a projection.
+            # In some models (SAM) the final norm includes a projection, which changes the width.
             channels = layers[layer].get("num_chs_norm", channels)
         self.dims = int(head.out_features if project else channels)
         data = resolve_model_data_config(net)
@@ -94,10 +95,10 @@ class TimmTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
-        """Features of an image's patches.
+        """Compute features of image patches.
 
         Args:
-            image: (B, 3, H, W), values in [0, 1]; resized (bicubic, antialiased) to what the model is shown.
+            image: (B, 3, H, W), values in [0, 1]; resized (bicubic, antialiased) to ``image_size``.
 
         Returns:
             (B, h * w, dims), patches row-major.
@@ -116,22 +117,23 @@ class TimmTeacher(nn.Module):
             features = F.interpolate(features, self.grid, mode="bilinear", antialias=True, align_corners=False)
         rows = features.flatten(2).mT
         if self.last and hasattr(net, "fc_norm"):
-            # Of ViTs that pool their patches, the final norm comes after the pooling.
+            # ViTs that average their patches have the final norm behind the pooling, so forward_intermediates does not apply
+            # it.
             rows = net.fc_norm(rows)
         return net.get_classifier()(rows) if self.project else rows
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TimmTeacher:
-        """Take the model along in ``to()``, ``cuda()`` and the like."""
+        """Apply ``to()``, ``cuda()`` and similar calls to the unregistered model, too."""
         self._net[0]._apply(fn, recurse)
         return cast(TimmTeacher, super()._apply(fn, recurse))
 
 
 def _create(name: str, pretrained: bool, checkpoint: str | Path | None, seed: int, options: dict[str, Any]) -> Any:
     if checkpoint is not None:
-        # timm translates and resizes what we read: its own reader has less to say about a file it cannot use.
+        # timm converts and resizes the state dict. Its own reader gives less helpful errors for unusable files.
         options = {**options, "pretrained_cfg_overlay": {"state_dict": read_state_dict(checkpoint)}}
     weights = f"weights of '{name}'" if checkpoint is None else f"'{checkpoint}' for '{name}'"
-    # Of the CPU's generator alone; torch.manual_seed would set those of all devices.
+    # Seeds only the CPU generator; torch.manual_seed would seed all devices.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:

@@ -1,4 +1,4 @@
-"""Vector-quantised knowledge distillation as MMEngine trains it."""
+"""The model that MMEngine trains by vector-quantised knowledge distillation."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["VQKDTrainer"]
 
 @MODELS.register_module()
 class VQKDTrainer(BaseModel):
-    """An image tokenizer and its teacher.
+    """An image tokenizer and its frozen teacher.
 
-    The checkpoints hold the tokenizer alone, for :func:`~mmbeit3.pretrain.image_tokenizers.load_vqkd` or ``tokenizer=
+    The checkpoints contain only the tokenizer, for :func:`~mmbeit3.pretrain.image_tokenizers.load_vqkd` or ``tokenizer=
     dict(checkpoint=...)`` of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`.
 
     Args:
         tokenizer: arguments of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, or ``dict(preset='base')`` for the released
-            sizes, optionally with ``decoder_depth``. Heads are 64 wide by default. The file does not show the number of heads:
-            if it is another, give it again when you load the file. ``teacher_dims`` are the teacher's.
-        teacher: arguments of :class:`~mmbeit3.pretrain.teacher.TimmTeacher`, whose ``grid`` is the tokenizer's.
+            sizes, optionally with ``decoder_depth``. Heads are 64 wide by default. A checkpoint does not contain the number of
+            heads: if it is not the default, give it again when you load the file. ``teacher_dims`` comes from the teacher.
+        teacher: arguments of :class:`~mmbeit3.pretrain.teacher.TimmTeacher`; ``grid`` comes from the tokenizer.
 
     Raises:
-        UserError: if the teacher cannot be had.
-        ValueError: if the sizes don't go together.
+        UserError: if the teacher cannot be built.
+        ValueError: if the tokenizer's sizes do not fit each other.
     """
 
     tokenizer: VQKD
@@ -41,35 +41,36 @@ class VQKDTrainer(BaseModel):
         sizes = dict(tokenizer)
         if "preset" not in sizes:
             sizes.setdefault("heads", max(sizes["dims"] // HEAD_DIMS, 1))
-        # The tokenizer asks for the teacher's width, and the teacher for the tokenizer's grid.
+        # The tokenizer needs the teacher's width, and the teacher needs the tokenizer's grid: a tokenizer without weights gives
+        # it.
         with torch.device("meta"):
             grid = build_vqkd(sizes, teacher_dims=None).grid
         self.teacher = TimmTeacher(**teacher, grid=grid)
         self.tokenizer = build_vqkd(sizes, teacher_dims=self.teacher.dims)
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
-        """Losses of a step; in training mode the codebook moves, too.
+        """Compute losses of a step. In training mode this also updates the codebook.
 
         Args:
-            inputs: one stream of images by its name, with ``image`` (B, 3, S, S), uint8 RGB, S the tokenizer's image size.
+            inputs: a single stream of images by its name, with ``image`` (B, 3, S, S), uint8 RGB, S the tokenizer's image size.
             data_samples: not used.
             mode: ``'loss'``.
 
         Returns:
-            The losses of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, and of this rank's images: ``codes_used``, the share
-            of the codebook that they have, from 0 to 1, and ``perplexity``, the exponential of the codes' entropy: how many
-            codes they would have if they had all of these equally often.
+            The losses of :class:`~mmbeit3.pretrain.image_tokenizers.VQKD`, and for this rank's images: ``codes_used``, the
+            fraction of the codebook that occurs, from 0 to 1, and ``perplexity``, the exponential of the codes' entropy, which
+            is the number of codes that would give this entropy if all were equally frequent.
 
         Raises:
-            ValueError: for another mode, several streams, or images of another size.
+            ValueError: if ``mode`` has another value, there are several streams, or images have another size.
         """
         if mode != "loss":
-            raise ValueError(f"VQKDTrainer has no mode {mode!r}: it is for training; use load_vqkd for its checkpoints")
+            raise ValueError(f"VQKDTrainer has no mode {mode!r}: it is for training only; use load_vqkd for its checkpoints")
         if len(inputs) != 1:
             raise ValueError(f"VQKDTrainer takes one stream of images, got {', '.join(inputs) or 'none'}")
         (stream,) = inputs.values()
         pixels = stream["image"].float() / 255
         losses, codes = self.tokenizer.distill(pixels, self.teacher(pixels))
-        shares = torch.bincount(codes.flatten(), minlength=self.tokenizer.num_codes) / codes.numel()
-        used = (shares > 0).float().mean()
-        return {**losses, "codes_used": used, "perplexity": torch.special.entr(shares).sum().exp()}
+        frequencies = torch.bincount(codes.flatten(), minlength=self.tokenizer.num_codes) / codes.numel()
+        used = (frequencies > 0).float().mean()
+        return {**losses, "codes_used": used, "perplexity": torch.special.entr(frequencies).sum().exp()}

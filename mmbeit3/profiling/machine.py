@@ -1,4 +1,4 @@
-"""The machine and the software that numbers were made with, and how fast the machine can be at best."""
+"""Describe the machine and the software versions, and measure the peak speed of the machine."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor
 
 from mmbeit3.versions import find_installed
 
-__all__ = ["describe", "matrix_peak", "memory_bandwidth", "synchronizer", "usable_cores"]
+__all__ = ["describe_machine", "matrix_peak", "memory_bandwidth", "synchronizer", "usable_cores"]
 
 _PACKAGES = ("torch", "timm", "mmcv", "mmdet", "torchscale", "fairscale", "transformers", "triton")
 
 
-def describe(device: torch.device) -> dict[str, str]:
+def describe_machine(device: torch.device) -> dict[str, str]:
     """Describe the machine and the versions in use.
 
     Args:
-        device: the device that was measured; a GPU is named.
+        device: the measured device; the name of a GPU is included.
 
     Returns:
-        Labels to values, in the order in which to show them.
+        Labels to values, in display order.
     """
     facts = {
         "CPU": f"{_cpu_name()}, {usable_cores()} of {os.cpu_count()} cores usable",
@@ -40,31 +40,31 @@ def describe(device: torch.device) -> dict[str, str]:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def synchronizer(device: torch.device) -> Callable[[], None]:
-    """Return what waits until a device has done all its work."""
+    """Return a function that waits until a device has finished all its work."""
     return torch.cuda.synchronize if device.type == "cuda" else _nothing
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype, sizes: Sequence[int] | None = None, seconds: float = 1.0) -> float:
-    """Measure the speed of square matrix products: what a network could reach if it did nothing else.
+    """Measure the speed of square matrix products, an upper bound of the speed of a network.
 
-    The best of all calls over a few sizes, with the number of threads that is set. On a CPU in float32 both of PyTorch's
-    libraries are tried, since MKL uses half the width of some processors and oneDNN all of it.
+    The result is the best of all calls over several sizes, with PyTorch's current number of threads. On a CPU in float32, both
+    of PyTorch's libraries are tried: on some processors MKL uses half of the SIMD width and oneDNN all of it.
 
     Args:
-        device: where.
-        dtype: of the matrices.
-        sizes: sides of the matrices; default some that suit the device.
-        seconds: how long to try each size, at least three calls.
+        device: device to measure.
+        dtype: dtype of the matrices.
+        sizes: sides of the matrices; default sizes that suit the device.
+        seconds: duration per size; each size gets at least three calls.
 
     Returns:
-        GFLOP/s, a multiply-add counted as two.
+        GFLOP/s; a multiply-add counts as two.
     """
     if sizes is None:
         sizes = (2048, 4096, 8192) if device.type == "cuda" else (512, 1024, 2048)
@@ -86,15 +86,15 @@ def matrix_peak(device: torch.device, dtype: torch.dtype, sizes: Sequence[int] |
 
 
 def memory_bandwidth(device: torch.device, size: int | None = None, calls: int = 10) -> float:
-    """Measure how fast memory can be copied: reads and writes together, the best of some calls.
+    """Measure the speed of a memory copy, reads and writes together; the best of several calls.
 
     Args:
-        device: where.
-        size: bytes to copy; default so many that no cache holds them.
-        calls: how often.
+        device: device to measure.
+        size: bytes to copy; default more than any cache holds.
+        calls: number of calls.
 
     Returns:
-        GB/s (10^9 bytes).
+        GB/s (10^9 bytes per second).
     """
     size = size or (2**31 if device.type == "cuda" else 2**28)
     source = torch.ones(size // 4, device=device)
@@ -111,7 +111,7 @@ def memory_bandwidth(device: torch.device, size: int | None = None, calls: int =
 
 
 def _products(device: torch.device, dtype: torch.dtype) -> list[Callable[[Tensor, Tensor], Tensor]]:
-    """The ways to multiply matrices that PyTorch has."""
+    """Return the functions by which PyTorch can multiply two matrices on a device."""
     products: list[Callable[[Tensor, Tensor], Tensor]] = [torch.mm]
     if device.type == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available():
         product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -121,11 +121,11 @@ def _products(device: torch.device, dtype: torch.dtype) -> list[Callable[[Tensor
 
 
 def _nothing() -> None:
-    """A CPU call is complete when it returns."""
+    """Do nothing: a call on a CPU is complete when it returns."""
 
 
 def _cpu_name() -> str:
-    """The processor's name; Python itself knows only its family on Linux."""
+    """Return the name of the processor. On Linux it comes from /proc/cpuinfo, because ``platform`` gives only the family."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""Measure the peak memory of a step. Run it in a fresh process: earlier work changes what the allocator holds."""
+"""Measure the peak memory of a step. Use a fresh process, because earlier work changes what the allocator holds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Peak", "peak_of_step"]
+__all__ = ["PeakMemory", "peak_of_step"]
 
 
 @dataclass(frozen=True)
-class Peak:
-    """Memory of a process around a step.
+class PeakMemory:
+    """Memory of a process before and during a step.
 
     Attributes:
-        held_bytes: held before the step: weights, and on a CPU the libraries.
-        step_bytes: the most that was held during the step, less that.
-        seconds: how long the step took, cold.
+        held_bytes: memory before the step: weights, and on a CPU also the libraries.
+        step_bytes: peak memory during the step minus ``held_bytes``.
+        seconds: duration of the step without warm-up.
     """
 
     held_bytes: int
@@ -32,51 +32,52 @@ class Peak:
     seconds: float
 
 
-def peak_of_step(step: Callable[[], Any], device: torch.device) -> Peak:
-    """Run a step once and say how much memory it took. On a CPU this is exact on Linux only.
+def peak_of_step(step: Callable[[], Any], device: torch.device) -> PeakMemory:
+    """Run a step once and measure its peak memory. On a CPU the result is exact on Linux only.
 
     Args:
-        step: the first call is what counts, so that gradients are allocated in it as in the first step of a training.
-        device: where it runs.
+        step: the step. It has not run before, so gradients are allocated during the measurement as in the first training step.
+        device: device of the step.
     """
-    _load_libraries(device)
+    _warm_up_libraries(device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         held = torch.cuda.memory_allocated(device)
     else:
-        _forget_peak()
+        _reset_peak()
         held = _resident("VmRSS")
     start = time.perf_counter()
+    # The result stays alive, so that its memory counts.
     kept = step()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - start
-    most = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
     del kept
-    return Peak(held, max(most - held, 0), seconds)
+    return PeakMemory(held, max(peak - held, 0), seconds)
 
 
-def _load_libraries(device: torch.device) -> None:
-    """Have matrix, convolution and autograd code in memory before counting starts."""
+def _warm_up_libraries(device: torch.device) -> None:
+    """Load the code for matrix products, convolutions and autograd into memory, so that the measurement does not count it."""
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GELU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 8)).to(device)
     net(torch.ones(1, 3, 16, 16, device=device)).sum().backward()
 
 
-def _forget_peak() -> None:
-    """Set the kernel's record of the largest resident size to the present one."""
+def _reset_peak() -> None:
+    """Reset the peak resident size that the Linux kernel records to the current size."""
     with suppress(OSError, AttributeError):
-        # What the allocator keeps for later would otherwise be used by the step unseen.
+        # Return free memory to the system; otherwise the step would reuse it without a change of the resident size.
         ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def _resident(name: str) -> int:
-    """Bytes of this process that are in memory: ``VmRSS`` now, ``VmHWM`` at most since the record was reset.
+    """Return the resident size of this process in bytes: ``VmRSS`` the current one, ``VmHWM`` the peak since the last reset.
 
-    ``getrusage`` would do for the most as well, but starts from the parent's where a process was forked from a large one.
+    ``getrusage`` also gives the peak, but a process forked from a large one inherits the parent's peak.
     """
     status = Path("/proc/self/status")
     if status.exists():

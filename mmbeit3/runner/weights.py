@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 from torch import nn
 
-from mmbeit3.checkpoint import load_checkpoint, load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.tasks.base import TaskModel
 
@@ -27,7 +27,7 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
     """
     model = without_wrappers(model)
     if not isinstance(model, TaskModel):
-        load_weights(model, checkpoint)
+        load_checkpoint(model, checkpoint, strict=True)
         return
     report = load_checkpoint(model.network, checkpoint)
     if report.missing:

@@ -1,3 +1,3 @@
-"""What BEiT-3 is fine-tuned for: answering, reasoning, describing, retrieving, classifying; a file each, none knows another."""
+"""The fine-tuning tasks of BEiT-3, one module per task: VQA, NLVR2, captioning, retrieval and classification."""
 
-import mmbeit3.registry  # noqa: F401  (says what to install)
+import mmbeit3.registry  # noqa: F401  (reports missing packages)

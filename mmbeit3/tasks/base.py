@@ -1,4 +1,4 @@
-"""What the tasks' models share: batches, and what is asked of them."""
+"""Base class of the task models: batch format, modes and the methods that a task implements."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["TaskModel"]
 
 
 class TaskModel(NetworkModel):
-    """A network as MMEngine trains and tests it.
+    """A network in the form that MMEngine trains and tests.
 
-    Batches come as ``inputs``, a dict of tensors (``image`` (B, 3, H, W), uint8 RGB, ``tokens`` and ``padding_mask`` (B, T)),
-    and ``data_samples``, a list of plain dicts, one for each sample: what is true of it, and what it is called. In mode
-    ``'predict'`` the model returns those dicts with its predictions added, as metrics want them.
+    A batch has two parts. ``inputs`` is a dict of tensors: ``image`` (B, 3, H, W), uint8 RGB, ``tokens`` and ``padding_mask``
+    (B, T). ``data_samples`` is a list of plain dicts, one per sample, with its ground truth and its ids. In mode ``'predict'``
+    the model returns these dicts with its predictions added, which is the input of the metrics.
 
     Args:
-        network: the network; its names in a checkpoint begin with ``network.``.
-        mean, std: of the network's input, for values from 0 to 1. Vision-language tasks have 0.5, ImageNet its own statistics,
-            as the released weights expect.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, of any layout; ``new_head=True`` in it to fine-tune a fine-tuned
-            model for other classes or answers: its own head is left out.
+        network: the network; its keys in a checkpoint have the prefix ``network.``.
+        mean, std: mean and standard deviation of the network's input, for values from 0 to 1. The released weights expect 0.5
+            for vision-language tasks, and ImageNet's statistics for ImageNet.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a checkpoint of any layout. Add ``new_head=True`` to start
+            from a model that was fine-tuned for other classes or answers: the head of the checkpoint is skipped.
     """
 
     def __init__(
@@ -42,29 +42,29 @@ class TaskModel(NetworkModel):
         """Run the model.
 
         Args:
-            inputs: a batch's tensors.
-            data_samples: a dict for each sample; needed for ``'loss'`` and ``'predict'``.
+            inputs: the tensors of a batch.
+            data_samples: one dict per sample; required for ``'loss'`` and ``'predict'``.
             mode: ``'tensor'``, ``'loss'`` or ``'predict'``.
 
         Raises:
-            ValueError: for another mode, or where samples are missing.
+            ValueError: if the mode is unknown, or it needs ``data_samples`` and there are none.
         """
         if mode == "tensor":
             return self.outputs(inputs)
         if mode not in ("loss", "predict"):
-            raise ValueError(f"{type(self).__name__} has no mode {mode!r}: 'tensor', 'loss' or 'predict'")
+            raise ValueError(f"{type(self).__name__} has no mode {mode!r}: use 'tensor', 'loss' or 'predict'")
         if data_samples is None:
             raise ValueError(f"{type(self).__name__} needs data_samples for mode {mode!r}")
         return self.losses(inputs, data_samples) if mode == "loss" else self.predict(inputs, data_samples)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> Any:
-        """What the network says of a batch, as tensors."""
+        """Return the output tensors of the network for a batch."""
         raise NotImplementedError
 
     def losses(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Losses of a batch, to be summed, and numbers for the log."""
+        """Return the losses of a batch, which MMEngine sums (keys with ``loss``), and other values for the log."""
         raise NotImplementedError
 
     def predict(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The samples with predictions added."""
+        """Return the samples with predictions added."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Image classification by a linear head on the vision tower, as the released ImageNet models do it."""
+"""Image classification with a linear head on the vision tower, like the released ImageNet models."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["BEiT3Classification", "ClassificationNetwork"]
 
 
 class ClassificationNetwork(nn.Module):
-    """The vision tower and a linear layer on the normed mean of its patches; the class token is left out.
+    """The vision tower with a linear layer on the normalised mean of its patch features; the class token is not used.
 
-    No text weights are built. Official files hold them all the same; loading reports them as unused.
+    The network has no text weights. The official checkpoints contain them; loading reports these keys as unused.
 
     Args:
         arch: see :class:`~mmbeit3.models.backbones.BEiT3Vision`.
-        num_classes: classes to choose from.
-        **kwargs: those of :class:`~mmbeit3.models.backbones.BEiT3Vision`, such as ``image_size`` and ``drop_path_rate``.
+        num_classes: number of classes.
+        **kwargs: further arguments of :class:`~mmbeit3.models.backbones.BEiT3Vision`, such as ``image_size``.
     """
 
     def __init__(self, arch: str | Mapping[str, Any], num_classes: int = 1000, **kwargs: Any) -> None:
@@ -42,24 +42,24 @@ class ClassificationNetwork(nn.Module):
         init_linears(self.head, scale=0.001)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Score every class: images (B, 3, H, W), normalised, to (B, num_classes), never in half precision."""
+        """Return the logits (B, num_classes) of images (B, 3, H, W), normalised; never in half precision."""
         (patches,) = self.vision(image)
         return widened(self.head(self.fc_norm(patches.mean(dim=(2, 3)))))
 
 
 @MODELS.register_module()
 class BEiT3Classification(TaskModel):
-    """Tells the class of an image. Samples have a ``gt_label`` (1,).
+    """Classifier for images. Samples have a ``gt_label`` (1,).
 
-    The defaults are the reference's recipe: half of the batches are mixed up (arXiv 1710.09412), half are cut and mixed
-    (arXiv 1905.04899), all with smoothed labels.
+    The defaults are the recipe of the official code: mixup (arXiv 1710.09412) for half of the batches, CutMix
+    (arXiv 1905.04899) for the other half, and label smoothing for all.
 
     Args:
         network: arguments of :class:`ClassificationNetwork`.
-        mixup, cutmix: alpha of the beta distribution that the share of an image is drawn from; 0 for none. If both are above 0,
-            one of them is drawn for each batch.
-        label_smoothing: share (0 to 1) of a target that is spread over all classes.
-        mean, std: ImageNet's, by default.
+        mixup, cutmix: alpha of the beta distribution of the mixing ratio; 0 turns the method off. If both are above 0, one of
+            them is chosen at random for each batch.
+        label_smoothing: fraction (0 to 1) of the target that is spread over all classes.
+        mean, std: mean and standard deviation of the input for values from 0 to 1; default those of ImageNet.
         init_cfg: see :class:`~mmbeit3.tasks.base.TaskModel`.
     """
 
@@ -82,14 +82,14 @@ class BEiT3Classification(TaskModel):
             self.mix = Mixup(mixup, cutmix, label_smoothing=label_smoothing, num_classes=self.network.num_classes)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Logits (B, num_classes)."""
+        """Return the logits (B, num_classes)."""
         return self.network(self.normalize(inputs["image"]))
 
     def losses(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """``loss_cls``, cross-entropy, and, where images are not mixed, ``accuracy`` (0 to 1).
+        """Return ``loss_cls``, the cross-entropy, and, without mixup and CutMix, ``accuracy`` (0 to 1).
 
         Raises:
-            UserError: if samples have no label, or one that is no class; or images shall be mixed and their number is odd.
+            UserError: if a sample has no label or a label outside of the classes, or a batch to mix has an odd size.
         """
         image = self.normalize(inputs["image"])
         labels = read_labels(data_samples, self.network.num_classes, image.device)
@@ -99,15 +99,15 @@ class BEiT3Classification(TaskModel):
             return {"loss_cls": loss, "accuracy": accuracy(logits, labels)}
         if len(image) % 2:
             raise UserError(
-                f"mixup and cutmix pair the images of a batch, and {len(image)} are odd: set an even batch_size and "
+                f"mixup and cutmix need an even number of images per batch, got {len(image)}: set an even batch_size and "
                 "drop_last=True in train_dataloader, or mixup=0, cutmix=0 in the model"
             )
-        # timm draws from NumPy's generator. A step's randomness shall hang on PyTorch's alone, which a resumed run gets back.
+        # timm uses NumPy's global generator. Seed it from PyTorch's, whose state a resumed run restores.
         np.random.seed(int(torch.randint(2**32, ())))
         mixed, targets = self.mix(image, labels)
         return {"loss_cls": F.cross_entropy(self.network(mixed), targets)}
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Add ``pred_label`` (1,) and ``pred_score`` (num_classes,), probabilities."""
+        """Add ``pred_label`` (1,) and ``pred_score`` (num_classes,), the probabilities, to the samples."""
         return add_predictions(data_samples, self.outputs(inputs).softmax(dim=-1))

@@ -1,4 +1,4 @@
-"""One class a sample: reading it, and saying which one was predicted."""
+"""Labels of single-label classification: read the ground truth, compute the accuracy, add predictions."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ["accuracy", "add_predictions", "read_labels"]
 
 
 def read_labels(data_samples: Sequence[Mapping[str, Any]], num_classes: int, device: torch.device) -> Tensor:
-    """Put the ``gt_label`` (1,) of all samples together to (B,), int64.
+    """Concatenate the ``gt_label`` (1,) of all samples to (B,), int64.
 
     Raises:
-        UserError: if a sample has no label, or one that is no class of the model.
+        UserError: if a sample has no label, or a label outside of the model's classes.
     """
     if any("gt_label" not in sample for sample in data_samples):
-        raise UserError("samples have no gt_label, which training needs: use a split whose annotations tell it")
+        raise UserError("samples have no gt_label, which training needs: use a split with labels in its annotations")
     labels = torch.cat([sample["gt_label"] for sample in data_samples]).to(device)
-    # The two numbers together: each look at a GPU's memory waits for it.
+    # One transfer for both numbers: each read from the GPU waits for its queue to finish.
     least, most = torch.stack(labels.aminmax()).tolist()
     if least < 0 or most >= num_classes:
         raise UserError(
-            f"gt_label {least if least < 0 else most} is none of the model's {num_classes} classes, which count from 0: make "
-            "the model's classes and the annotations agree"
+            f"gt_label {least if least < 0 else most} is outside of the model's classes 0 to {num_classes - 1}: make the "
+            "classes of the model and of the annotations agree"
         )
     return labels
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share (0 to 1) of the rows of (B, C) whose greatest value is at the label."""
+    """Return the fraction (0 to 1) of rows of ``logits`` (B, C) whose largest value is at the label (B,)."""
     return (logits.detach().argmax(dim=-1) == labels).float().mean()
 
 
 def add_predictions(data_samples: Sequence[Mapping[str, Any]], scores: Tensor) -> list[dict[str, Any]]:
-    """The samples with ``pred_score`` (C,), their row of scores (B, C), and ``pred_label`` (1,), its greatest; on the CPU."""
+    """Return samples with their row of ``scores`` (B, C) as ``pred_score`` and its argmax ``pred_label`` (1,), on the CPU."""
     rows = widened(scores).cpu()
     return [
         {**sample, "pred_label": row.argmax(dim=0, keepdim=True), "pred_score": row}

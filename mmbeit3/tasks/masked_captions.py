@@ -1,4 +1,4 @@
-"""Captioning's objective: predict masked words of a caption from the image and the words before them."""
+"""Training objective of captioning: predict masked words of a caption from the image and the words before them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
+from mmbeit3.text.masking import choose_positions, replace_tokens
 
 __all__ = ["keep_best", "mask_captions", "smoothed_loss"]
 
 _FIRST_WORD = 3
-_BY_MASK, _AS_IT_IS = 0.8, 0.1
+_MASK_PROB = 0.8
+_RANDOM_INTERVAL = (0.9, 1.0)
+"""Random numbers that replace a chosen token by a random one; those from 0.8 to 0.9 keep it, as in the released code."""
 
 
 def mask_captions(
@@ -35,33 +38,30 @@ def mask_captions(
     Returns:
         Tokens with some replaced (B, T), and boolean (B, T), True = to be predicted.
     """
-    device = tokens.device
-    free = ~padding_mask
-    free[:, 0] = False
-    count = (~padding_mask).sum(dim=1)
-    wanted = (count.double() * ratio + 0.5).long().clamp(min=1).minimum(count - 1)
-    # The places with the lowest of random numbers are chosen.
-    order = torch.rand(tokens.shape, generator=generator, device=device).masked_fill(~free, 2.0).argsort(dim=1).argsort(dim=1)
-    chosen = order < wanted.unsqueeze(1)
-    fate = torch.rand(tokens.shape, generator=generator, device=device)
-    words = torch.randint(_FIRST_WORD, mask_id + 1, tokens.shape, generator=generator, device=device)
-    replaced = torch.where(fate < _BY_MASK, mask_id, torch.where(fate < _BY_MASK + _AS_IT_IS, tokens, words))
-    return torch.where(chosen, replaced, tokens), chosen
+    candidates = ~padding_mask
+    candidates[:, 0] = False
+    length = (~padding_mask).sum(dim=1)
+    counts = (length.double() * ratio + 0.5).long().clamp(min=1).minimum(length - 1)
+    chosen = choose_positions(candidates, counts, generator)
+    random_ids = torch.arange(_FIRST_WORD, mask_id + 1, device=tokens.device)
+    return replace_tokens(tokens, chosen, mask_id, random_ids, _MASK_PROB, _RANDOM_INTERVAL, generator), chosen
 
 
 def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Kullback-Leibler divergence of the prediction from the truth, smoothed: ``1 - smoothing`` for the target, the rest even.
+    """Kullback-Leibler divergence between the prediction and the smoothed target.
+
+    The smoothed target gives ``1 - smoothing`` to the true word and spreads ``smoothing`` evenly over all other words.
 
     Args:
         logits: (M, V).
         targets: ids (M,).
-        smoothing: probability that all other words share, from 0 to below 1.
+        smoothing: probability of all other words together, from 0 to below 1.
 
     Returns:
-        (M,), never in half precision, 0 where the prediction is the smoothed truth.
+        (M,), never in half precision; 0 where the prediction equals the smoothed target.
     """
     V = logits.shape[1]
-    # PyTorch spreads its share over all words, the target too.
+    # PyTorch spreads label_smoothing over all V words, the target included; V / (V - 1) corrects for that.
     crossed = F.cross_entropy(widened(logits), targets, label_smoothing=smoothing * V / (V - 1), reduction="none")
     entropy = -(1 - smoothing) * math.log(1 - smoothing)
     if smoothing:
@@ -70,5 +70,5 @@ def smoothed_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 def keep_best(losses: Tensor, drop_ratio: float) -> Tensor:
-    """Leave out this share of the losses (M,), the highest, rounded up; at least one stays."""
+    """Drop the highest losses of (M,): the fraction ``drop_ratio``, rounded up; at least one loss is kept."""
     return losses.topk(max(int(len(losses) * (1 - drop_ratio)), 1), largest=False).values

@@ -1,4 +1,4 @@
-"""Retrieval of texts by images and of images by texts, each encoded on its own (arXiv 2208.10442)."""
+"""Image-text retrieval with a dual encoder, which encodes images and texts separately (arXiv 2208.10442)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["BEiT3Retrieval"]
 
 @MODELS.register_module()
 class BEiT3Retrieval(TaskModel):
-    """Unit vectors of images and texts whose cosines tell what belongs together.
+    """Dual encoder of images and texts: unit vectors whose cosine similarity is high for matching pairs.
 
-    A training batch is of pairs, and the loss goes over the pairs of all processes. Another text of the same image in it counts
-    as wrong, as in the reference.
+    A training batch holds image-text pairs. The contrastive loss is computed over the pairs of all processes. Another
+    text of the same image in the batch counts as a negative, as in the official code.
 
     Args:
         network: arguments of :class:`~mmbeit3.models.beit3.DualEncoder`.
-        **kwargs: those of :class:`~mmbeit3.tasks.base.TaskModel`.
+        **kwargs: further arguments of :class:`~mmbeit3.tasks.base.TaskModel`.
     """
 
     network: DualEncoder
@@ -34,10 +34,10 @@ class BEiT3Retrieval(TaskModel):
         super().__init__(DualEncoder(**network), **kwargs)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Unit vectors ``image_feature`` (B, C) and ``text_feature`` (B', C) of what there is; one pass for both.
+        """Return the unit vectors ``image_feature`` (B, C) and ``text_feature`` (B', C) of the images and texts in the batch.
 
         Raises:
-            ValueError: if there are neither images nor texts.
+            ValueError: if the batch has neither images nor texts.
         """
         if "image" in inputs and "tokens" in inputs:
             image = self.normalize(inputs["image"])
@@ -50,14 +50,14 @@ class BEiT3Retrieval(TaskModel):
         raise ValueError(f"retrieval needs 'image', 'tokens' or both, got {', '.join(inputs) or 'nothing'}")
 
     def losses(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """``loss_itc``, ``image_to_text.accuracy`` and ``text_to_image.accuracy`` (0 to 1), ``temperature``.
+        """Return ``loss_itc``, ``image_to_text.accuracy`` and ``text_to_image.accuracy`` (0 to 1), and ``temperature``.
 
         Raises:
-            ValueError: if the batch is not of pairs.
+            ValueError: if the batch does not have both images and texts.
         """
         features = self.outputs(inputs)
         if len(features) != 2:
-            raise ValueError(f"retrieval is trained on pairs, got only {', '.join(features)}")
+            raise ValueError(f"retrieval is trained on image-text pairs, got only {', '.join(features)}")
         scale = self.network.logit_scale.exp()
         loss, accuracies = contrastive_loss(features["image_feature"], features["text_feature"], scale)
         logged = {f"{name}.accuracy": value for name, value in accuracies.items()}
@@ -67,11 +67,11 @@ class BEiT3Retrieval(TaskModel):
     def predict(self, inputs: Mapping[str, Tensor], data_samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Add ``image_feature`` (C,) to samples with an image and ``text_feature`` (C,) to those with a text, on the CPU.
 
-        Which belong together is for a metric to find out, over the whole split. A batch may be of pairs, of images, of texts,
-        or of both mixed; then those with a ``text_id`` are the texts, and the others the images.
+        The metric compares the features over the whole split. A batch may hold pairs, images only, texts only, or a mix of
+        images and texts. In a mix the samples with a ``text_id`` are the texts, all others the images.
 
         Raises:
-            ValueError: if a mixed batch has other numbers of images or texts than its samples say.
+            ValueError: if the number of image or text features of a mixed batch does not match its samples.
         """
         predicted = [dict(sample) for sample in data_samples]
         for name, features in self.outputs(inputs).items():
@@ -80,8 +80,8 @@ class BEiT3Retrieval(TaskModel):
                 owners = [sample for sample in predicted if ("text_id" in sample) == (name == "text_feature")]
             if len(features) != len(owners):
                 raise ValueError(
-                    f"{len(features)} rows of {name} for {len(owners)} of {len(predicted)} samples: texts need a text_id, and "
-                    "images must have none"
+                    f"{len(features)} rows of {name} for {len(owners)} of {len(predicted)} samples: give texts a text_id, and "
+                    "images none"
                 )
             for sample, feature in zip(owners, features.cpu(), strict=True):
                 sample[name] = feature

@@ -1,4 +1,4 @@
-"""The text tokenizer, and the functions that normalise words, class names and answers. Imports nothing of OpenMMLab."""
+"""The text tokenizer, and functions for captions, answers and class names. Does not import OpenMMLab packages."""
 
 from mmbeit3.text.tokenizer import TextTokenizer, train_text_tokenizer
 

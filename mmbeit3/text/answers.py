@@ -1,4 +1,7 @@
-"""Normalise answers as the official evaluation of VQAv2 does."""
+"""Normalisation of answers as in the official VQAv2 evaluation.
+
+Source of the rules and the word lists: https://github.com/GT-Vision-Lab/VQA, PythonEvaluationTools.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ _CONTRACTIONS = """
     where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've
     y'all y'all'll y'all'd've you'd you'd've you'll you're you've
 """
-_REPAIRED = {
-    word[:place] + word[place + 1 :]: word
+_WITH_APOSTROPHE = {
+    word[:index] + word[index + 1 :]: word
     for word in _CONTRACTIONS.split()
-    for place, letter in enumerate(word)
+    for index, letter in enumerate(word)
     if letter == "'"
 }
-"""Contractions that lack one apostrophe."""
-_REPAIRED["somebody'd"] = "somebodyd"  # a slip of the official evaluation, kept for equal scores
+"""Contractions by their spelling without one of their apostrophes."""
+_WITH_APOSTROPHE["somebody'd"] = "somebodyd"  # an error of the official evaluation, kept for equal scores
 
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten"
 _NUMBERS = {"none": "0"} | {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
@@ -33,11 +36,11 @@ _PERIOD = re.compile(r"\.(?!\d)")
 
 
 def normalize_answer(answer: str) -> str:
-    """Bring an answer to the form in which VQA's evaluation compares answers.
+    """Convert an answer to the form in which the VQA evaluation compares answers.
 
-    Lower case; digits for words up to ten; no articles; apostrophes put back into contractions; no periods but before digits.
-    Punctuation goes where a space is beside it anywhere in the answer, or the answer has a number with a comma; else a
-    space takes its place.
+    The result is in lower case. Number words up to ten become digits, articles are removed, contractions get their apostrophe,
+    and periods are removed except before digits. A punctuation mark is removed if it stands next to a space anywhere in the
+    answer, or if the answer has a number with a comma; otherwise it becomes a space.
     """
     answer = answer.replace("\n", " ").replace("\t", " ").strip()
     in_number = _COMMA_IN_NUMBER.search(answer) is not None
@@ -46,4 +49,4 @@ def normalize_answer(answer: str) -> str:
         spaced = f"{mark} " in answer or f" {mark}" in answer
         text = text.replace(mark, "" if spaced or in_number else " ")
     words = (_NUMBERS.get(word, word) for word in _PERIOD.sub("", text).lower().split())
-    return " ".join(_REPAIRED.get(word, word) for word in words if word not in _ARTICLES)
+    return " ".join(_WITH_APOSTROPHE.get(word, word) for word in words if word not in _ARTICLES)

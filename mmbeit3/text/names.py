@@ -1,4 +1,4 @@
-"""Lists of names, of answers or of classes, from a config or from a file."""
+"""Lists of class names or answers, from a config or from a file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ def read_names(source: str | Path | Sequence[str], what: str) -> tuple[str, ...]
     """Read names in the order of their labels.
 
     Args:
-        source: the names, or a UTF-8 file of them, of one of these forms: a name a line, the first for label 0; a JSON list of
-            names; as the reference's ``answer2label.txt``, a line ``{"answer": NAME, "label": NUMBER}`` each, in any order; or
-            a folder of images, a tab and its class's name a line, in any order: labels count by the folders' alphabetical one.
-        what: what is read, for messages.
+        source: the names, or a UTF-8 file of them in one of these forms:
+
+            * one name per line, the first for label 0;
+            * a JSON list of names;
+            * one JSON object per line, ``{"answer": NAME, "label": NUMBER}``, in any order, like ``answer2label.txt`` of the
+              official code;
+            * one ``FOLDER<tab>NAME`` per line, in any order: the alphabetical order of the image folders gives the labels.
+        what: what the names are, for messages.
+
+    Returns:
+        The names, that of label 0 first.
 
     Raises:
-        UserError: if there are none, the file cannot be read, a name is there twice or, but
-            for the reference's form, blank, a line cannot be understood, or
-            labels don't count from 0 up.
+        UserError: if there are no names, the file cannot be read, a line cannot be parsed, a name occurs twice, a name is blank
+            (allowed only in the form with ``answer``), or the labels are not 0, 1, 2, …
     """
     if not isinstance(source, (str, Path)):
         names = tuple(map(str, source))
@@ -38,7 +44,7 @@ def read_names(source: str | Path | Sequence[str], what: str) -> tuple[str, ...]
         return names
     for number, line in enumerate(lines, start=1):
         if not line:
-            raise UserError(f"{where}: line {number} is empty, so that later labels would shift: remove it")
+            raise UserError(f"{where}: line {number} is empty, which would shift the labels of later lines: remove it")
     if (pairs := _pairs(lines, where)) is not None:
         return tuple(name for _, name in pairs)
     if not lines[0].startswith("{"):
@@ -46,15 +52,15 @@ def read_names(source: str | Path | Sequence[str], what: str) -> tuple[str, ...]
         return tuple(lines)
     by_label = dict(_parse(line, number, where) for number, line in enumerate(lines, start=1))
     if sorted(by_label) != list(range(len(lines))):
-        raise UserError(f"{where}: labels must be 0 to {len(lines) - 1}, each once, for its {len(lines)} lines")
+        raise UserError(f"{where}: the labels of its {len(lines)} lines must be 0 to {len(lines) - 1}, each once")
     names = tuple(by_label[label] for label in range(len(lines)))
-    # An answer that is an article alone is empty in VQA's normal form, and one of the released models' 3129.
+    # The released 3129 answers contain an empty one: VQA's normalisation removes articles, also from an answer of one article.
     _check(names, where, "label", first=0, blank=True)
     return names
 
 
 def read_folders(source: str | Path | Sequence[str]) -> tuple[str, ...] | None:
-    """The folders that a file of names states, in the order of their labels; None if it states none.
+    """Return the image folders in a file of ``FOLDER<tab>NAME`` lines, in the order of their labels; None for other forms.
 
     Raises:
         UserError: see :func:`read_names`.
@@ -67,25 +73,25 @@ def read_folders(source: str | Path | Sequence[str]) -> tuple[str, ...] | None:
 
 def _read(source: str | Path, what: str) -> list[str]:
     try:
-        # Editors of some systems put a byte-order mark before a text; it is no part of the first name.
+        # Some editors write a byte-order mark at the start; utf-8-sig removes it from the first name.
         text = Path(source).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"{what} '{source}' cannot be read ({reason}): give a file with a name a line") from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UserError(f"{what} '{source}' cannot be read ({reason}): give a file with one name per line") from error
     return [line.strip() for line in text.rstrip().split("\n")]
 
 
 def _pairs(lines: Sequence[str], where: str) -> list[tuple[str, str]] | None:
-    """Folders and names, if lines are of both."""
+    """Parse ``FOLDER<tab>NAME`` lines to pairs sorted by folder; None if no line has a tab."""
     if not any("\t" in line for line in lines):
         return None
     found: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         folder, _, name = (part.strip() for part in line.partition("\t"))
         if not folder or not name or "\t" in name:
-            raise UserError(f"{where}: line {number} is no folder, tab and name, as other lines are")
+            raise UserError(f"{where}: line {number} is not 'FOLDER<tab>NAME' like other lines: correct it")
         if folder in found:
-            raise UserError(f"{where}: line {number}: folder '{folder}' is there twice: give each once")
+            raise UserError(f"{where}: line {number}: folder '{folder}' occurs twice: give each folder once")
         found[folder] = name
     return sorted(found.items())
 
@@ -105,21 +111,21 @@ def _parse_list(text: str, where: str) -> tuple[str, ...]:
         names: Any = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{where} begins as a JSON list and is none ({error}): give a name a line, or a list of names"
+            f"{where} begins like a JSON list but is not valid JSON ({error}): give one name per line, or a list of names"
         ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{where} is a JSON list, but not of names: give a list of texts")
+        raise UserError(f"{where} is a JSON list, but not of strings: give a list of names")
     return tuple(names)
 
 
 def _check(names: Sequence[str], where: str, what: str, first: int = 1, blank: bool = False) -> None:
-    """Refuse lists without names, with blank ones and with the same twice: labels would shift, or one never be given."""
+    """Refuse empty lists, blank names (they shift labels) and repeated names (their second label is never predicted)."""
     if not names:
-        raise UserError(f"{where}: the list is empty, give at least one name or a file of names")
-    places: dict[str, int] = {}
-    for place, name in enumerate(names, start=first):
+        raise UserError(f"{where}: the list is empty: give at least one name, or a file of names")
+    positions: dict[str, int] = {}
+    for position, name in enumerate(names, start=first):
         if not name.strip() and not blank:
-            raise UserError(f"{where}: {what} {place} is blank: remove it, or give the name")
-        if name in places:
-            raise UserError(f"{where}: '{name}' is there twice ({what} {places[name]} and {place}): give each name once")
-        places[name] = place
+            raise UserError(f"{where}: {what} {position} is blank: remove it, or give the name")
+        if name in positions:
+            raise UserError(f"{where}: '{name}' occurs twice ({what} {positions[name]} and {position}): give each name once")
+        positions[name] = position

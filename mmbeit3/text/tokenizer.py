@@ -1,4 +1,4 @@
-"""Texts to token ids and back: a SentencePiece vocabulary under XLM-R's id convention, as BEiT-3 uses it."""
+"""BEiT-3's text tokenizer: a SentencePiece model with the token ids of XLM-R. Also trains new vocabularies."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ __all__ = ["TextTokenizer", "report_unknown", "train_text_tokenizer"]
 _LOGGER = logging.getLogger(__name__)
 
 _PIECE_IDS = {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1}
-"""Where sentencepiece itself must have its special pieces, for all other pieces to move up by one."""
+"""Ids of the special pieces in the SentencePiece model; with them, the XLM-R id of any other piece is its own id plus 1."""
 
 _FIXED: dict[str, Any] = {
     **_PIECE_IDS,
-    "shuffle_input_sentence": False,  # sentencepiece's samples differ from one process to the next, whatever its seed
+    "shuffle_input_sentence": False,  # its samples differ between processes even with a fixed seed
 }
 _DEFAULTS: dict[str, Any] = {
     "model_type": "unigram",
     "character_coverage": 0.9995,
     "byte_fallback": False,
     "add_dummy_prefix": True,
-    "normalization_rule_name": "nmt_nfkc",  # the one of XLM-R; it keeps the case
+    "normalization_rule_name": "nmt_nfkc",  # as in XLM-R; keeps upper and lower case
     "max_sentence_length": 1 << 16,
-    "num_threads": 4,  # sums are split by it, so it must not follow the machine
+    "num_threads": 4,  # affects the order of float sums, so it must not depend on the machine
     "minloglevel": 2,
 }
-_OURS = {*_FIXED, "input", "sentence_iterator", "model_prefix", "model_writer", "vocab_size"}
+_RESERVED = {*_FIXED, "input", "sentence_iterator", "model_prefix", "model_writer", "vocab_size"}
 
 
 class TextTokenizer:
-    """A SentencePiece model whose ids are numbered as XLM-R does.
+    """SentencePiece tokenizer with XLM-R's token ids.
 
-    ``<s>`` is 0, padding 1, ``</s>`` 2, unknown 3; every other piece has sentencepiece's own id plus one; the mask token
-    follows the last piece. The released models have 64000 pieces, so that 64002 ids are in use, in tables padded to 64010
-    rows. Can be pickled: the model travels along, the file is not read again.
+    ``<s>`` is 0, padding 1, ``</s>`` 2, unknown 3; every other piece has its SentencePiece id plus 1; the mask token follows
+    the last piece. The released model has 64000 pieces, so 64002 ids are in use; the embedding tables are padded to 64010
+    rows. The tokenizer can be pickled: the pickle contains the model, and the file is not read again.
 
     Args:
-        path: file of the model, such as the released ``beit3.spm`` or one by :func:`train_text_tokenizer`.
+        path: file of the model, such as the released ``beit3.spm`` or one written by :func:`train_text_tokenizer`.
 
     Raises:
-        UserError: if the file cannot be read, is no SentencePiece model, or numbers its special pieces in another way.
+        UserError: if the file cannot be read, is not a SentencePiece model, or has other ids for its special pieces.
         ImportError: if sentencepiece is not installed.
     """
 
@@ -70,58 +70,59 @@ class TextTokenizer:
         try:
             self._pieces.LoadFromSerializedProto(proto)
         except RuntimeError as error:
-            raise UserError(f"text tokenizer '{path}' is no SentencePiece model, or only a part of one") from error
+            raise UserError(
+                f"text tokenizer '{path}' is not a SentencePiece model, or is incomplete: give the whole file"
+            ) from error
         found = {name: getattr(self._pieces, name)() for name in ("unk_id", "bos_id", "eos_id")}
         if any(_PIECE_IDS[name] != piece for name, piece in found.items()):
             raise UserError(
-                f"text tokenizer '{path}' has <unk>, <s>, </s> at {', '.join(map(str, found.values()))}, not at 0, 1, 2: "
+                f"text tokenizer '{path}' has ids {', '.join(map(str, found.values()))} for <unk>, <s>, </s>, not 0, 1, 2: "
                 "train it with train_text_tokenizer, or with these ids"
             )
 
     @property
     def _blank_id(self) -> int:
-        """Id of a blank alone, which stands before unknown words; the unknown one's where no piece is a blank."""
+        """Id of the piece for a single space, which precedes unknown words; the unknown id if there is no such piece."""
         piece = int(self._pieces.piece_to_id("\u2581"))
         return self.unk_id if piece == _PIECE_IDS["unk_id"] else piece + 1
 
     @property
     def mask_id(self) -> int:
-        """Id of the mask token, the last one in use; no text is ever encoded to it."""
+        """Id of the mask token, the last id in use; :meth:`encode` never returns it."""
         return int(self._pieces.get_piece_size()) + 1
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids in use, the mask token's included; an embedding table needs at least as many rows."""
+        """Number of ids in use, that of the mask token included; an embedding table needs at least this many rows."""
         return self.mask_id + 1
 
     def encode(self, text: str) -> list[int]:
         """Encode a text.
 
         Args:
-            text: any text. The names of special tokens in it are text like any other.
+            text: any text. Names of special tokens, such as ``<s>``, are encoded like other text.
 
         Returns:
-            Ids without ``<s>`` and ``</s>``; none for a text of nothing but whitespace.
+            Ids without ``<s>`` and ``</s>``; an empty list for a text of whitespace only.
 
         Raises:
-            UnicodeEncodeError: if the text has lone surrogates, and so is no valid Unicode.
+            UnicodeEncodeError: if the text has lone surrogates and is not valid Unicode.
         """
-        text.encode()  # sentencepiece's own words about surrogates are no help
+        text.encode()  # raises a clearer error about surrogates than sentencepiece
         return [self.unk_id if piece == _PIECE_IDS["unk_id"] else piece + 1 for piece in self._pieces.encode(text)]
 
-    def knows_nothing_of(self, ids: Iterable[int]) -> bool:
-        """Whether a text's ids, as :meth:`encode` gives them, are all of unknown words: a model learns nothing from them."""
+    def is_all_unknown(self, ids: Iterable[int]) -> bool:
+        """Return True if the ids of a text, as :meth:`encode` returns them, are all unknown: a model learns nothing from it."""
         return not set(ids) - {self.unk_id, self._blank_id}
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Put a text together from ids.
+        """Decode ids to a text.
 
         Args:
-            ids: ids. Special ones (unknown and mask among them) and those above, which are rows of a padded table that
-                stand for nothing, are skipped.
+            ids: token ids. Special ids (also unknown and mask) and the unused ids of a padded table above them are skipped.
 
         Returns:
-            The text, in the normalised form in which it was encoded.
+            The text, as normalised by the encoding.
 
         Raises:
             ValueError: if an id is negative.
@@ -132,35 +133,37 @@ class TextTokenizer:
         return str(self._pieces.decode([i - 1 for i in ids if self.unk_id < i < self.mask_id]))
 
     def piece(self, token: int) -> str:
-        """What an id stands for: a piece, with ``▁`` where a word begins, or the name of a special token.
+        """Return the piece of an id, with ``▁`` where a word begins, or the name of a special token.
 
         Raises:
-            ValueError: if the id stands for nothing.
+            ValueError: if the id is out of range.
         """
         named = {self.bos_id: "<s>", self.pad_id: "<pad>", self.eos_id: "</s>", self.unk_id: "<unk>", self.mask_id: "<mask>"}
         if token in named:
             return named[token]
         if not 0 <= token < self.mask_id:
-            raise ValueError(f"id {token} stands for nothing: the vocabulary ends at {self.mask_id}")
+            raise ValueError(f"id {token} is out of range: the vocabulary has the ids 0 to {self.mask_id}")
         return str(self._pieces.id_to_piece(token - 1))
 
     def batch(self, texts: Sequence[str], max_length: int, pad_to_max: bool = False) -> tuple[Tensor, Tensor]:
-        """Encode texts to one tensor, each between ``<s>`` and ``</s>``.
+        """Encode texts to one padded tensor, each text between ``<s>`` and ``</s>``.
 
         Args:
             texts: at least one text, none of them empty.
-            max_length: most tokens of a text, ``<s>`` and ``</s>`` included; the rest is cut off, ``</s>`` never.
-            pad_to_max: pad to ``max_length`` instead of the longest text of the batch.
+            max_length: largest number of tokens of a text, ``<s>`` and ``</s>`` included. Longer texts are cut before ``</s>``.
+            pad_to_max: True to pad to ``max_length`` instead of the longest text of the batch.
 
         Returns:
             Ids (B, T), int64, and padding mask (B, T), boolean, True = pad.
 
         Raises:
-            UserError: if a text has no tokens; the message names its index.
-            ValueError: if there are no texts, or there is no room for any word.
+            UserError: if a text has no tokens; the message gives its index.
+            ValueError: if there are no texts, or ``max_length`` has no room for a word.
         """
         if not texts or max_length < 3:
-            raise ValueError(f"cannot batch {len(texts)} texts at max_length {max_length}: at least 1 text and length 3")
+            raise ValueError(
+                f"cannot batch {len(texts)} texts with max_length {max_length}: give at least 1 text and a max_length of 3"
+            )
         encoded = [self.encode(text)[: max_length - 2] for text in texts]
         for index, ids in enumerate(encoded):
             if not ids:
@@ -175,15 +178,15 @@ class TextTokenizer:
 
 
 def report_unknown(tokenizer: TextTokenizer, texts: Sequence[str], what: str) -> int:
-    """Log how many texts are all unknown to a vocabulary, as those of another script or language may be; nothing if none is.
+    """Count the texts without any known word, such as those in another script, and log a warning if there are some.
 
     Args:
-        tokenizer: the vocabulary.
-        texts: texts; those that are no valid Unicode count as known, as they are refused elsewhere.
-        what: what to call them.
+        tokenizer: the tokenizer.
+        texts: the texts; texts that are not valid Unicode are not counted, because other code refuses them.
+        what: what the texts are, for the message.
 
     Returns:
-        How many there are.
+        Number of these texts.
     """
     found = []
     for text in texts:
@@ -191,7 +194,7 @@ def report_unknown(tokenizer: TextTokenizer, texts: Sequence[str], what: str) ->
             ids = tokenizer.encode(text)
         except UnicodeEncodeError:
             continue
-        if ids and tokenizer.knows_nothing_of(ids):
+        if ids and tokenizer.is_all_unknown(ids):
             found.append(text)
     if found:
         _LOGGER.warning(
@@ -202,28 +205,28 @@ def report_unknown(tokenizer: TextTokenizer, texts: Sequence[str], what: str) ->
 
 
 def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int = 64000, **options: Any) -> Path:
-    """Train a vocabulary that :class:`TextTokenizer` reads: unigram pieces, ``▁`` before words, case kept, no bytes.
+    """Train a vocabulary for :class:`TextTokenizer`: unigram pieces, ``▁`` before words, case kept, no byte fallback.
 
     The same texts in the same order and the same options give the same file.
 
     Args:
-        texts: the texts, read once. Those above 65536 bytes (``max_sentence_length``) are left out.
-        out: file to write; its folder is made if need be. It is there only when complete.
-        vocab_size: number of pieces, ``<unk>``, ``<s>`` and ``</s>`` among them. The tokenizer adds padding and mask.
-        **options: further options of sentencepiece's trainer, such as ``character_coverage`` (0.9995 unless given) or
-            ``input_sentence_size`` to take only so many texts, the first ones: shuffle before if they are sorted.
+        texts: the texts, iterated once. Texts above 65536 bytes (``max_sentence_length``) are skipped.
+        out: file to write. Its folder is created if necessary. The file appears only when it is complete.
+        vocab_size: number of pieces, including ``<unk>``, ``<s>`` and ``</s>``. The tokenizer adds padding and mask.
+        **options: further options of sentencepiece's trainer, such as ``character_coverage`` (default 0.9995), or
+            ``input_sentence_size`` to use only the first texts: shuffle sorted texts before.
 
     Returns:
         ``out``.
 
     Raises:
-        UserError: if ``out`` cannot be written, which is tried first; the texts don't suffice for so many pieces, or have more
-            letters than that; or sentencepiece rejects an option.
-        ValueError: for options that are set here.
+        UserError: if ``out`` cannot be written (checked first), the texts are too few for ``vocab_size`` pieces or have more
+            different characters than that, or sentencepiece rejects an option.
+        ValueError: for an option that this function sets.
         ImportError: if sentencepiece is not installed.
     """
-    if taken := _OURS & options.keys():
-        raise ValueError(f"train_text_tokenizer sets {', '.join(sorted(taken))} itself")
+    if taken := _RESERVED & options.keys():
+        raise ValueError(f"train_text_tokenizer sets {', '.join(sorted(taken))} itself: leave it out")
     library = _sentencepiece()
     out = Path(out)
     check_writable(out)
@@ -241,7 +244,7 @@ def train_text_tokenizer(texts: Iterable[str], out: str | Path, vocab_size: int 
 
 
 class _Texts:
-    """Texts on their way to the trainer; keeps the error that ends them, of which the trainer gives only the name."""
+    """Iterable of texts for the trainer. Stores an error of the iterable, because the trainer reports only the error's name."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = texts
@@ -253,25 +256,27 @@ class _Texts:
                 try:
                     yield text.encode()
                 except UnicodeEncodeError as error:
-                    raise UserError(f"text {index} for the vocabulary is no valid Unicode: {error.reason}") from error
+                    raise UserError(
+                        f"text {index} for the vocabulary is not valid Unicode ({error.reason}): remove it"
+                    ) from error
         except Exception as error:
             self.failure = error
             raise
 
 
 def _explain(message: str, vocab_size: int) -> str:
-    """Say in our words why sentencepiece refused to train."""
+    """Translate sentencepiece's error into a message that says what to do."""
     if most := re.search(r"size too high .*<= (\d+)", message):
-        return f"the texts yield at most {most[1]} pieces, not {vocab_size}: give more text or a smaller vocab_size"
+        return f"the texts give at most {most[1]} pieces, not {vocab_size}: give more text or a smaller vocab_size"
     if least := re.search(r"smaller than required_chars.* vs (\d+)", message):
-        return f"the texts' letters alone need {least[1]} pieces, more than {vocab_size}: raise vocab_size"
+        return f"the characters of the texts alone need {least[1]} pieces, more than {vocab_size}: raise vocab_size"
     if "sentences_.empty()" in message or "all_chars_count" in message:
-        return "there is no text to train on (blank ones and those above max_sentence_length bytes don't count)"
-    return f"sentencepiece refuses: {' '.join(message.split())}"
+        return "no text to train on (blank texts and texts above max_sentence_length bytes are skipped): give more text"
+    return f"sentencepiece reports an error: {' '.join(message.split())}"
 
 
 def _sentencepiece() -> ModuleType:
-    """Import the library when it is needed."""
+    """Import sentencepiece on first use: it is an optional dependency."""
     try:
         import sentencepiece
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Reports that a person can look at."""
+"""HTML reports, plots and training curves, and fonts for the names of classes in pictures."""
 
 from mmbeit3.visualization.report import Figure, Section, write_report
 

@@ -1,4 +1,4 @@
-"""Training curves from what MMEngine logs."""
+"""Training curves from the values that MMEngine logs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 from mmbeit3.errors import UserError
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from mmbeit3.visualization.plots import figure_to_image, new_figure
 
 __all__ = ["draw_curve", "read_scalars"]
 
 
 def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
-    """Read the newest log of a work dir, one dict a line.
+    """Read the newest log of a work dir, one dict per line.
 
     Raises:
-        UserError: if there is none.
+        UserError: if the work dir has no log.
     """
     logs = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not logs:
@@ -32,15 +29,20 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
 def draw_curve(scalars: Sequence[dict[str, float]], name: str = "loss") -> np.ndarray:
     """Plot a logged value over the iterations.
 
+    Args:
+        scalars: lines of a log, see :func:`read_scalars`; lines without ``step`` or without the value are skipped.
+        name: key of the value.
+
     Returns:
         uint8 (H, W, 3), RGB.
+
+    Raises:
+        UserError: if matplotlib is not installed.
     """
     points = [(line["step"], line[name]) for line in scalars if name in line and "step" in line]
-    figure, axes = plt.subplots(figsize=(9, 3), dpi=130, layout="constrained")
+    figure = new_figure(9, 3, dpi=130)
+    axes = figure.subplots()
     axes.plot(*zip(*points, strict=True), linewidth=1.5)
     axes.set(xlabel="iteration", ylabel=name)
     axes.grid(alpha=0.3)
-    figure.canvas.draw()
-    image = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
-    plt.close(figure)
-    return image
+    return figure_to_image(figure)

@@ -1,4 +1,4 @@
-"""Names in pictures: fonts that have their letters, and what stands for a name where there is none."""
+"""Names of classes in pictures: find fonts with their letters, and replace names that no font can draw by numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DEFAULT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def names_for_matplotlib(names: Sequence[str]) -> list[str]:
-    """Names as matplotlib draws them, which mmdet's pictures are made by.
+    """Return names in a form that matplotlib can draw; mmdet draws pictures with matplotlib.
 
-    Dollar signs are escaped, since matplotlib takes what stands between two for a formula. Where its own font lacks letters, an
-    installed one that has them is added to its settings; where there is none, the name becomes its number.
+    Dollar signs are escaped, because matplotlib reads text between two of them as a formula. If the default font lacks letters,
+    an installed font that has them is added to matplotlib's settings. If there is no such font, a number replaces the name.
     """
     wanted = {character for name in names for character in name}
     if missing := wanted - _characters(_DEFAULT):
@@ -34,20 +34,23 @@ def names_for_matplotlib(names: Sequence[str]) -> list[str]:
 
 
 def names_for_opencv(names: Sequence[str]) -> list[str]:
-    """Names as OpenCV draws them, which mmseg's pictures are made by: it has ASCII alone, other names become numbers."""
+    """Return names in a form that OpenCV can draw; mmseg draws pictures with OpenCV.
+
+    OpenCV supports only ASCII, so numbers replace names with other letters.
+    """
     return _numbered(names, {character for name in names for character in name if not character.isascii()})
 
 
 def find_font(text: str) -> Path | None:
-    """A font file that has all letters of a text, matplotlib's own first; None if none is installed that does."""
-    # The font of last resort has a box for every letter.
+    """Return a font file with all letters of a text, preferably matplotlib's default; None if no installed font has them."""
+    # "Last Resort" has a glyph for every letter, but it is only a box.
     installed = {Path(font.fname) for font in font_manager.fontManager.ttflist if "Last Resort" not in font.name}
     others = sorted(installed - {_DEFAULT})
     return next((path for path in (_DEFAULT, *others) if has_letters(path, text)), None)
 
 
 def has_letters(font: Path, text: str) -> bool:
-    """Whether a font file has all letters of a text."""
+    """Return True if a font file has all letters of a text; white space does not count."""
     return {letter for letter in text if not letter.isspace()} <= _characters(font)
 
 
@@ -64,11 +67,13 @@ def _family(path: Path) -> str:
 
 
 def _numbered(names: Sequence[str], missing: set[str]) -> list[str]:
-    """Names, but for those with letters that are missing the number of the class."""
+    """Return names with those that contain a missing letter replaced by ``#`` and the index of the class; log them."""
     numbers = {f"#{number}": name for number, name in enumerate(names) if missing & set(name)}
     if numbers:
         shown = ", ".join(f"{number} is {name}" for number, name in list(numbers.items())[:20])
         print_log(
-            f"no font here has the letters of some names, which pictures show as numbers: {shown}", "current", logging.WARNING
+            f"no installed font has the letters of some names; pictures show numbers instead: {shown}",
+            "current",
+            logging.WARNING,
         )
     return [f"#{number}" if missing & set(name) else name for number, name in enumerate(names)]

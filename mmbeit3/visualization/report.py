@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables of scores, and pictures side by side."""
+"""A self-contained HTML page with text, tables of scores, and rows of pictures."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Figure:
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
-        caption: the text below it.
-        lossy: whether it is stored as JPEG, for photographs and the like, instead of PNG.
+        caption: text below the picture.
+        lossy: True to store the picture as JPEG, for photographs; False for PNG.
     """
 
     image: np.ndarray
@@ -45,14 +45,14 @@ class Figure:
 
 @dataclass
 class Section:
-    """A part of a report.
+    """A section of a report.
 
     Attributes:
-        title: its heading.
+        title: heading.
         text: a paragraph.
         scores: names to values, shown as a table.
-        rows: pictures that stand side by side.
-        table: lines of cells, the first of which is the header; above the pictures.
+        rows: rows of pictures.
+        table: rows of cells, the first one is the header; shown above the pictures.
     """
 
     title: str
@@ -63,12 +63,12 @@ class Section:
 
 
 def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> None:
-    """Write the page; pictures are inside it, nothing is fetched. Written beside and renamed.
+    """Write the page atomically. The pictures are embedded, so the page loads no other file.
 
     Args:
         path: the HTML file.
-        title: of the page.
-        sections: its parts.
+        title: title of the page.
+        sections: sections of the page.
     """
     body = "\n".join(_section(section) for section in sections)
     page = (
@@ -88,13 +88,13 @@ def _section(section: Section) -> str:
         parts.append(f"<table>{cells}</table>")
     if section.table:
         header, *body = section.table
-        parts.append(f"<table>{_line('th', header)}{''.join(_line('td', line) for line in body)}</table>")
+        parts.append(f"<table>{_row('th', header)}{''.join(_row('td', row) for row in body)}</table>")
     for row in section.rows:
         parts.append('<div class="row">' + "".join(_figure(figure) for figure in row) + "</div>")
     return "\n".join(parts)
 
 
-def _line(cell: str, values: Sequence[str | float]) -> str:
+def _row(cell: str, values: Sequence[str | float]) -> str:
     return "<tr>" + "".join(f"<{cell}>{_value(value)}</{cell}>" for value in values) + "</tr>"
 
 

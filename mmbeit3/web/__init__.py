@@ -1,1 +1,1 @@
-"""The local web page that tries models of all tasks."""
+"""Local web page to try models of all tasks."""

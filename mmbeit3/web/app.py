@@ -1,4 +1,4 @@
-"""The demo page: tabs as a Gradio app that is served from this machine and asks nothing of any other."""
+"""The demo page: a Gradio app with one tab per task, served locally and without requests to other machines."""
 
 from __future__ import annotations
 
@@ -15,80 +15,78 @@ from mmbeit3.web.tabs import Field, Tab
 __all__ = ["build_app", "serve_app"]
 
 _LAST_PORT = 65535
-_LARGEST_UPLOAD = "20mb"
-_KEPT = 3600
-"""Seconds that uploads and pictures stay on disk."""
+_KEEP_SECONDS = 3600
+"""Time that uploads and pictures stay on disk."""
 _HEIGHT = 360
-"""Of images in pixels, so that a tab fits on a screen."""
+"""Height of images in pixels, so that a tab fits on a screen."""
 _BUTTONS = ["download", "fullscreen"]
 _FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
-"""The machine's own: the semi-bold file that comes with Gradio lacks most letters of its headings."""
+"""Fonts of the operating system: Gradio's semi-bold font file lacks most letters of the headings."""
+_LAUNCH_OPTIONS = {
+    "share": False,
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "show_error": True,
+    "max_file_size": "20mb",
+    "footer_links": [],
+    "run_history": False,
+    "ssr_mode": False,
+    "mcp_server": False,
+}
+"""Options of Gradio's ``launch``: no public link, no extra servers, and control returns to the caller."""
 
 
 def build_app(tabs: Sequence[Tab]) -> Any:
-    """Make the page.
+    """Build the page.
 
     Args:
-        tabs: see :data:`~mmbeit3.web.tabs.TABS`.
+        tabs: the tabs, built by the functions in :data:`~mmbeit3.web.tabs.TABS`.
 
     Returns:
-        A ``gradio.Blocks``.
+        The ``gradio.Blocks`` of the page.
 
     Raises:
         UserError: if there are no tabs, or Gradio is not installed.
     """
     if not tabs:
-        raise UserError("the page would be empty: give a config and a checkpoint for at least one task")
+        raise UserError("the page has no tabs: give a config and a checkpoint for at least one task")
     gr = _gradio()
-    with gr.Blocks(title="BEiT-3", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)) as app:
+    with gr.Blocks(title="BEiT-3", analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)) as app:
         gr.Markdown("# BEiT-3")
         for tab in tabs:
             with gr.Tab(tab.title):
-                _fill(gr, tab)
+                _build_tab(gr, tab)
     return app
 
 
 def serve_app(app: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
-    """Serve a page until ``app.close()``. There is no password: whoever reaches the host can use it.
+    """Serve a page until ``app.close()``. There is no password: everyone who can connect to the host can use the page.
 
     Args:
-        app: from :func:`build_app`.
-        host: address to listen at; the default is reached from this machine only.
-        port: default the first free one from 7860.
+        app: the page, from :func:`build_app`.
+        host: address to listen on; the default accepts only connections from the same machine.
+        port: port number; default the first free port from 7860.
 
     Returns:
-        The page's address.
+        The URL of the page.
 
     Raises:
-        UserError: if the port cannot be had, or there is none of that number.
+        UserError: if the port number is invalid or the port is not available.
     """
     if port is not None and not 1 <= port <= _LAST_PORT:
-        raise UserError(f"there is no port {port}: give one from 1024 to {_LAST_PORT}, or leave --port out")
+        raise UserError(f"port {port} does not exist: give a port from 1024 to {_LAST_PORT}, or leave --port out")
     theme = _gradio().themes.Default(**_FONTS)
     try:
-        _, address, _ = app.launch(
-            server_name=host,
-            server_port=port,
-            theme=theme,
-            share=False,
-            prevent_thread_lock=True,
-            quiet=True,
-            show_error=True,
-            max_file_size=_LARGEST_UPLOAD,
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            mcp_server=False,
-        )
+        _, address, _ = app.launch(server_name=host, server_port=port, theme=theme, **_LAUNCH_OPTIONS)
     except OSError as error:
         raise UserError(
-            f"no page can be served at {host}, port {port or '7860 and above'}: give another --host or --port"
+            f"the page cannot be served at {host}, port {port or '7860 and above'}: give another --host or --port"
         ) from error
     return address
 
 
 def _gradio() -> ModuleType:
-    """Gradio, told to stay silent before it is imported."""
+    """Import Gradio with its analytics turned off, which must happen before the import."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
@@ -97,24 +95,25 @@ def _gradio() -> ModuleType:
     return gradio
 
 
-def _fill(gr: ModuleType, tab: Tab) -> None:
+def _build_tab(gr: ModuleType, tab: Tab) -> None:
     with gr.Row():
         with gr.Column():
             inputs = []
+            # Adjacent image fields share a row; other fields are stacked.
             for images, fields in groupby(tab.inputs, lambda field: field.kind == "image"):
                 with gr.Row() if images else gr.Column():
                     inputs += [_component(gr, field) for field in fields]
             button = gr.Button(tab.button, variant="primary")
         with gr.Column():
-            output = _component(gr, tab.output, taken=False)
+            output = _component(gr, tab.output, is_input=False)
     gr.Markdown(html.escape(tab.note))
     texts = [part.submit for part, field in zip(inputs, tab.inputs, strict=True) if field.kind == "text"]
-    # Gradio would open images itself, and say in its own way of those that it cannot.
-    gr.on([button.click, *texts], _for_page(gr, tab), inputs, output, preprocess=False)
+    # preprocess=False: Gradio would open the images itself and report unreadable ones with its own messages.
+    gr.on([button.click, *texts], _handler(gr, tab), inputs, output, preprocess=False)
 
 
-def _for_page(gr: ModuleType, tab: Tab) -> Callable[..., Any]:
-    """A tab that takes values as the browser sends them, and whose refusals appear on the page."""
+def _handler(gr: ModuleType, tab: Tab) -> Callable[..., Any]:
+    """Return a function that takes values as the browser sends them and shows a UserError on the page."""
 
     def run(*values: Any) -> Any:
         try:
@@ -125,21 +124,21 @@ def _for_page(gr: ModuleType, tab: Tab) -> Callable[..., Any]:
     return run
 
 
-def _component(gr: ModuleType, field: Field, taken: bool = True) -> Any:
-    """The widget of a field.
+def _component(gr: ModuleType, field: Field, is_input: bool = True) -> Any:
+    """Return the Gradio component of a field.
 
     Args:
-        gr: the gradio package.
-        field: what to show.
-        taken: whether it is filled by the user.
+        gr: the gradio module.
+        field: the field.
+        is_input: True if the user fills the field.
     """
-    if field.kind == "image" and taken:
+    if field.kind == "image" and is_input:
         return gr.Image(label=field.label, type="filepath", sources=["upload", "clipboard"], height=_HEIGHT)
     if field.kind == "image":
         return gr.Image(label=field.label, format="png", height=_HEIGHT, interactive=False, buttons=_BUTTONS)
     if field.kind == "text":
-        return gr.Textbox(label=field.label, placeholder=field.hint, interactive=taken)
-    if field.kind == "share":
+        return gr.Textbox(label=field.label, placeholder=field.hint, interactive=is_input)
+    if field.kind == "fraction":
         return gr.Slider(0, 1, field.value, step=0.05, label=field.label)
     if field.kind == "count":
         return gr.Slider(1, 24, field.value, step=1, label=field.label)

@@ -1,4 +1,4 @@
-"""What the demo page offers: a tab for each task, from plain values to plain values. Knows nothing of the page itself."""
+"""The tabs of the demo page, one per task, as functions of plain values. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from mmbeit3.inference.dense import draw_prediction, load_model
 __all__ = ["TABS", "Field", "Tab"]
 
 _TOP = 5
-"""Answers and classes that are listed."""
+"""Number of answers or classes to list."""
 _THUMBNAIL = 320
-"""Longer side of found images in pixels."""
+"""Longer side of the images in search results, in pixels."""
 _LOCK = threading.Lock()
-"""Held while a model is loaded or runs: MMEngine's scopes and visualizers are of the whole process, and so is the memory."""
+"""Held while a model is loaded or runs: MMEngine's scopes and visualizers are global, and memory is limited."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A value that a tab takes or gives.
+    """An input or the output of a tab.
 
     Attributes:
-        kind: ``'image'``, a path when taken and uint8 (H, W, 3), RGB, when given; ``'text'``; ``'share'``, a float from 0 to 1;
-            ``'count'``, a whole number from 1; ``'scores'``, names with numbers from 0 to 1; ``'images'``, pairs of an image as
-            above and its caption.
-        label: what it is called on the page.
-        value: at first.
-        hint: what to write, shown while there is nothing.
-        optional: whether an image may be missing.
+        kind: type of the value. ``'image'``: a path as input, uint8 (H, W, 3), RGB, as output; ``'text'``: a string;
+            ``'fraction'``: a float from 0 to 1; ``'count'``: an integer from 1; ``'scores'``: a dict from names to numbers from
+            0 to 1; ``'images'``: pairs of an image (as output) and its caption.
+        label: label on the page.
+        value: initial value.
+        hint: placeholder text.
+        optional: True if an image may be missing.
     """
 
-    kind: Literal["image", "text", "share", "count", "scores", "images"]
+    kind: Literal["image", "text", "fraction", "count", "scores", "images"]
     label: str
     value: Any = None
     hint: str | None = None
@@ -55,15 +55,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Tab:
-    """A task on the page; call it with the values of ``inputs`` to have that of ``output``.
+    """A task on the page. Call it with the values of ``inputs`` to get the value of ``output``.
 
     Attributes:
-        title: of the tab.
-        note: which model it is.
-        button: what the button says.
-        inputs: what is asked for.
-        output: what is answered.
-        predict: from the one to the other.
+        title: title of the tab.
+        note: description of the model.
+        button: label of the button.
+        inputs: fields that the user fills.
+        output: field of the result.
+        predict: function from the input values to the output value.
     """
 
     title: str
@@ -74,39 +74,39 @@ class Tab:
     predict: Callable[..., Any]
 
     def __call__(self, *values: Any) -> Any:
-        """Predict; one at a time, whatever the tab.
+        """Predict. Only one tab runs at a time.
 
         Raises:
-            UserError: if an image is missing, or model or input cannot be used.
+            UserError: if an image is missing, or the model or an input cannot be used.
         """
         for field, value in zip(self.inputs, values, strict=True):
             if field.kind == "image" and value is None and not field.optional:
-                raise UserError(f"there is no image in the field '{field.label}': choose one, or drop it there")
-        # A Path is a file and never an address, which a visitor must not make this machine ask for.
-        given = (
+                raise UserError(f"the field '{field.label}' has no image: choose an image, or drop one on the field")
+        # A Path is always a local file. As a string, the value could be a URL, and a visitor could make the server request it.
+        arguments = (
             Path(value) if field.kind == "image" and value is not None else value
             for field, value in zip(self.inputs, values, strict=True)
         )
         with _LOCK:
-            return self.predict(*given)
+            return self.predict(*arguments)
 
 
 _IMAGE = Field("image", "Image")
 
 
 def detection_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Boxes and masks of a detector, drawn over the image."""
+    """Build the tab that draws the boxes and masks of a detector."""
     model = cache(partial(load_model, config, checkpoint, device))
 
     def predict(image: str, score: float) -> np.ndarray:
         return _draw(*model(), image, score)
 
-    inputs = (_IMAGE, Field("share", "Least score of what is drawn", 0.5))
+    inputs = (_IMAGE, Field("fraction", "Minimum score", 0.5))
     return Tab("Detection", _note(config, checkpoint), "Detect", inputs, Field("image", "Objects"), predict)
 
 
 def segmentation_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Classes of a segmentor, drawn over the image."""
+    """Build the tab that draws the classes of a segmentor."""
     model = cache(partial(load_model, config, checkpoint, device))
 
     def predict(image: str) -> np.ndarray:
@@ -116,18 +116,18 @@ def segmentation_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
 
 
 def vqa_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Answers to questions about an image."""
+    """Build the tab that answers questions about an image."""
     model = cache(lambda: inference.VQAInferencer(config, checkpoint, device, show_progress=False))
 
     def predict(image: str, question: str | None) -> dict[str, float]:
-        return _top(model()(image, question or "", top_k=_TOP))
+        return _top_scores(model()(image, question or "", top_k=_TOP))
 
     inputs = (_IMAGE, Field("text", "Question", hint="What is in the picture?"))
     return Tab("Question answering", _note(config, checkpoint), "Ask", inputs, Field("scores", "Answers"), predict)
 
 
 def caption_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """A sentence about an image."""
+    """Build the tab that captions an image."""
     model = cache(lambda: inference.CaptionInferencer(config, checkpoint, device, show_progress=False))
 
     def predict(image: str) -> str:
@@ -137,21 +137,21 @@ def caption_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
 
 
 def retrieval_tab(config: str, checkpoint: str, folder: str, device: str = "cpu") -> Tab:
-    """Images of a folder that are closest to a text or an image. The folder is read at the first question."""
+    """Build the tab that searches the images of a folder by text or by image. The first search encodes the folder."""
     note = f"{_note(config, checkpoint)}, images in {folder}"
     if not Path(folder).is_dir():
-        raise UserError(f"folder '{folder}' does not exist")
+        raise UserError(f"image folder '{folder}' does not exist: check the path")
 
     @cache
     def model() -> inference.RetrievalInferencer:
-        made = inference.RetrievalInferencer(config, checkpoint, device)
-        made.index(folder)
-        return made
+        search = inference.RetrievalInferencer(config, checkpoint, device)
+        search.index(folder)
+        return search
 
     def predict(text: str | None, image: str | None, count: int) -> list[tuple[np.ndarray, str]]:
         text = text or None
         if (text is None) == (image is None):
-            raise UserError("there must be a text or an image to search by, and not both: write one, or choose the other")
+            raise UserError("the search needs either a text or an image: write a text or choose an image, not both")
         found = model().query(text, image, int(count))
         return [
             (_thumbnail(each["image"]), f"{each['score']:.3f} {printable(Path(each['image']).name, 255)}") for each in found
@@ -166,7 +166,7 @@ def retrieval_tab(config: str, checkpoint: str, folder: str, device: str = "cpu"
 
 
 def nlvr2_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Whether a sentence is true of two images."""
+    """Build the tab that decides if a sentence is true of two images."""
     model = cache(lambda: inference.NLVR2Inferencer(config, checkpoint, device, show_progress=False))
 
     def predict(left: str, right: str, sentence: str | None) -> dict[str, float]:
@@ -179,21 +179,21 @@ def nlvr2_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
         Field("image", "Right image"),
         Field("text", "Sentence", hint="Both pictures show a dog."),
     )
-    return Tab("Reasoning over two images", _note(config, checkpoint), "Judge", inputs, Field("scores", "Judgement"), predict)
+    return Tab("Reasoning over two images", _note(config, checkpoint), "Check", inputs, Field("scores", "Result"), predict)
 
 
 def classify_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Classes of an image. For models that read class names these may be written on the page; new ones load the model anew."""
+    """Build the tab that classifies an image. Zero-shot models accept class names; new names load the model again."""
 
     @lru_cache(maxsize=1)
     def model(names: tuple[str, ...]) -> inference.ClassificationInferencer:
         return inference.ClassificationInferencer(config, checkpoint, device, class_names=names or None, show_progress=False)
 
     def predict(image: str, names: str | None) -> dict[str, float]:
-        given = tuple(name.strip() for name in (names or "").split(",") if name.strip())
-        return _top(model(given)(image, top_k=_TOP))
+        class_names = tuple(name.strip() for name in (names or "").split(",") if name.strip())
+        return _top_scores(model(class_names)(image, top_k=_TOP))
 
-    inputs = (_IMAGE, Field("text", "Class names", hint="a dog, a cat, … (empty: the model's own)"))
+    inputs = (_IMAGE, Field("text", "Class names", hint="a dog, a cat, … (empty: the classes of the model)"))
     return Tab("Classification", _note(config, checkpoint), "Classify", inputs, Field("scores", "Classes"), predict)
 
 
@@ -206,28 +206,28 @@ TABS: Mapping[str, tuple[Callable[..., Tab], tuple[str, ...]]] = {
     "nlvr2": (nlvr2_tab, ("CONFIG", "CHECKPOINT")),
     "classify": (classify_tab, ("CONFIG", "CHECKPOINT")),
 }
-"""Each task's function, and what it is called with besides the device."""
+"""For each task the function that builds its tab, and the names of its arguments except the device."""
 
 
 def _note(config: str, checkpoint: str) -> str:
-    """Name the model, once its files are seen to be there: the page should not open for a slip of the pen."""
+    """Describe a model, after a check that its files exist: a typo should fail before the page opens."""
     if not Path(config).is_file():
-        raise UserError(f"config '{config}' does not exist")
+        raise UserError(f"config '{config}' does not exist: check the path")
     if urlparse(checkpoint).scheme not in ("http", "https") and not Path(checkpoint).is_file():
-        raise UserError(f"checkpoint '{checkpoint}' does not exist")
+        raise UserError(f"checkpoint '{checkpoint}' does not exist: check the path")
     return f"{Path(config).stem}, weights {Path(checkpoint).name}"
 
 
 def _draw(model: BaseModel, cfg: Config, image: str, score: float = 0.5) -> np.ndarray:
-    # The scope is that of the model that was loaded last, which may be of another codebase.
+    # The global scope belongs to the model loaded last, which may be of another codebase: set it for this call.
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
         out = Path(folder) / "prediction.png"
         draw_prediction(model, cfg, image, out, score)
         return read_image(out)[..., ::-1]
 
 
-def _top(results: Mapping[str, Any]) -> dict[str, float]:
-    """The likeliest of an inferencer's only prediction; classes without names go by their numbers."""
+def _top_scores(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the top scores of an inferencer's single prediction by name, or by label for classes without names."""
     return {str(each.get("name", each["label"])): each["score"] for each in results["predictions"][0]["top"]}
 
 

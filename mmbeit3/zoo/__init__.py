@@ -1,20 +1,21 @@
-"""The released files by name: what they are, where they come from, and how to have them checked and once on disk."""
+"""The model zoo: released files by name, downloaded with verification and cached."""
 
-from mmbeit3.zoo.fetching import fetch, load, where
-from mmbeit3.zoo.index import Entry, Result, find, for_task, index_root, read_index, tasks
-from mmbeit3.zoo.table import markdown, plain
+from mmbeit3.zoo.fetching import download_model, fetch, load, local_path
+from mmbeit3.zoo.index import Model, Result, files_for_task, find, index_root, read_index, tasks
+from mmbeit3.zoo.table import markdown_tables, terminal_table
 
 __all__ = [
-    "Entry",
+    "Model",
     "Result",
+    "download_model",
     "fetch",
+    "files_for_task",
     "find",
-    "for_task",
     "index_root",
     "load",
-    "markdown",
-    "plain",
+    "local_path",
+    "markdown_tables",
     "read_index",
     "tasks",
-    "where",
+    "terminal_table",
 ]

@@ -1,60 +1,65 @@
-"""The index as tables: for the terminal and for the documentation."""
+"""Tables of the zoo's files, for the terminal and for ``docs/zoo.md``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich import box
 from rich.table import Table
 
-from mmbeit3.zoo.index import Entry, read_index
+from mmbeit3.markdown import markdown_table
+from mmbeit3.zoo.index import Model, index_root, read_index
 
-__all__ = ["markdown", "plain"]
+__all__ = ["markdown_tables", "terminal_table"]
 
-_HEAD = ("name", "pixels", "parameters", "published scores", "config", "from")
+_HEADER = ("name", "pixels", "parameters", "published scores", "config", "host")
 
 
-def plain(cached: set[str]) -> Table:
-    """All that can be downloaded, for rich's console.
+def terminal_table(cached: set[str]) -> Table:
+    """Return a table of all files.
 
     Args:
-        cached: names of what is there already.
+        cached: names of the files that are already in the cache.
     """
-    table = Table("name", "task", "pixels", "published scores", "from", "here", box=box.SIMPLE)
+    table = Table("name", "task", "pixels", "published scores", "host", "cached", box=box.SIMPLE)
     table.columns[0].no_wrap = True
-    for entry in _files():
-        here = "yes" if entry.name in cached else ""
-        table.add_row(entry.name, entry.task, str(entry.resolution or ""), _scores(entry), _host(entry), here)
+    for model in _published():
+        is_cached = "yes" if model.name in cached else ""
+        table.add_row(model.name, model.task, str(model.resolution or ""), _scores(model), _host(model), is_cached)
     return table
 
 
-def markdown() -> str:
-    """One table a task, of all that can be downloaded, for ``docs/zoo.md``."""
-    lines: list[str] = []
-    task = ""
-    for entry in _files():
-        if entry.task != task:
-            task = entry.task
-            lines += ["", f"### {task}", "", f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
-        millions = f"{entry.parameters / 1e6:.1f} M" if entry.parameters else ""
-        config = f"[{entry.config.rsplit('/', 1)[1]}](../{entry.config})" if entry.config else ""
-        note = f" ({entry.note})" if entry.note else ""
-        name = f"[`{entry.name}`]({entry.sources[0]}){note}"
-        lines.append(f"| {name} | {entry.resolution or ''} | {millions} | {_scores(entry)} | {config} | {_host(entry)} |")
-    return "\n".join(lines[1:]) + "\n"
+def markdown_tables() -> str:
+    """Return one Markdown table of files per task."""
+    root = index_root().absolute()
+    tables = []
+    for task, models in groupby(_published(), lambda model: model.task):
+        rows = [_HEADER, *(_cells(model, root) for model in models)]
+        tables.append(f"### {task}\n\n{markdown_table(rows)}")
+    return "\n".join(tables)
 
 
-def _files() -> Iterator[Entry]:
-    return (entry for entry in read_index().values() if entry.sources)
+def _cells(model: Model, root: Path) -> list[str]:
+    millions = f"{model.parameters / 1e6:.1f} M" if model.parameters else ""
+    path = Path(model.config)
+    config = f"[{path.name}](../{path.relative_to(root).as_posix()})" if model.config else ""
+    note = f" ({model.note})" if model.note else ""
+    name = f"[`{model.name}`]({model.sources[0]}){note}"
+    return [name, str(model.resolution or ""), millions, _scores(model), config, _host(model)]
 
 
-def _scores(entry: Entry) -> str:
-    """Each dataset's, without what the metric's name repeats."""
+def _published() -> list[Model]:
+    return [model for model in read_index().values() if model.sources]
+
+
+def _scores(model: Model) -> str:
     return "; ".join(
-        f"{', '.join(f'{name} {value:g}' for name, value in result.metrics)} ({result.dataset})" for result in entry.results
+        f"{', '.join(f'{name} {value:g}' for name, value in result.metrics.items())} ({result.dataset})"
+        for result in model.results
     )
 
 
-def _host(entry: Entry) -> str:
-    return str(urlsplit(entry.sources[0]).hostname)
+def _host(model: Model) -> str:
+    return str(urlsplit(model.sources[0]).hostname)

@@ -1,4 +1,4 @@
-"""A case from its contenders to its rows."""
+"""Measuring a case: from its contenders to its rows."""
 
 import pytest
 import torch
@@ -8,26 +8,26 @@ from benchmarks.cases import Case, Contender, Unavailable, deviation
 from benchmarks.measure import DISAGREES, Limits, measure
 from benchmarks.memory import peak_memory
 from benchmarks.settings import Settings
-from mmbeit3.profiling.memory import Peak, peak_of_step
+from mmbeit3.profiling.memory import PeakMemory, peak_of_step
 
 SETTINGS = Settings().for_check()
 A, B = torch.ones(8, 4), torch.ones(4, 6)
 
 
-def contender(who, step):
-    return Contender(who, lambda equal: step)
+def contender(name, step):
+    return Contender(name, lambda equal: step)
 
 
-def missing(who, reason):
+def missing(name, reason):
     def make(equal):
         raise Unavailable(reason)
 
-    return Contender(who, make)
+    return Contender(name, make)
 
 
 def rows_of(*contenders, **options):
     case = Case("product", "float32", contenders, **options)
-    return {row.who: row for row in measure("none", case, SETTINGS, Limits(SETTINGS))}
+    return {row.contender: row for row in measure("none", case, SETTINGS, Limits(SETTINGS))}
 
 
 def test_a_row_of_each_contender():
@@ -70,9 +70,9 @@ def test_bandwidth_floor():
 
 
 def test_memory_is_relative_to_the_first(monkeypatch):
-    peaks = {"mmbeit3": Peak(10**9, 2 * 10**6, 1.0), "peer": Peak(10**9, 5 * 10**6, 1.0)}
-    monkeypatch.setattr(measuring, "peak_memory", lambda suite, case, who, settings: peaks[who])
-    rows = rows_of(*(contender(who, lambda: [A]) for who in peaks), timed=False, memory=True)
+    peaks = {"mmbeit3": PeakMemory(10**9, 2 * 10**6, 1.0), "peer": PeakMemory(10**9, 5 * 10**6, 1.0)}
+    monkeypatch.setattr(measuring, "peak_memory", lambda suite, case, contender, settings: peaks[contender])
+    rows = rows_of(*(contender(name, lambda: [A]) for name in peaks), timed=False, memory=True)
     assert (rows["peer"].memory_mb, rows["peer"].memory_ratio, rows["peer"].held_mb) == (5.0, 2.5, 1000.0)
     assert rows["mmbeit3"].memory_ratio == 1.0
 

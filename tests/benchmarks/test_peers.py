@@ -1,4 +1,4 @@
-"""Peers, where they are installed, and what is said where they are not."""
+"""Results of installed peers, and messages about missing ones."""
 
 import sys
 from functools import partial
@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import networks, peers
 from benchmarks.cases import Unavailable, deviation
-from benchmarks.forcing import forced, with_attention
+from benchmarks.forcing import force_attention, with_attention
 from benchmarks.settings import Settings
 from benchmarks.suites import SUITES
 from benchmarks.suites.ops import extractor_shapes, injector_shapes, problem
@@ -28,7 +28,7 @@ def test_all_that_are_here_compute_the_same(suite):
             except Unavailable:
                 continue
             expected = expected or result
-            assert deviation(expected, result) < case.tolerance, (case.name, contender.who)
+            assert deviation(expected, result) < case.tolerance, (case.name, contender.name)
 
 
 def test_mmcv_fallback_is_not_ours():
@@ -39,7 +39,7 @@ def test_mmcv_fallback_is_not_ours():
 
 def test_forced_attention_is_used_and_taken_back():
     network = networks.adapter(SETTINGS.sizes, 64)
-    image = networks.image_of(64, "cpu")
+    image = networks.make_image(64, "cpu")
     expected = networks.forward_step(network, {"image": image}, SETTINGS, "float32")()
     fallback, used = peers.mmcv_fallback(), []
 
@@ -67,7 +67,7 @@ def test_forced_attention_computes_in_float32():
         seen.append(value.dtype)
         return value.flatten(2)[:, : locations.shape[1]]
 
-    with forced(attention) as calls:
+    with force_attention(attention) as calls:
         from mmbeit3.models.layers import DeformableAttention
 
         layer = DeformableAttention(16, 2)

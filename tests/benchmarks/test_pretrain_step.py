@@ -1,4 +1,4 @@
-"""The step of pretraining that is measured: what is in it, and that all who take part compute the same."""
+"""The measured pretraining step: its batches, and the agreement of all contenders."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ SIDE = 64
 
 
 class StandIn(nn.Module):
-    """Our network behind torchscale's arguments, tokens of image and text in one tensor."""
+    """mmbeit3's network with torchscale's arguments; it returns the tokens of image and text in one tensor."""
 
     def __init__(self, arch, side, texts, weights):
         super().__init__()
@@ -46,7 +46,7 @@ def case(dtype="float32"):
 
 
 def apart(case):
-    """How far the peer's losses and gradients are from ours."""
+    """Return the deviation of the peer's losses and gradients from mmbeit3's."""
     first, _, peer = case.contenders
     return deviation(first.make(True)(), peer.make(True)())
 
@@ -96,9 +96,9 @@ def test_all_that_are_here_compute_the_same(dtype):
     steps = {}
     for contender in found.contenders:
         try:
-            steps[contender.who] = contender.make(True)
+            steps[contender.name] = contender.make(True)
         except Unavailable:
-            assert contender.who.startswith("torchscale")
+            assert contender.name.startswith("torchscale")
     assert {"mmbeit3 (one pass)", "mmbeit3 (three passes)"} <= set(steps)
     expected, *others = (step() for step in steps.values())
     for result in others:
@@ -107,7 +107,7 @@ def test_all_that_are_here_compute_the_same(dtype):
 
 def test_losses_and_gradients_by_another_way():
     batches = masked_batches(SETTINGS, SIDE)
-    module = pretraining.ours(SETTINGS.sizes, SIDE).train()
+    module = pretraining.mmbeit3_pretraining(SETTINGS.sizes, SIDE).train()
     expected = []
     for batch in batches.values():
         stream = batch.stream
@@ -144,7 +144,7 @@ def test_peer_whose_head_differs_is_seen(monkeypatch):
 
 def test_peer_keeps_its_own_weights_where_equal_ones_are_not_wanted(monkeypatch):
     monkeypatch.setattr(pretraining, "torchscale_beit3", StandIn)
-    monkeypatch.setattr(pretraining, "ours", lambda *_: pytest.fail("our network was built on the way"))
+    monkeypatch.setattr(pretraining, "mmbeit3_pretraining", lambda *_: pytest.fail("our network was built on the way"))
     found = case().contenders[-1].make(False)()
     assert [result.shape for result in found[:4]] == [torch.Size([])] * 4
 
@@ -159,4 +159,4 @@ def test_batch_is_checked_and_named():
 def test_batch_is_an_option_of_the_command(run_tool):
     code, output = run_tool("benchmark", "pretrain-step", "--batch", "-1")
     assert code == 2
-    assert "error: a batch of -1: give at least one" in output.err
+    assert "error: a batch of -1 is too small: use at least 1" in output.err

@@ -4,8 +4,8 @@ import cv2
 import pytest
 from rich.console import Console
 
-from benchmarks.plot import draw
-from benchmarks.results import Report, markdown_table, print_table
+from benchmarks.plot import draw_benchmark
+from benchmarks.results import Report, benchmark_markdown, print_table
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
 from benchmarks.timing import Timing
@@ -14,7 +14,7 @@ from mmbeit3.errors import UserError
 
 @pytest.fixture
 def rows():
-    ours, peer, missing = (Row("tower 64²", who, "float32") for who in ("mmbeit3", "timm", "torchscale"))
+    ours, peer, missing = (Row("tower 64²", name, "float32") for name in ("mmbeit3", "timm", "torchscale"))
     ours.add_timing(Timing([0.2, 0.1, 0.3]), Timing([0.2]), 4_000_000_000, 100.0)
     peer.add_timing(Timing([0.5]), Timing([0.2]), 4_000_000_000, 100.0)
     missing.note = "torchscale is not here: pip install | it"
@@ -29,8 +29,8 @@ def test_numbers_of_a_row(rows):
 
 
 def test_markdown(rows):
-    lines = markdown_table(rows).splitlines()
-    assert lines[0] == "| case | who | dtype | median ms | quartiles | rounds | ratio | GFLOP | of peak | note |"
+    lines = benchmark_markdown(rows).splitlines()
+    assert lines[0] == "| case | contender | dtype | median ms | quartiles | rounds | ratio | GFLOP | of peak | note |"
     assert lines[2].startswith("| tower 64² | mmbeit3 | float32 | 200 | 150 to 250 | 3 | 1.00x | 4.00 | 20% |")
     assert lines[3].startswith("|  | timm | float32 | 500 |")
     assert lines[4].endswith("| torchscale is not here: pip install / it |")
@@ -38,7 +38,7 @@ def test_markdown(rows):
 
 
 def test_markdown_leaves_out_notes_of_nobody(rows):
-    assert markdown_table(rows[:2]).splitlines()[0].endswith("| of peak |")
+    assert benchmark_markdown(rows[:2]).splitlines()[0].endswith("| of peak |")
 
 
 def test_table_in_the_terminal(rows):
@@ -62,9 +62,9 @@ def test_written_and_read_again(rows, tmp_path):
 
 def test_plot(rows, tmp_path):
     rows[0].memory_mb = 12.0
-    draw(rows, "title", tmp_path / "plot.png")
+    draw_benchmark(rows, "title", tmp_path / "plot.png")
     assert cv2.imread(str(tmp_path / "plot.png")).shape[0] > 50
-    draw([], "nothing", tmp_path / "empty.png")
+    draw_benchmark([], "nothing", tmp_path / "empty.png")
     assert (tmp_path / "empty.png").exists()
 
 

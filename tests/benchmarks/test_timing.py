@@ -1,4 +1,4 @@
-"""Interleaving and medians, with a clock that only moves when a contender is called."""
+"""Interleaving and medians, with a clock that moves only when a contender is called."""
 
 import gc
 from collections import Counter
@@ -12,7 +12,7 @@ from mmbeit3.profiling.machine import synchronizer
 
 
 class Bench:
-    """Contenders that take as long as they are told, and a record of who was called."""
+    """Contenders with given durations, and a record of their calls."""
 
     def __init__(self):
         self.now = 0.0
@@ -103,7 +103,7 @@ def test_garbage_collector_rests_and_comes_back():
 
 
 def test_nothing_to_measure():
-    with pytest.raises(ValueError, match="nothing to measure"):
+    with pytest.raises(ValueError, match="no contenders to measure"):
         interleave({})
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or made to do harm: 300 of them and more, always the same."""
+"""More than 300 damaged and malicious checkpoints. They are the same in each run."""
 
 import io
 import json
@@ -33,7 +33,7 @@ KEYS = (
 
 
 class Call:
-    """Pickled as a call."""
+    """An object that is pickled as a call."""
 
     def __init__(self, function, *arguments):
         self.reduced = function, arguments
@@ -43,14 +43,14 @@ class Call:
 
 
 class Named:
-    """A function by its name, whether it can be imported or not."""
+    """A function, given by its name. It need not be importable."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
 
 
 class _Pickler(pickle._Pickler):
-    """Writes :class:`Named` as a global, and a call of it, which the ordinary pickler would want to import."""
+    """A pickler that writes :class:`Named`, and calls of it, without importing the function."""
 
     dispatch = dict(pickle._Pickler.dispatch)
 
@@ -72,7 +72,7 @@ def _pickled(content, protocol=2):
 
 
 class _Module:
-    """What torch.save takes as the pickle module."""
+    """The pickle module for ``torch.save``."""
 
     Pickler, __name__ = _Pickler, "hostile"
 
@@ -82,7 +82,7 @@ class _Module:
 
 
 def payloads(marker):
-    """Calls that would make the file ``marker``."""
+    """Yield calls that would create the file ``marker``."""
     code = f"open({str(marker)!r}, 'w').close()"
     getattr_ = Named("builtins", "getattr")
     yield Call(os.system, f"touch {marker}")
@@ -120,7 +120,7 @@ def payloads(marker):
 
 
 def wraps(state, payload):
-    """Places that a payload may hide in."""
+    """Yield checkpoints with the payload at different places."""
     yield {"model": state, "args": payload}
     yield {"model": {**state, "vision.extra": payload}}
     yield {"state_dict": state, "optimizer": {"state": [{"step": (1, [payload])}]}}
@@ -140,14 +140,14 @@ def _save(content, kind):
 
 
 def with_code(state, marker):
-    """Yields (name, content of a file)."""
+    """Yield (name, file content) of checkpoints with code."""
     for number, payload in enumerate(payloads(marker)):
         for place in range(6):
             kind = ("zip", "legacy", "pickle")[(number + place) % 3]
-            # Tensors pickled by themselves would be refused before the payload is reached.
+            # Plainly pickled tensors would be refused before the payload is reached.
             content = list(wraps({} if kind == "pickle" else state, payload))[place]
             yield f"code_{number}_{place}_{kind}", _save(content, kind)
-    # The very old format, a tar of pickles.
+    # PyTorch's oldest format, a tar of pickles.
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         for name in ("sys_info", "pickle", "../../storages", "/tensors"):
@@ -169,7 +169,7 @@ def with_code(state, marker):
 
 
 def damaged(files, seed=0):
-    """Yields (name, content) of truncated and bit-flipped copies of files given as name to content."""
+    """Yield (name, content) of truncated and bit-flipped copies of ``files``, a dict of names to contents."""
     chance = random.Random(seed)
     for name, content in files.items():
         for number in range(18):
@@ -178,7 +178,7 @@ def damaged(files, seed=0):
             )
             yield f"cut_{number}_{name}", content[:cut]
         for number in range(36):
-            # A third of them where headers and directories are.
+            # Two thirds of the bits are in headers and directories, at the start and the end.
             place = chance.choice((chance.randrange(4096), -1 - chance.randrange(4096), chance.randrange(len(content))))
             changed = bytearray(content)
             changed[place] ^= 1 << chance.randrange(8)
@@ -192,7 +192,7 @@ def _header(header, body=b"", length=None):
 
 
 def bad_headers():
-    """Yields (name, content) of safetensors files with lies in their headers."""
+    """Yield (name, content) of safetensors files with false headers."""
 
     def tensor(start, end, shape=(2,), dtype="F32"):
         return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
@@ -218,7 +218,7 @@ def bad_headers():
 
 
 def bad_zips(content):
-    """Yields (name, content) of a ``.pth`` file's archive packed again with tricks."""
+    """Yield (name, content) of archives made from a ``.pth`` file with unusual records."""
 
     def packed(change=lambda name: [name], compression=zipfile.ZIP_STORED, more=()):
         file = io.BytesIO()
@@ -246,7 +246,7 @@ def bad_zips(content):
 
 
 def bad_states(state, seed=0):
-    """Yields (name, state) with wrong sizes, types and numbers, and with odd keys besides."""
+    """Yield (name, state) with wrong sizes, types and values, and with unusual keys."""
     chance = random.Random(seed)
     names = [name for name, tensor in state.items() if tensor.ndim > 1]
     changes = {
@@ -271,7 +271,7 @@ def bad_states(state, seed=0):
 
 
 def saved(state, safetensors):
-    """The state's file as bytes, by the two formats' writers."""
+    """Return a state dict's file as bytes: PyTorch's format, or safetensors if a path for it is given."""
     if safetensors is None:
         return _save({"model": state}, "zip")
     write_safetensors(state, safetensors)

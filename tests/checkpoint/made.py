@@ -1,4 +1,4 @@
-"""Large state dicts that take no memory: each tensor's bits are made when it is loaded, always the same."""
+"""Large state dicts that need no memory: each tensor is generated when it is loaded, with the same bits each time."""
 
 import zlib
 
@@ -11,14 +11,14 @@ _BITS = torch.randint(-(2**15), 2**15, (1 << 22,), dtype=torch.int16, generator=
 
 
 def made(name, like):
-    """Random bits, read as half precision: any pattern, NaN's included, has to come through."""
+    """Return random bits as half precision. They include NaN: conversion must keep every bit pattern."""
     start = zlib.crc32(name.encode()) % 100_003
     bits = _BITS[start:]
     return bits.repeat(like.numel() // len(bits) + 1)[: like.numel()].view(like.shape).view(like.dtype)
 
 
 def official_state(arch, dtype=torch.float16, head=True):
-    """A released model's names and sizes, with a pretraining head, of :func:`made` tensors."""
+    """Return a state dict with a released model's names and sizes and a pretraining head, of :func:`made` tensors."""
     with torch.device("meta"):
         likes = LAYOUTS["official"].to_theirs(BEiT3(arch).to(dtype).state_dict())
         if head:

@@ -1,4 +1,4 @@
-"""From layout to layout and back, bit by bit."""
+"""Conversion between layouts: bit-exact round trips, refusals, and comparison with timm."""
 
 import pytest
 import timm
@@ -10,7 +10,6 @@ from mmbeit3.checkpoint import (
     convert,
     detect_layout,
     load_checkpoint,
-    load_weights,
     read_lazily,
     read_state_dict,
     write_checkpoint,
@@ -29,7 +28,7 @@ def lazily(state):
 
 
 def same_bits(tensor, other):
-    """Whether two tensors are equal in shape, type and bits; NaN equals itself so."""
+    """Return True if two tensors have the same shape, type and bits. NaN equals NaN."""
     if tensor.shape != other.shape or tensor.dtype != other.dtype:
         return False
     return torch.equal(tensor.contiguous().view(-1).view(torch.int16), other.contiguous().view(-1).view(torch.int16))
@@ -39,7 +38,7 @@ def same_bits(tensor, other):
     ("arch", "count", "millions"), [("base", 491, 220.987), ("large", 971, 672.702), ("giant", 1611, 2114)]
 )
 def test_round_trip_of_released_sizes(arch, count, millions):
-    """Official to ours, to timm, to ours, to official. timm holds the vision part, less two rows that are never read."""
+    """Official to mmbeit3, timm, mmbeit3 and official. timm has the vision tower without two rows that are never read."""
     source = official_state(arch)
     assert len(source) == count + 1
     numbers = sum(tensor.shape.numel() for name, tensor in source.items() if name.startswith("beit3."))
@@ -49,7 +48,7 @@ def test_round_trip_of_released_sizes(arch, count, millions):
     back = convert(ours.tensors, "official")
     assert back.left_out == []
     assert back.tensors.keys() == source.keys()
-    # The language part goes this way only, the vision part also through timm, below.
+    # The language tower is compared here. The vision tower is compared after the way through timm, below.
     assert all(same_bits(back.tensors[n].load(), source[n].load()) for n in source if ".A." not in n and "vision" not in n)
 
     theirs = convert(ours.tensors, "timm", vision_only=True)
@@ -83,8 +82,8 @@ def test_round_trip_through_files(tmp_path):
     assert all(same_bits(state[name].load(), source[name]) for name in source)
 
 
-def test_timm_computes_the_same():
-    """timm's own class, with converted weights; and the same weights as by timm's own conversion of the official file."""
+def test_timm_model_gives_same_features():
+    """timm's model with converted weights gives our features, and timm's conversion gives the same weights."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     model = BEiT3Vision("base").eval()
@@ -107,7 +106,7 @@ def test_timm_computes_the_same():
     assert all(torch.equal(converted[name], theirs[name]) for name in theirs)
 
 
-def test_what_has_no_place_is_refused_by_name():
+def test_tensors_without_place_are_refused_by_name():
     full = lazily(BEiT3(ARCH).state_dict())
     with pytest.raises(UserError, match=r"timm layout, which has no place for .*language.*--vision-only"):
         convert(full, "timm")
@@ -115,13 +114,13 @@ def test_what_has_no_place_is_refused_by_name():
     with pytest.raises(UserError, match=r"no place for fusion_ffns\.3\.norm\.weight, .* and 5 more"):
         convert(paper, "official")
     tower = {name: tensor for name, tensor in full.items() if name.startswith("vision.") and "mask_token" not in name}
-    assert convert(tower, "timm").unread == ["vision.embed.positions"]  # its two unused rows are not zeros
-    with pytest.raises(UserError, match="in no known layout"):
+    assert convert(tower, "timm").unread == ["vision.embed.positions"]  # the two unused rows are not zero
+    with pytest.raises(UserError, match="has no known layout"):
         convert(lazily({"conv1.weight": torch.ones(3)}), "official")
 
 
-def test_parts_of_our_own_models():
-    """The network out of a task's model goes wholly, a detector's by being asked."""
+def test_networks_inside_larger_models():
+    """A task model's network is converted as a whole. A detector's tower needs ``vision_only``."""
     source = BEiT3(ARCH)
     task = lazily({f"network.{name}": tensor for name, tensor in source.state_dict().items()})
     task |= lazily({"network.mlm_head.weight": torch.randn(300, 48)})
@@ -145,8 +144,8 @@ def test_parts_of_our_own_models():
     assert torch.equal(plain.layers[3].ffn.fc2.weight, adapter.vit.layers[3].ffn.fc2.weight)
 
 
-def test_reference_adapter_and_former_mask2former(tmp_path):
-    """Names as mmseg 0.x had them, derived from today's by what the documents of both say, not from our table."""
+def test_reference_adapter_with_former_mask2former(tmp_path):
+    """The former names are derived from the documentation of mmseg 0.x and mmdet 2.x, not from the table under test."""
     from mmengine.config import Config
     from mmengine.registry import MODELS, init_default_scope
 
@@ -174,7 +173,7 @@ def test_reference_adapter_and_former_mask2former(tmp_path):
     back = convert(done.tensors, "vit_adapter").tensors
     assert back.keys() == former.keys()
     assert all(torch.equal(back[name].load(), former[name]) for name in former)
-    load_weights(model, tmp_path / "former.pth")
+    load_checkpoint(model, tmp_path / "former.pth", strict=True)
     assert torch.equal(
         model["decode_head"].transformer_decoder.layers[2].cross_attn.attn.in_proj_weight,
         former["decode_head.transformer_decoder.layers.2.attentions.0.attn.in_proj_weight"],
@@ -189,20 +188,20 @@ def test_reference_adapter_and_former_mask2former(tmp_path):
     [
         (
             lambda state: state.update({"beit3.encoder.layers.1.self_attn.k_proj.A.weight": torch.ones(40, 48)}),
-            "does not fit|cannot be read",
+            "does not match|cannot be joined",
         ),
         (
             lambda state: state.update({"beit3.encoder.layers.1.self_attn.k_proj.A.bias": torch.ones(48).half()}),
-            "cannot be read as one tensor",
+            "cannot be joined to one tensor",
         ),
         (
             lambda state: state.update({"beit3.encoder.layers.2.ffn.B.fc2.weight": torch.ones(48, 191)}),
-            r"is 48x191, which does not fit",
+            r"has shape 48x191, which does not match",
         ),
-        (lambda state: state.update({"beit3.vision_embed.cls_token": torch.ones(48)}), "has 1 axes"),
+        (lambda state: state.update({"beit3.vision_embed.cls_token": torch.ones(48)}), "has shape 48, but must have 3 axes"),
     ],
 )
-def test_sizes_that_do_not_fit_each_other(change, said):
+def test_contradicting_sizes_are_refused(change, said):
     state = LAYOUTS["official"].to_theirs(BEiT3(ARCH).state_dict())
     change(state)
     with pytest.raises(UserError, match=said):
@@ -210,7 +209,7 @@ def test_sizes_that_do_not_fit_each_other(change, said):
 
 
 @pytest.mark.parametrize("name", ["vision.norm.weight", "vision_embed.cls_token"])
-def test_names_of_two_layouts_at_once(name):
+def test_same_tensor_in_two_layouts_is_refused(name):
     state = LAYOUTS["official"].to_theirs(BEiT3(ARCH).state_dict())
     with pytest.raises(UserError, match=f"has {name} twice"):
         convert(lazily({**state, name: torch.ones(48)}), "mmbeit3")
@@ -219,7 +218,7 @@ def test_names_of_two_layouts_at_once(name):
         LAYOUTS["official"].to_theirs(ours)
 
 
-def test_folder_of_deepspeed(tmp_path):
+def test_deepspeed_folder(tmp_path):
     state = LAYOUTS["official"].to_theirs(BEiT3(ARCH).half().state_dict())
     step = tmp_path / "step7"
     step.mkdir()
@@ -230,17 +229,17 @@ def test_folder_of_deepspeed(tmp_path):
         assert all(torch.equal(read[name], state[name]) for name in state)
     for bad in ("../step7", "..", "/etc", "a\\b/c"):
         (tmp_path / "latest").write_text(bad)
-        with pytest.raises(UserError, match="'latest' names no folder"):
+        with pytest.raises(UserError, match="'latest' does not name a folder"):
             read_state_dict(tmp_path)
     (tmp_path / "latest").write_text("step8")
-    with pytest.raises(UserError, match="none of DeepSpeed or Hugging Face"):
+    with pytest.raises(UserError, match="has no weights of DeepSpeed or Hugging Face"):
         read_state_dict(tmp_path)
     torch.save({"module": {name: torch.empty(0) for name in state}}, step / "mp_rank_00_model_states.pt")
     with pytest.raises(UserError, match="zero_to_fp32"):
         read_state_dict(step)
 
 
-def test_weights_that_are_no_numbers(tmp_path):
+def test_nonfinite_weights_are_refused(tmp_path):
     model = BEiT3(ARCH)
     state = model.state_dict()
     state["vision.layers.1.ffn.fc1.weight"][3, 4] = float("nan")
@@ -260,8 +259,8 @@ def test_weights_that_are_no_numbers(tmp_path):
 @pytest.mark.parametrize(
     "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.int64, torch.bool]
 )
-def test_every_type_in_safetensors(tmp_path, dtype):
-    """Read by the format's own library."""
+def test_safetensors_types(tmp_path, dtype):
+    """The file is read by the safetensors library as well."""
     from safetensors.torch import load_file
 
     state = {
@@ -280,7 +279,7 @@ def test_every_type_in_safetensors(tmp_path, dtype):
     assert [path.name for path in tmp_path.iterdir()] == ["all.safetensors"]
 
 
-def test_a_classifier_goes_to_timm_with_its_head():
+def test_classifier_converts_to_timm_with_head():
     network = ClassificationNetwork("base", num_classes=5).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)

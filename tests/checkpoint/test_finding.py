@@ -1,4 +1,4 @@
-"""Folders and indexes of weights, and files that are taken for checkpoints."""
+"""Folders and indexes of weights, and files that are mistaken for checkpoints."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def test_shards(tmp_path, kind):
 def test_faulty_shards(tmp_path, kind):
     suffix = {"safetensors": "model-00002-of-00002.safetensors", "bin": "pytorch_model-00002-of-00002.bin"}[kind]
     write_shards(tmp_path, kind, leave_out=[suffix])
-    with pytest.raises(UserError, match=rf"is incomplete: '{suffix}', .* \(1 of 2 files are missing\)"):
+    with pytest.raises(UserError, match=rf"is incomplete: its index lists '{suffix}', .* \(1 of 2 files are missing\)"):
         read_state_dict(tmp_path)
     index = write_shards(tmp_path, kind)
     places = json.loads(index.read_text())["weight_map"]
@@ -54,12 +54,15 @@ def test_faulty_shards(tmp_path, kind):
     with pytest.raises(UserError, match=rf"{suffix}' is damaged"):
         read_state_dict(tmp_path)
     for changed, message in (
-        ({**places, "more": suffix}, "is not what .* says: .*more"),
-        ({key: value for key, value in places.items() if not key.startswith("layer.3")}, "is not what .* says: .*layer.3"),
-        ({**places, "layer.0.weight": "../secret.bin"}, "which is no file beside it"),
-        ({**places, "layer.0.weight": "/etc/passwd"}, "which is no file beside it"),
-        ({**places, "layer.0.weight": 3}, "which is no file beside it"),
-        ([], "is no index of weights"),
+        ({**places, "more": suffix}, "does not match .*index.json': more is in"),
+        (
+            {key: value for key, value in places.items() if not key.startswith("layer.3")},
+            "does not match .*index.json': layer.3.weight is in",
+        ),
+        ({**places, "layer.0.weight": "../secret.bin"}, "which is not the name of a file in its folder"),
+        ({**places, "layer.0.weight": "/etc/passwd"}, "which is not the name of a file in its folder"),
+        ({**places, "layer.0.weight": 3}, "which is not the name of a file in its folder"),
+        ([], "is not an index of weights"),
     ):
         write_shards(tmp_path, kind)
         index.write_text(json.dumps({"weight_map": changed}))
@@ -67,7 +70,7 @@ def test_faulty_shards(tmp_path, kind):
             read_state_dict(tmp_path)
     for text in ("", "{}", "[[[", "\x00"):
         index.write_text(text)
-        with pytest.raises(UserError, match="is no index of weights"):
+        with pytest.raises(UserError, match="is not an index of weights"):
             read_state_dict(tmp_path)
 
 
@@ -83,7 +86,7 @@ def test_faulty_shards(tmp_path, kind):
         ("", "is empty"),
     ],
 )
-def test_what_is_no_checkpoint(tmp_path, read, content, message):
+def test_files_mistaken_for_checkpoints(tmp_path, read, content, message):
     path = tmp_path / "model.pth"
     path.write_text(content)
     with pytest.raises(UserError, match=message) as refused:
@@ -92,8 +95,8 @@ def test_what_is_no_checkpoint(tmp_path, read, content, message):
     assert "\n" not in str(refused.value)
 
 
-def test_advice_to_run_everything_is_not_passed_on(tmp_path):
-    """Whatever PyTorch refuses: objects, unknown opcodes, and archives of TorchScript."""
+def test_pytorch_advice_to_disable_protection_is_removed(tmp_path):
+    """PyTorch gives this advice for objects, unknown opcodes and TorchScript archives."""
     paths = [tmp_path / name for name in ("object.pth", "opcode.pth", "script.pth")]
     torch.save({"a": subprocess.Popen}, paths[0])
     paths[1].write_bytes(b"\x80\x04\x97.")
@@ -104,7 +107,7 @@ def test_advice_to_run_everything_is_not_passed_on(tmp_path):
         assert "weights_only" not in str(refused.value)
 
 
-def test_names_without_wrappers(tmp_path):
+def test_wrappers_inside_names_are_removed(tmp_path):
     torch.save(
         {"_orig_mod.layer.weight": torch.ones(2), "head._orig_mod._fsdp_wrapped_module.bias": torch.ones(1)}, tmp_path / "a"
     )

@@ -1,4 +1,4 @@
-"""Whatever of OpenMMLab opens a checkpoint does so by our reader."""
+"""OpenMMLab's packages load checkpoints by the safe reader."""
 
 import io
 
@@ -14,7 +14,7 @@ from tests.checkpoint import hostile
 
 
 def training_state():
-    """What MMEngine writes, and numbers of NumPy's wherever a user may have put some."""
+    """Return a training state as MMEngine writes it, with NumPy numbers that a user may have added."""
     history = HistoryBuffer([1.5, 2.5, 3.0], [1, 1, 2], 10)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
     optimizer.param_groups[0]["params"][0].grad = torch.ones(3)
@@ -63,7 +63,7 @@ def same(ours, theirs):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_training_state_comes_back(tmp_path, zipped):
+def test_training_state_round_trip(tmp_path, zipped):
     state = training_state()
     torch.save(state, tmp_path / "epoch_2.pth", _use_new_zipfile_serialization=zipped)
     read = read_training(tmp_path / "epoch_2.pth")
@@ -72,8 +72,8 @@ def test_a_training_state_comes_back(tmp_path, zipped):
     same(CheckpointLoader.load_checkpoint(str(tmp_path / "epoch_2.pth"), map_location="cpu"), state)
 
 
-def test_the_old_names_of_numpy(tmp_path):
-    """NumPy 1 and 2 name the same functions differently in their files."""
+def test_numpy_1_and_2_names(tmp_path):
+    """NumPy 1 and NumPy 2 write different names for the same functions."""
     state = training_state()
     data = io.BytesIO()
     torch.save(state, data, _use_new_zipfile_serialization=False)
@@ -87,20 +87,20 @@ def test_the_old_names_of_numpy(tmp_path):
         same(read_training(tmp_path / "old.pth"), state)
 
 
-def test_a_config_that_mmengine_would_run_is_left_out(tmp_path):
+def test_config_that_mmengine_would_run_is_removed(tmp_path):
     torch.save({"meta": {"config": "import os", "epoch": 1}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "old.pth")
     assert CheckpointLoader.load_checkpoint(str(tmp_path / "old.pth"))["meta"] == {"epoch": 1}
 
 
 def loaders(model):
-    """Ways by which OpenMMLab's packages load a path."""
+    """Yield the functions by which OpenMMLab's packages load a path."""
     yield lambda path: CheckpointLoader.load_checkpoint(path)
     yield lambda path: load_checkpoint(model, path, map_location="cpu")
     yield lambda path: _load_checkpoint_with_prefix("backbone", path)
 
 
 def test_hostile_files_through_mmengine(tmp_path):
-    """All of them are refused in one line, or lose what could run; nothing runs."""
+    """Each file is refused in one line or loses its code. No code runs."""
     model = torch.nn.Linear(2, 2)
     refused = 0
     for name, content in hostile.with_code({"backbone.weight": torch.ones(2, 2)}, tmp_path / "ran"):
@@ -113,7 +113,7 @@ def test_hostile_files_through_mmengine(tmp_path):
                 refused += 1
                 assert str(error).isprintable()  # noqa: PT017
             except (AssertionError, KeyError, TypeError, AttributeError):
-                # What MMEngine says of files that hold something else than weights.
+                # MMEngine raises these for files that contain something other than weights.
                 refused += 1
             assert not (tmp_path / "ran").exists(), name
         path.unlink()
@@ -128,7 +128,7 @@ def test_arrays_of_objects_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["torchvision://resnet50", "open-mmlab://resnet50_caffe", "https://127.0.0.1:1/a.pth"])
-def test_addresses_go_the_same_way(address, monkeypatch):
+def test_addresses_use_the_safe_reader(address, monkeypatch):
     from mmbeit3.checkpoint import guard
 
     asked = []
@@ -139,9 +139,9 @@ def test_addresses_go_the_same_way(address, monkeypatch):
 
 
 def test_remote_storage_is_refused(monkeypatch):
-    from mmengine.runner import checkpoint as theirs
+    from mmengine.runner import checkpoint as mmengine_checkpoint
 
-    if not hasattr(theirs, "_safe_torch_load"):
+    if not hasattr(mmengine_checkpoint, "_safe_torch_load"):
         pytest.skip("this MMEngine reads such files by torch.load, which is safe by default")
     with pytest.raises(UserError, match="remote storage"):
-        theirs._safe_torch_load(io.BytesIO(b""))
+        mmengine_checkpoint._safe_torch_load(io.BytesIO(b""))

@@ -1,4 +1,4 @@
-"""Whatever a file holds: the right weights, or one line that says what is wrong. Nothing runs, nothing else is written."""
+"""Hostile and damaged files: correct weights are loaded, or one line names the error. No code runs, no file is written."""
 
 import itertools
 import pickle
@@ -31,7 +31,7 @@ def tree(folder):
 
 
 def outcome(path, model, weights):
-    """Load a file into a model; returns whether it was loaded. It is right, or else refused in one line."""
+    """Load a file into a model. Returns True if it was loaded with the right weights, False if it was refused in one line."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(7)
@@ -51,7 +51,7 @@ def outcome(path, model, weights):
 
 
 def run(folder, cases, model, weights):
-    """Outcome of each case by its name. Nothing but the files themselves is in the folder afterwards."""
+    """Return the outcome of each case by its name. Loading must not create other files."""
     place = folder / "deep" / "er"
     place.mkdir(parents=True)
     before = tree(folder)
@@ -73,22 +73,22 @@ def test_files_with_code(tmp_path, weights, model):
     outcomes = run(tmp_path, hostile.with_code(weights, tmp_path / "ran"), model, weights)
     assert len(outcomes) >= 190
     loaded = {name for name, done in outcomes.items() if done}
-    # What is let pass is dropped without being made: a statistic's name, and NumPy's rebuilding of an array.
+    # Accepted and dropped: the name of a log's statistic, and the unpickling of a NumPy array.
     assert {name.split("_")[1] for name in loaded} <= {"26", "29"}
     assert sum(not done for done in outcomes.values()) >= 185
 
 
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("place", range(6))
-def test_the_payloads_would_work(tmp_path, number, place):
-    """The same content does run code where it is unpickled in full."""
+def test_payloads_run_when_unpickled(tmp_path, number, place):
+    """The same content runs code with unrestricted unpickling."""
     payload = next(itertools.islice(hostile.payloads(tmp_path / "ran"), number, None))
     content = list(hostile.wraps({}, payload))[place]
     pickle.loads(hostile._pickled(content))
     assert (tmp_path / "ran").exists()
 
 
-def test_a_config_in_a_checkpoint_is_not_run(tmp_path, weights, model):
+def test_config_in_checkpoint_does_not_run(tmp_path, weights, model):
     code = f"import os; os.system('touch {tmp_path / 'ran'}')"
     content = {"state_dict": weights, "meta": {"cfg": code, "config": code, "epoch": 3}}
     torch.save(content, tmp_path / "epoch_3.pth")
@@ -97,7 +97,7 @@ def test_a_config_in_a_checkpoint_is_not_run(tmp_path, weights, model):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["epoch_3.pth", "out.safetensors"]
 
 
-def test_cut_and_flipped_files(tmp_path, weights, model):
+def test_truncated_and_bit_flipped_files(tmp_path, weights, model):
     files = {
         "pth": hostile.saved(weights, None),
         "safetensors": hostile.saved(weights, tmp_path / "whole.safetensors"),
@@ -106,13 +106,13 @@ def test_cut_and_flipped_files(tmp_path, weights, model):
     outcomes = run(tmp_path, hostile.damaged(files), model, weights)
     assert len(outcomes) == 110
     assert not any(done for name, done in outcomes.items() if name.startswith("cut"))
-    # Some bits mean nothing, such as those of dates and paddings in archives.
+    # Some bits have no effect, e.g. those of dates and padding in archives.
     flips = [done for name, done in outcomes.items() if name.startswith("flip") and name.endswith("safetensors")]
     assert len(flips) == 36
     assert sum(flips) <= 1
 
 
-def test_headers_and_archives_that_lie(tmp_path, weights, model):
+def test_false_headers_and_archives(tmp_path, weights, model):
     cases = itertools.chain(hostile.bad_headers(), hostile.bad_zips(hostile.saved(weights, None)))
     outcomes = run(tmp_path, cases, model, weights)
     assert len(outcomes) >= 23
@@ -126,8 +126,8 @@ def test_wrong_sizes_types_numbers_and_keys(tmp_path, weights, model):
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_path_like_keys_lead_nowhere(tmp_path, weights, suffix):
-    """Nor do they when a file is converted."""
+def test_path_like_keys_create_no_files(tmp_path, weights, suffix):
+    """Also when a file is converted."""
     place = tmp_path / "deep" / "er"
     place.mkdir(parents=True)
     torch.save({**weights, **{key: torch.ones(2) for key in hostile.KEYS}}, place / "in.pth")
@@ -136,8 +136,8 @@ def test_path_like_keys_lead_nowhere(tmp_path, weights, suffix):
     assert set(hostile.KEYS) <= read_lazily(place / f"out.{suffix}").keys()
 
 
-def test_checksums_that_were_not_written(tmp_path, weights, model):
-    """torch.save can be told to write none; such files are read all the same."""
+def test_file_without_checksums(tmp_path, weights, model):
+    """``torch.save`` can omit checksums. Such files are accepted."""
     torch.serialization.set_crc32_options(False)
     try:
         torch.save(weights, tmp_path / "unchecked.pth")

@@ -1,4 +1,4 @@
-"""How much memory converting takes, measured in a process of its own."""
+"""Memory use of conversion, measured in a separate process."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from mmbeit3.checkpoint import read_lazily, write_checkpoint
 from tests.checkpoint.made import made, official_state
 from tests.paths import ROOT
 
-# What the process had in use at most before it converts is its imports'. (getrusage's would be its parent's, if that is more.)
+# The peak before the conversion is that of the imports. (getrusage would report the parent's peak if that is larger.)
 CHILD = """
 import json, re, runpy, sys
 import mmbeit3.cli, mmbeit3.checkpoint
@@ -26,7 +26,7 @@ print(json.dumps([imports, peak()]))
 
 
 def convert_in_a_process(source, target, to):
-    """Run the tool; returns the most memory that it used besides its imports, in bytes."""
+    """Run the tool. Returns its peak memory minus that of the imports, in bytes."""
     tool = str(ROOT / "tools" / "convert_checkpoint.py")
     command = [sys.executable, "-c", CHILD, tool, str(source), str(target), "--to", to, "--allow-nonfinite"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -37,8 +37,8 @@ def convert_in_a_process(source, target, to):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured on Linux only")
-def test_converting_takes_little_memory(tmp_path):
-    """Six layers as wide as the giant's. Safetensors are written one tensor at a time; torch.save wants all at once."""
+def test_conversion_needs_little_memory(tmp_path):
+    """Six layers of the giant's width. safetensors are written one tensor at a time; ``torch.save`` needs all at once."""
     wide, ours, official = (tmp_path / name for name in ("wide.safetensors", "ours.pth", "official.safetensors"))
     source = official_state({"base": "giant", "num_layers": 6, "vocab_size": 8}, head=False)
     write_checkpoint(source, wide, allow_nonfinite=True)

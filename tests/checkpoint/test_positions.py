@@ -1,4 +1,4 @@
-"""Position tables know their grid: as many rows do not make 2 x 8 patches 4 x 4."""
+"""Grids of position tables: tables of 2 x 8 and 4 x 4 patches have the same number of rows but differ."""
 
 import copy
 import pickle
@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from mmbeit3.checkpoint import convert, load_checkpoint, load_weights, read_lazily, read_state_dict, write_checkpoint
+from mmbeit3.checkpoint import convert, load_checkpoint, read_lazily, read_state_dict, write_checkpoint
 from mmbeit3.checkpoint.resizing import grid_of_rows
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision
@@ -19,7 +19,7 @@ from tests.goldens import ARCH
 
 
 def vision(height, width):
-    """A tower whose table has so many rows and columns."""
+    """Build a tower whose position table has this grid."""
     made = BEiT3Vision({**ARCH, "num_layers": 1}, image_size=(16 * height, 16 * width))
     nn.init.normal_(made.embed.positions)
     return made
@@ -34,7 +34,7 @@ def resized(table, old, new):
     ("old", "new"), [((2, 8), (4, 4)), ((4, 4), (2, 8)), ((2, 8), (8, 2)), ((2, 8), (3, 5)), ((3, 3), (4, 4))]
 )
 @pytest.mark.parametrize("loader", ["ours", "state dict"])
-def test_grids_are_compared(old, new, loader):
+def test_table_of_another_grid_is_resized(old, new, loader):
     source, target = vision(*old), vision(*new)
     state = source.state_dict()
     if loader == "ours":
@@ -44,17 +44,17 @@ def test_grids_are_compared(old, new, loader):
             target.load_state_dict(state)
     torch.testing.assert_close(target.embed.positions, resized(source.embed.positions, old, new))
     assert target.state_dict().get("embed.position_grid", torch.tensor(new)).tolist() == list(new)
-    # The state dict that was given is as it was.
+    # The source state dict is unchanged.
     assert state.keys() == source.state_dict().keys()
 
 
-def test_square_tables_have_the_names_that_they_had():
+def test_square_grid_is_not_stored():
     assert not [name for name in BEiT3(ARCH).state_dict() if "grid" in name]
     assert not [name for name in vision(4, 4).state_dict() if "grid" in name]
     assert vision(2, 8).state_dict()["embed.position_grid"].tolist() == [2, 8]
 
 
-def test_same_grid_is_taken_as_it_is(tmp_path):
+def test_table_of_same_grid_is_unchanged(tmp_path):
     source, target = vision(2, 8), vision(2, 8)
     save_file(source.state_dict(), tmp_path / "vision.safetensors")
     report = load_checkpoint(target, tmp_path / "vision.safetensors")
@@ -64,7 +64,7 @@ def test_same_grid_is_taken_as_it_is(tmp_path):
     detector = nn.ModuleDict({"backbone": vision(2, 8)})
     state = {f"backbone.{name}": tensor for name, tensor in load_file(tmp_path / "vision.safetensors").items()}
     write_checkpoint(state, tmp_path / "detector.pth")
-    load_weights(detector, tmp_path / "detector.pth")
+    load_checkpoint(detector, tmp_path / "detector.pth", strict=True)
     torch.testing.assert_close(detector["backbone"].state_dict(), source.state_dict())
 
 
@@ -78,7 +78,7 @@ def test_copies_keep_their_grid():
 
 
 def older(model):
-    """A model's state dict as it was before grids were kept, with the versions that PyTorch puts into ``.pth`` files."""
+    """Return a model's state dict as written before grids were stored, with PyTorch's version metadata of ``.pth`` files."""
     state = model.state_dict()
     for name in [name for name in state if "position_grid" in name]:
         del state[name]
@@ -87,9 +87,9 @@ def older(model):
     return state
 
 
-def test_files_that_do_not_say_their_grid(tmp_path):
+def test_file_without_grid(tmp_path):
     odd = older(vision(2, 5))
-    with pytest.raises(UserError, match=r"13 rows is 3 \+ no square grid .* grid=\(h, w\) in init_cfg") as error:
+    with pytest.raises(UserError, match=r"13 rows, .* the other 10 form no square grid.* grid=\(h, w\) in init_cfg") as error:
         load_checkpoint(vision(2, 5), odd)
     assert "\n" not in str(error.value)
     target = vision(2, 5)
@@ -97,23 +97,23 @@ def test_files_that_do_not_say_their_grid(tmp_path):
     assert torch.equal(target.embed.positions, odd["embed.positions"])
     path = tmp_path / "odd.pth"
     torch.save(odd, path)
-    told = BEiT3Vision(
+    model = BEiT3Vision(
         {**ARCH, "num_layers": 1},
         image_size=(32, 80),
         init_cfg={"type": "Pretrained", "checkpoint": str(path), "grid": (2, 5)},
     )
-    told.init_weights()
-    assert torch.equal(told.embed.positions, odd["embed.positions"])
+    model.init_weights()
+    assert torch.equal(model.embed.positions, odd["embed.positions"])
 
 
-# safetensors say no versions, so that 2 x 8 would be taken for 4 x 4.
+# safetensors files have no version metadata, so 2 x 8 would be taken for 4 x 4.
 @pytest.mark.parametrize(
     ("kind", "grid"), [("pth", (2, 8)), ("pth", (2, 5)), ("pth", (4, 4)), ("safetensors", (2, 5)), ("safetensors", (4, 4))]
 )
 @pytest.mark.parametrize("loader", ["PyTorch", "MMEngine", "ours"])
 @pytest.mark.filterwarnings("error")
-def test_whole_models_of_before_grids_were_kept(grid, kind, loader, tmp_path):
-    """As where a training is resumed: tables stay as they are, and nothing is said to be missing."""
+def test_whole_model_from_before_grids_were_stored(grid, kind, loader, tmp_path):
+    """As when resuming a training: tables are unchanged, and no name is reported missing."""
     from mmengine.runner.checkpoint import load_state_dict
 
     source, target = (nn.ModuleDict({"backbone": vision(*grid)}) for _ in range(2))
@@ -125,21 +125,21 @@ def test_whole_models_of_before_grids_were_kept(grid, kind, loader, tmp_path):
     elif loader == "MMEngine":
         load_state_dict(target, content, strict=True)
     else:
-        load_weights(target, path)
+        load_checkpoint(target, path, strict=True)
     torch.testing.assert_close(target.state_dict(), source.state_dict())
 
 
-def test_versions_in_files_are_data(tmp_path):
+def test_invalid_versions_in_file_are_ignored(tmp_path):
     state = older(nn.ModuleDict({"backbone": vision(2, 5)}))
     state._metadata = OrderedDict({"backbone": {"version": "1"}, "x": 3, 5: {"version": 1}, "backbone.embed": {"version": 1}})
     torch.save(state, tmp_path / "odd.pth")
     assert read_state_dict(tmp_path / "odd.pth")._metadata == {"backbone.embed": {"version": 1}}
 
 
-@pytest.mark.parametrize("told", [(4, 5), (-4, -4), (0, 0), 16, (4,), (2, 2, 4), torch.tensor([torch.nan, 4]), torch.empty(0)])
-def test_wrong_grids_are_refused(told):
-    with pytest.raises(UserError, match=r"is of no grid|must be its rows and columns"):
-        grid_of_rows(17, 1, told)
+@pytest.mark.parametrize("grid", [(4, 5), (-4, -4), (0, 0), 16, (4,), (2, 2, 4), torch.tensor([torch.nan, 4]), torch.empty(0)])
+def test_wrong_grid_is_refused(grid):
+    with pytest.raises(UserError, match=r"17 rows, 1 of them before .* its grid cannot be|must be two integers \(h, w\)"):
+        grid_of_rows(17, 1, grid)
 
 
 def test_grid_of_rows():
@@ -149,7 +149,7 @@ def test_grid_of_rows():
     assert grid_of_rows(17, 1, native=(8, 3)) == (4, 4)
 
 
-def test_other_layouts_have_no_place_for_a_grid(tmp_path):
+def test_other_layouts_cannot_store_a_grid(tmp_path):
     write_checkpoint(vision(2, 8).state_dict(), tmp_path / "vision.safetensors")
     lazy = read_lazily(tmp_path / "vision.safetensors")
     with pytest.raises(UserError, match=r"no place for vision\.embed\.position_grid"):

@@ -1,4 +1,4 @@
-"""Starting a whole model from files of any kind, as ``load_from`` does."""
+"""Starting a whole model from a file, as ``load_from`` does."""
 
 import copy
 
@@ -36,8 +36,8 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize("layout", ["official", "mmbeit3", "timm"])
-def test_files_of_the_network_alone(tmp_path, layout):
-    """Of these MMEngine loaded nothing, and trained from random weights."""
+def test_start_from_network_alone(tmp_path, layout):
+    """MMEngine would load nothing from such a file and train from random weights."""
     network = randomized(BEiT3(ARCH))
     state = network.state_dict()
     if layout == "timm":
@@ -49,7 +49,7 @@ def test_files_of_the_network_alone(tmp_path, layout):
     head = model.head.weight.clone()
     report = start_from(model, tmp_path / "network.safetensors")
     load_checkpoint(backbone, state)
-    if layout == "timm":  # which lacks two rows that nobody reads
+    if layout == "timm":  # without two rows that are never read
         for tower in (backbone, model.backbone):
             nn.init.zeros_(tower.embed.positions[:2])
     assert equal(model.backbone, backbone)
@@ -59,7 +59,7 @@ def test_files_of_the_network_alone(tmp_path, layout):
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.", "lit.detector.module."])
-def test_a_file_of_the_same_training(tmp_path, prefix):
+def test_start_from_same_model(tmp_path, prefix):
     source, model = randomized(Detector()), Detector()
     torch.save({"state_dict": {prefix + name: tensor for name, tensor in source.state_dict().items()}}, tmp_path / "a.pth")
     report = start_from(model, tmp_path / "a.pth")
@@ -68,7 +68,7 @@ def test_a_file_of_the_same_training(tmp_path, prefix):
     assert set(report.loaded) == set(model.state_dict()) - {"backbone.embed.position_grid"}
 
 
-def test_other_classes_and_another_image_size():
+def test_start_with_other_classes_and_image_size():
     source, model = randomized(Detector()), randomized(Detector(classes=7, image_size=96))
     head = model.head.weight.clone()
     report = start_from(model, source.state_dict())
@@ -81,7 +81,7 @@ def test_other_classes_and_another_image_size():
     assert "backbone.embed.positions" in report.resized
 
 
-def test_a_detector_with_an_adapter_starts_from_one_without():
+def test_adapter_starts_from_plain_backbone():
     model = Detector()
     model.backbone = ViTAdapter(
         {"type": "mmbeit3.BEiT3Vision", "arch": ARCH}, [(i, i) for i in range(4)], 8, deform_num_heads=3
@@ -92,16 +92,16 @@ def test_a_detector_with_an_adapter_starts_from_one_without():
     assert torch.equal(model.head.weight, source.head.weight)
 
 
-def test_what_does_not_fit(tmp_path):
-    with pytest.raises(UserError, match=r"has nothing for BEiT3Vision: its names start like a\.weight"):
+def test_unsuitable_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"has no weights for BEiT3Vision: the file has names such as a\.weight"):
         start_from(Detector(), {"a.weight": torch.ones(2)})
     torch.save({"a.weight": torch.ones(2)}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match=r"checkpoint '.*a\.pth' has nothing for BEiT3Vision"):
+    with pytest.raises(UserError, match=r"checkpoint '.*a\.pth' has no weights for BEiT3Vision"):
         start_from(Detector(), tmp_path / "a.pth")
-    with pytest.raises(UserError, match=r"has nothing for Linear: .* the model's like weight"):
+    with pytest.raises(UserError, match=r"has no weights for Linear: .* the model has names such as weight"):
         start_from(nn.Linear(2, 2), {"a.weight": torch.ones(2)})
     other = BEiT3Vision({**ARCH, "embed_dims": 24, "num_heads": 3, "ffn_dims": 48})
-    with pytest.raises(UserError, match="of another architecture"):
+    with pytest.raises(UserError, match="does not match the model: its vision tower is 24 wide with 4 layers"):
         start_from(Detector(), other.state_dict())
     model, source = Detector(), randomized(Detector())
     before = copy.deepcopy(model)
@@ -112,8 +112,8 @@ def test_what_does_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [CheckedRunner, Runner])
-def test_our_runner_starts_from_official_files(tmp_path, kind):
-    """MMEngine's own does not, which shows that the test can fail."""
+def test_runner_starts_from_official_file(tmp_path, kind):
+    """MMEngine's runner loads nothing, which shows that the test can fail."""
     network = randomized(BEiT3(ARCH))
     torch.save({"model": LAYOUTS["official"].to_theirs(network.state_dict())}, tmp_path / "official.pth")
     model = Detector()

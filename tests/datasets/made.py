@@ -33,7 +33,7 @@ def tokenizer(folder):
 
 
 def karpathy(folder, coco=True):
-    """Six images, one of them of restval, with two or three captions each."""
+    """Write six images, one of them in restval, with two or three captions each."""
     images = []
     for number, split in enumerate(["test", "train", "restval", "val", "train", "test"]):
         name = f"COCO_{number:012d}.jpg" if coco else f"{number}.jpg"
@@ -49,7 +49,7 @@ def karpathy(folder, coco=True):
 
 
 def nlvr2(folder):
-    """Three training sentences on two pairs in two folders, and one of dev."""
+    """Write three training sentences about two pairs in two folders, and one dev sentence."""
     lines = []
     for identifier, directory in (("train-1-0-0", 7), ("train-1-0-1", 7), ("train-2-3-0", 61)):
         lines.append(
@@ -66,7 +66,7 @@ def nlvr2(folder):
 
 
 def vqa(folder, images=4, answers=True):
-    """Two questions an image; people agree on one answer, 1 to 10 of them."""
+    """Write two questions per image. Between 1 and 10 people give the same answer."""
     questions, annotations = [], []
     for number in range(images):
         image(folder / "val2014" / f"COCO_val2014_{number:012d}.jpg", seed=number)

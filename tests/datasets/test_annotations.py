@@ -1,13 +1,13 @@
 import pytest
 
-from mmbeit3.datasets.annotations import check_images, read_json, read_json_lines, take
+from mmbeit3.datasets.annotations import check_images_exist, get_field, read_json, read_json_lines
 from mmbeit3.errors import UserError
 from tests.datasets.made import image, write
 
 
 def test_json(tmp_path):
     assert read_json(write(tmp_path / "a.json", {"x": 1})) == {"x": 1}
-    for content, reason in [("{", "no JSON"), ("[1]", "holds a JSON list"), ("\x00", "no JSON")]:
+    for content, reason in [("{", "not JSON"), ("[1]", "contains a JSON list"), ("\x00", "not JSON")]:
         with pytest.raises(UserError, match=f"b.json.*{reason}"):
             read_json(write(tmp_path / "b.json", content))
     with pytest.raises(UserError, match=r"none\.json' cannot be read: No such file"):
@@ -18,23 +18,25 @@ def test_json_lines_name_the_line(tmp_path):
     # A line separator inside of a string is no end of a line.
     path = write(tmp_path / "a.json", '{"x": "one\u2028two"}\n\n{"x": 2}\n')
     assert [entry["x"] for _, entry in read_json_lines(path)] == ["one\u2028two", 2]
-    for content, reason in [('{"x": 1}\n{"x"', "line 2 is no JSON"), ("3\n", "line 1 holds a JSON int")]:
+    for content, reason in [('{"x": 1}\n{"x"', "line 2 is not JSON"), ("3\n", "line 1 contains a JSON int")]:
         with pytest.raises(UserError, match=reason):
             list(read_json_lines(write(tmp_path / "b.json", content)))
 
 
-@pytest.mark.parametrize(("entry", "reason"), [({}, "has no 'x'"), ({"x": None}, "'x' is a NoneType"), ([], "has no 'x'")])
+@pytest.mark.parametrize(
+    ("entry", "reason"), [({}, "has no 'x'"), ({"x": None}, "'x' has the type NoneType"), ([], "has no 'x'")]
+)
 def test_fields(entry, reason):
-    assert take({"x": "1"}, "x", str, "here") == "1"
+    assert get_field({"x": "1"}, "x", str, "here") == "1"
     with pytest.raises(UserError, match=f"^here.*{reason}"):
-        take(entry, "x", str, "here")
+        get_field(entry, "x", str, "here")
 
 
 def test_images_that_are_missing(tmp_path):
     there = image(tmp_path / "a" / "1.png")
-    check_images([(str(there), "entry 0"), ("s3://bucket/x.png", "entry 1")])
+    check_images_exist([(str(there), "entry 0"), ("s3://bucket/x.png", "entry 1")])
     absent = [(str(tmp_path / "a" / "2.png"), "entry 1"), (str(tmp_path / "b" / "1.png"), "entry 2")]
     with pytest.raises(UserError, match=r"^entry 1: image '.*2\.png' does not exist \(1 other images"):
-        check_images([(str(there), "entry 0"), *absent])
+        check_images_exist([(str(there), "entry 0"), *absent])
     with pytest.raises(UserError, match=r"^entry 2: image '.*b/1\.png' does not exist: set"):
-        check_images(absent[1:])
+        check_images_exist(absent[1:])

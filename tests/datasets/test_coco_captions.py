@@ -27,7 +27,7 @@ def test_an_entry_for_each_image(tmp_path):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(UserError, match="annotation 0: image_id 9 is not among"):
+    with pytest.raises(UserError, match="annotation 0: image_id 9 is not in the file's 'images'"):
         CocoCaptions(**nocaps(tmp_path, annotations=[{"image_id": 9, "caption": "x"}]))
     with pytest.raises(UserError, match=r"image 0: image '.*c\.jpg' does not exist"):
         CocoCaptions(**nocaps(tmp_path, images=[{"id": 3, "file_name": "c.jpg"}], annotations=[]))

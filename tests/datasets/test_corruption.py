@@ -1,4 +1,4 @@
-"""Corruptions are the same whenever an image is loaded, grow with their severity, and leave the world as it was."""
+"""Corruptions are reproducible, grow with severity, and do not change global state."""
 
 import os
 
@@ -15,7 +15,7 @@ imagecorruptions = pytest.importorskip("imagecorruptions")
 
 @pytest.fixture(scope="module")
 def image():
-    """Blots of colours: uint8 (48, 64, 3)."""
+    """Make an image with coloured blots: uint8 (48, 64, 3)."""
     return cv2.resize(np.random.default_rng(0).integers(30, 220, (11, 13, 3), np.uint8), (64, 48))
 
 
@@ -82,5 +82,5 @@ def test_unknown(corruption, severity):
 
 
 def test_too_small():
-    with pytest.raises(UserError, match=r"'a\.jpg' is 40 x 31: corruptions want 32 pixels"):
+    with pytest.raises(UserError, match=r"'a\.jpg' is 40 x 31: corruptions need sides of at least 32 pixels"):
         corrupted(np.zeros((31, 40, 3), np.uint8), "a.jpg", corruption="fog")

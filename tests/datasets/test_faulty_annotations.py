@@ -1,4 +1,4 @@
-"""Of hundreds of annotation sets with a fault made by chance, none crashes, and none is read as something else than it says."""
+"""Annotation files with random faults are refused, or read exactly as they are."""
 
 import copy
 import json
@@ -68,7 +68,7 @@ def dump(content):
 
 
 def lists_of_entries(content, depth=0):
-    """All lists of objects in a file."""
+    """Return all lists of objects in a file."""
     if isinstance(content, list):
         if content and isinstance(content[0], dict):
             yield content
@@ -80,7 +80,7 @@ def lists_of_entries(content, depth=0):
 
 
 def damage(rng, text, content):
-    """A file with one fault, and what it is."""
+    """Make a file with one fault. Return it and the kind of the fault."""
     kind = rng.choice(("bytes", "cut", "drop", "repeat", "field", "field", "field", "id", "id", "whole"))
     if kind == "cut":
         return text[: rng.randrange(len(text))], kind

@@ -47,7 +47,7 @@ def test_retrieval(tmp_path, coco):
 def test_errors(tmp_path):
     path = karpathy(tmp_path)
     read = {"data_root": str(tmp_path), "ann_file": "dataset.json"}
-    with pytest.raises(UserError, match="no images of split dev: it has restval, test, train, val"):
+    with pytest.raises(UserError, match="no images of split dev, but of restval, test, train, val"):
         KarpathyCaptions(splits=("dev",), **read)
     with pytest.raises(UserError, match="entries"):
         KarpathyRetrieval(splits=("val",), entries="all", **read)

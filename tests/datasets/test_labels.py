@@ -1,4 +1,4 @@
-"""Label images: decoding, and what their numbers mean."""
+"""Label images: decoding, and mapping of numbers to labels."""
 
 import io
 
@@ -45,15 +45,15 @@ GREY = np.zeros((8, 8), np.uint8)
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (encoded(np.zeros((8, 8, 3), np.uint8)), r"has 3 channels \(RGB\), not one of class numbers"),
+        (encoded(np.zeros((8, 8, 3), np.uint8)), r"has 3 channels \(RGB\): write each pixel's class number"),
         (encoded(np.zeros((8, 8, 4), np.uint8)), r"has 4 channels \(RGBA\)"),
-        (encoded(GREY, "JPEG"), "is a JPEG, which changes class numbers"),
+        (encoded(GREY, "JPEG"), "is a JPEG file, whose compression changes class numbers"),
         (encoded(GREY, "WEBP"), "is a WebP"),
         (encoded(GREY, exif=EXIF), "EXIF orientation"),
         (encoded(np.zeros((8, 8), np.float32), "TIFF"), r"has 1 channels \(F\)"),
         (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:-50], "is damaged"),
-        (b"", "is no image"),
-        (b"<html>", "is no image"),
+        (b"", "is not an image"),
+        (b"<html>", "is not an image"),
     ],
 )
 def test_what_is_no_label_image(data, reason):
@@ -62,7 +62,7 @@ def test_what_is_no_label_image(data, reason):
 
 
 def encode_by_hand(values, num_classes, reduce_zero_label, label_map):
-    """A pixel at a time; None where a number means nothing."""
+    """Encode one number at a time. None for a number without a meaning."""
     labels = []
     for value in values.ravel().tolist():
         label = value
@@ -88,7 +88,7 @@ def encode_by_hand(values, num_classes, reduce_zero_label, label_map):
     mapped=st.booleans(),
 )
 def test_coding(values, num_classes, reduce_zero_label, mapped):
-    """Also as mmseg's own loader has it, wherever all numbers mean something."""
+    """Also equal to mmseg's loader if all numbers have a meaning."""
     values = np.array([values], np.int32)
     label_map = {0: 1, 1: 255, 2: 0} if mapped else None
     num_classes = 2 if mapped else num_classes

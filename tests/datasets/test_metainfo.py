@@ -1,4 +1,4 @@
-"""Names of classes, without reading data."""
+"""Class names of a config, read without the data."""
 
 from mmdet.datasets import CocoDataset
 

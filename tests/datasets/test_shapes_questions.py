@@ -1,4 +1,4 @@
-"""Questions and statements are true of the annotations beside them, balanced, and read by the tasks' datasets."""
+"""Questions and statements are true, balanced, and readable by the datasets of the tasks."""
 
 import colorsys
 import json
@@ -13,9 +13,9 @@ from pycocotools.coco import COCO
 from mmbeit3.datasets.karpathy import KarpathyCaptions, KarpathyRetrieval
 from mmbeit3.datasets.nlvr2 import NLVR2
 from mmbeit3.datasets.shapes import THING_CLASSES, Scene, SceneObject, make_shapes_dataset
-from mmbeit3.datasets.shapes.captions import describe, imagine
-from mmbeit3.datasets.shapes.looks import colour_of
-from mmbeit3.datasets.shapes.questions import Chooser, ask, state
+from mmbeit3.datasets.shapes.attributes import colour_of
+from mmbeit3.datasets.shapes.captions import describe, random_caption
+from mmbeit3.datasets.shapes.questions import BalancedChooser, make_questions, make_statements
 
 SPLITS = {"train": 60, "val": 20}
 NUMBERS = ["no", "one", "two", "three", "four", "five"]
@@ -32,7 +32,7 @@ def split(request):
 
 
 class Seen:
-    """An image as its detection annotations and pixels tell it."""
+    """Content of an image, read from its detection annotations and pixels."""
 
     def __init__(self, folder, split, coco, image_id):
         pixels = cv2.imread(str(folder / f"{split}2017" / f"{image_id:012d}.jpg"))[..., ::-1]
@@ -52,7 +52,7 @@ class Seen:
         self.stuff = {("stripes", "checks", "clouds")[label - 1] for label in np.unique(content) if label <= 3}
 
     def answer(self, question):
-        """The answer, worked out from the words of the question."""
+        """Compute the answer from the words of the question."""
         colours = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "purple": 300}
         words = [re.sub(r"^crosses$", "cross", word) for word in question.split()]
         words = [word[:-1] if word[:-1] in THING_CLASSES else word for word in words]
@@ -145,9 +145,9 @@ def test_no_answer_is_the_usual_one(folder):
     assert labels["True"] / labels.total() == pytest.approx(0.5, abs=0.06)
 
 
-def test_chooser_takes_what_was_said_least():
+def test_chooser_takes_what_was_chosen_least():
     offers = {"a": [("is it", "yes"), ("is it", "no")], "b": [("what", "this"), ("what", "that")], "c": []}
-    chooser = Chooser(np.random.default_rng(0))
+    chooser = BalancedChooser(np.random.default_rng(0))
     chosen = [tuple(chooser.choose(offers, 5)) for _ in range(10)]
     assert all(sorted(kind for kind, *_ in one) == ["a", "b"] for one in chosen)
     assert set(Counter(said for one in chosen for said in one).values()) == {5}
@@ -155,14 +155,14 @@ def test_chooser_takes_what_was_said_least():
 
 
 def test_chooser_leaves_out_the_usual_answer():
-    chooser = Chooser(np.random.default_rng(0))
+    chooser = BalancedChooser(np.random.default_rng(0))
     usual, other = {"a": [("is it", "yes")]}, {"a": [("is it", "no")]}
     taken = [len(list(chooser.choose(offers, 1))) for offers in (usual, usual, usual, other, usual, usual)]
     assert taken == [1, 0, 0, 1, 1, 0]
 
 
 def scene(*things, colour=(200, 30, 30)):
-    """Squares of 8 pixels at places (x, y) of an image of 64, as things of given names."""
+    """Make a scene of 64 x 64 pixels with squares of 8 pixels at (x, y) as things of the given names."""
     image = np.full((64, 64, 3), 128, np.uint8)
     objects = []
     for name, x, y in things:
@@ -174,30 +174,30 @@ def scene(*things, colour=(200, 30, 30)):
 
 
 def test_what_is_unclear_is_not_asked():
-    apart = ask(scene(("star", 0, 10), ("cross", 40, 10)))
+    apart = make_questions(scene(("star", 0, 10), ("cross", 40, 10)))
     assert ("is the star left of the cross", "yes") in apart["where"]
     assert ("is the cross left of the star", "no") in apart["where"]
     assert ("what is right of the star", "cross") in apart["what"]
     # They are as high as each other.
     assert not any("above" in question for question, _ in apart["where"] + apart["what"])
-    twice = ask(scene(("star", 0, 10), ("star", 40, 10)))
+    twice = make_questions(scene(("star", 0, 10), ("star", 40, 10)))
     assert ("how many stars are there", "2") in twice["how many"]
     assert not twice["where"] + twice["what"] + twice["what colour"]
     crowd = scene(("circle", 0, 10))
     crowd.objects[0].crowd = True
-    assert not any("circle" in question for offered in ask(crowd).values() for question, _ in offered)
-    assert ask(crowd)["what is behind"] == [("what is behind", "stripes")]
+    assert not any("circle" in question for offered in make_questions(crowd).values() for question, _ in offered)
+    assert make_questions(crowd)["what is behind"] == [("what is behind", "stripes")]
 
 
 @pytest.mark.parametrize(("colour", "name"), [((200, 30, 30), "red"), ((30, 200, 200), "cyan"), ((200, 115, 30), None)])
 def test_colours(colour, name):
     one = scene(("star", 0, 10), colour=colour)
     assert colour_of(one, one.objects[0]) == name
-    assert dict(ask(one)["what colour"]).get("what colour is the star") == name
+    assert dict(make_questions(one)["what colour"]).get("what colour is the star") == name
 
 
 def test_statements_of_what_is_in_neither():
-    said = state({"star": 0, "cross": 1}, {"star": 0})
+    said = make_statements({"star": 0, "cross": 1}, {"star": 0})
     assert ("each image has a star", "False") in said["each"]
     assert not said["more"] + said["in all"]
     assert not any("cross" in statement for offered in said.values() for statement, _ in offered)
@@ -227,7 +227,7 @@ def test_sentences_about_places_and_colours():
 
 def test_imagined_sentences_do_not_contradict_themselves():
     for seed in range(200):
-        sentence = imagine(np.random.default_rng(seed))
+        sentence = random_caption(np.random.default_rng(seed))
         assert len(kinds(sentence)) == len(set(kinds(sentence))) > 0
         if placed := re.search(r", the (\w+) (?:left of|right of|above|below) the (\w+)$", sentence):
             for name in placed.groups():

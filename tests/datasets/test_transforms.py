@@ -11,6 +11,8 @@ from pycocotools.coco import COCO
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 from mmbeit3.datasets.transforms import LoadImageOrFail, LoadPanopticAnnotations
 from mmbeit3.errors import UserError
+from tests.downloads.conftest import home, server  # noqa: F401
+from tests.downloads.server import Served
 
 
 def test_loads_as_mmcv(tmp_path):
@@ -48,6 +50,15 @@ def panoptic(tmp_path_factory):
     return folder, dataset
 
 
+def test_images_at_urls(server, home):  # noqa: F811
+    pixels = np.full((4, 5, 3), 7, np.uint8)
+    server.files["/a.png"] = Served(cv2.imencode(".png", pixels)[1].tobytes(), ["busy"])
+    loaded = LoadImageOrFail().transform({"img_path": server.address("/a.png")})
+    assert (loaded["img"] == pixels).all()
+    with pytest.raises(UserError, match=r"/b.png' cannot be downloaded: status 404"):
+        LoadImageOrFail().transform({"img_path": server.address("/b.png")})
+
+
 def test_panoptic_annotations_agree_with_instances_and_semantic_labels(panoptic):
     folder, dataset = panoptic
     coco = COCO(folder / "annotations" / "instances_train2017.json")
@@ -77,7 +88,7 @@ def test_panoptic_annotations_agree_with_instances_and_semantic_labels(panoptic)
 
 def test_panoptic_annotations_that_do_not_fit(panoptic, tmp_path):
     item = {**panoptic[1].get_data_info(0), "ori_shape": (96, 96)}
-    with pytest.raises(UserError, match=r"is \(96, 96\), but its image \(96, 95\)"):
+    with pytest.raises(UserError, match=r"is 96 x 96 pixels .* but its image is 95 x 96"):
         LoadPanopticAnnotations()({**item, "ori_shape": (96, 95)})
     with pytest.raises(UserError, match="no pixel of segment 5"):
         LoadPanopticAnnotations()({**item, "segments_info": [{"id": 5, "category": 0, "is_thing": True}]})
@@ -86,7 +97,11 @@ def test_panoptic_annotations_that_do_not_fit(panoptic, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
     colours = Image.open(item["seg_map_path"])
-    cases = {"a.jpg": "is a JPEG: write PNG", "b.png": r"has no colours \(L\)", "c.png": "has an EXIF orientation"}
+    cases = {
+        "a.jpg": "is a JPEG file: write PNG",
+        "b.png": r"has the mode L, but ids are colours",
+        "c.png": "has an EXIF orientation",
+    }
     for name, message in cases.items():
         (colours.convert("L") if name == "b.png" else colours).save(
             tmp_path / name, **({"exif": exif} if name == "c.png" else {})

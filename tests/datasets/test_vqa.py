@@ -46,7 +46,7 @@ def test_held_out_images(tmp_path):
         assert [len(part) for part in parts] == [8, 4]
         assert len({question // 10 for question in parts[1]}) == 2
         assert parts[0] | parts[1] == {entry["question_id"] for entry in entries(read(tmp_path))}
-    with pytest.raises(UserError, match="6 images, too few to hold out 6"):
+    with pytest.raises(UserError, match="6 images: lower held_out_images=6"):
         read(tmp_path, part="held_out", held_out_images=6)
     with pytest.raises(UserError, match="part"):
         read(tmp_path, part="test")
@@ -80,7 +80,7 @@ def test_images_are_found_by_their_whole_names(tmp_path):
         (folder / name).write_bytes(b"no image")
     assert [entry["img_path"] for entry in entries(read(tmp_path))] == expected
     (folder / "000000000002.JPG").write_bytes(b"")
-    with pytest.raises(UserError, match=r"image 2 is there twice: '.*' and 'COCO_val2014_000000000002.jpg'"):
+    with pytest.raises(UserError, match=r"image 2 exists twice: '.*' and 'COCO_val2014_000000000002.jpg'"):
         read(tmp_path)
 
 
@@ -90,7 +90,7 @@ def test_labels_are_checked_at_the_start(tmp_path):
     labels = {"type": "mmbeit3.VQALabels", "answers": str(tmp_path / "answers.txt")}
     read(tmp_path, pipeline=[labels])
     write(tmp_path / "answers.txt", "blue\nyes\n")
-    with pytest.raises(UserError, match=r"questions.json': 0 of 8 questions have an answer of the list"):
+    with pytest.raises(UserError, match=r"questions.json': 0 of 8 questions have an answer in the list"):
         read(tmp_path, pipeline=[labels])
 
 
@@ -99,11 +99,11 @@ def test_errors(tmp_path):
     content = json.loads((tmp_path / "annotations.json").read_text())
     content["annotations"][5]["answers"].pop()
     write(tmp_path / "nine.json", content)
-    with pytest.raises(UserError, match="question 21 has not 10 answers"):
+    with pytest.raises(UserError, match="question 21 has 9 answers: give 10"):
         read(tmp_path, "nine.json")
     del content["annotations"][5]
     write(tmp_path / "other.json", content)
-    with pytest.raises(UserError, match="don't have the same questions"):
+    with pytest.raises(UserError, match="set question_file and ann_file to files of the same split"):
         read(tmp_path, "other.json")
     with pytest.raises(UserError, match=r"questions\.json' has no 'annotations': the file is damaged"):
         read(tmp_path, "questions.json")

@@ -51,7 +51,7 @@ def test_list_in_order_of_first_appearance(tmp_path):
     train = annotations(tmp_path / "train.json", ["blue", "Red", *["two"] * 9, *["red"] * 7])
     val = annotations(tmp_path / "val.json", ["red", "blue", *["never"] * 8, *["2"] * 3])
     assert build_answers([train, val]) == ["red", "2"]
-    assert build_answers([train, val], least=2) == ["blue", "red", "2", "never"]
+    assert build_answers([train, val], min_count=2) == ["blue", "red", "2", "never"]
     write_answers(["red", 'say "2"'], tmp_path / "answers.txt")
     assert read_names(tmp_path / "answers.txt", "answers") == ("red", 'say "2"')
 

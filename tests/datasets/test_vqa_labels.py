@@ -32,7 +32,7 @@ def test_lists_and_answers_are_compared_alike(tmp_path):
     for answer, expected in (("yes", 0), ("YES.", 0), ("no", 1), ("red 1", 2), ("a red one", 2)):
         assert label({"gt_answers": [answer] * 10})["labels"].tolist() == [expected]
     (tmp_path / "answers.txt").write_text("yes\nno\nYes\n")
-    with pytest.raises(UserError, match="'yes' and 'Yes' are the same to VQA's evaluation"):
+    with pytest.raises(UserError, match="'yes' and 'Yes' are equal to VQA's evaluation"):
         VQALabels(str(tmp_path / "answers.txt"))
 
 
@@ -40,10 +40,10 @@ def test_too_few_labels(tmp_path, caplog):
     write_answers(["no", "yes"], tmp_path / "answers.txt")
     answered = [["no"] * 10, ["yes"] * 10, ["other"] * 10, ["other"] * 10]
     path = str(tmp_path / "answers.txt")
-    with pytest.raises(UserError, match=r"data: 2 of 5 questions have an answer of the list .* least_labelled=0.5 of them"):
+    with pytest.raises(UserError, match=r"data: 2 of 5 questions have an answer in the list .*, less than min_labelled=0.5"):
         VQALabels(path).check([*answered, ["none of them"] * 10], "data")
-    VQALabels(path, least_labelled=0.4).check([*answered, ["none of them"] * 10], "data")
+    VQALabels(path, min_labelled=0.4).check([*answered, ["none of them"] * 10], "data")
     VQALabels(path).check(answered, "data")
     VQALabels(path).check([[], []], "data")
     with pytest.raises(UserError, match="data: 0 of 2 questions"):
-        VQALabels(path, drop_unlabelled=True, least_labelled=0).check([[], []], "data")
+        VQALabels(path, drop_unlabelled=True, min_labelled=0).check([[], []], "data")

@@ -1,6 +1,5 @@
-"""A web server whose faults are written down beforehand."""
+"""A web server with prescribed faults."""
 
-import base64
 import hashlib
 import re
 import socket
@@ -11,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 STALL = 5.0
 LASTING = ("missing", "redirect_away")
-"""Faults that asking again does not get past, also where the first answer came too late."""
+"""Faults that stay after a retry, also if the client gave up the first request."""
 
 
 @dataclass
 class Served:
-    """A file of the server's.
+    """A file on the server.
 
-    Each request takes the first of ``faults``; after them the file is served well, or, of a dead server, nothing.
+    Each request takes the first of ``faults``; after the last one the file is served correctly, or not at all if ``dead``.
     """
 
     content: bytes
@@ -39,7 +38,7 @@ class Served:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves what the test put on the server."""
+    """Serves the files of the test."""
 
     protocol_version = "HTTP/1.1"
 
@@ -60,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             return None  # the client went away
 
-    def _good(self, served, content=None, version=None, upto=None, announced=None, wait=0.0, headers=None):
+    def _good(self, served, content=None, version=None, upto=None, announced=None, wait=0.0):
         content = served.content if content is None else content
         etag = f'"{hashlib.md5(version or served.content).hexdigest()}"' if served.etag == "by content" else served.etag
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -76,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str((announced or len(content)) - start))
         if etag:
             self.send_header("ETag", etag)
-        for name, value in (headers or served.headers).items():
+        for name, value in served.headers.items():
             self.send_header(name, value)
         self.end_headers()
         body = content[start:] if upto is None else content[start : max(start, upto)]
@@ -91,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _drop(self, served):
         self._good(served, upto=self._at(served))
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset, not an end
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset instead of a close
 
     def _drop_at_once(self, served):
         self.connection.shutdown(socket.SHUT_RDWR)
@@ -100,9 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self._good(served, content=served.damaged(), upto=self._at(served))
 
     def _drop_old_version(self, served):
-        digest = base64.b64encode(hashlib.sha256(served.old).digest()).decode()
-        stated = {"Repr-Digest": f"sha-256=:{digest}:"}
-        self._good(served, content=served.old, version=served.old, upto=self._at(served), headers=stated)
+        self._good(served, content=served.old, version=served.old, upto=self._at(served))
 
     def _cut(self, served):
         self._good(served, upto=self._at(served))
@@ -114,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.closing.wait(STALL)
 
     def _held(self, served):
-        """Begins when the test says so."""
+        """Waits until the test sets ``released``."""
         self.server.released.wait(60)
         self._good(served)
 
@@ -136,11 +133,11 @@ class Handler(BaseHTTPRequestHandler):
         self._good(served, announced=len(served.content) + 100)
 
     def _wrong_range(self, served):
-        """Another part than the one that was asked for."""
+        """Sends another part than the requested one."""
         self._part(served, served.content, 10, self.headers.get("If-Range"))
 
     def _other_version(self, served):
-        """The part that was asked for, of another version, in spite of If-Range."""
+        """Sends the requested part of another version, and ignores If-Range."""
         start = int(self.headers.get("Range", "bytes=1-")[6:-1])
         self._part(served, served.old + bytes(start), start, '"other"')
 
@@ -167,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         self._redirect("ftp://127.0.0.1/a")
 
     def _endless(self, served):
-        """Does not say how much there is."""
+        """Sends bytes without end or Content-Length."""
         self.send_response(200)
         self.end_headers()
         while not self.server.closing.is_set():
@@ -182,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _page(self, served):
-        """What a hotel's network answers before one has paid."""
+        """Sends a web page, as captive portals do."""
         page = b"<!DOCTYPE html><title>Welcome</title>"
         self.send_response(200)
         self.send_header("Content-Length", str(len(page)))
@@ -205,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Files by path, and what was asked for."""
+    """Files by path, and a log of the requests."""
 
     daemon_threads = True
 
@@ -225,7 +222,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}{path}"
 
     def handle_error(self, request, address):
-        """Say nothing of connections that were cut on purpose."""
+        """Print nothing about connections that were cut on purpose."""
 
     def stop(self):
         self.closing.set()

@@ -1,6 +1,6 @@
-"""Two hundred downloads from servers that fail in ways drawn by a seed: whole, or refused in one line, never damaged.
+"""200 downloads from servers with random, seeded faults: each ends with the correct file or a one-line error.
 
-What must come of a run follows from its faults alone: each costs at most so many of a source's tries.
+The required outcome of a run follows from its faults: each fault costs at most a known number of tries.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from mmbeit3.checkpoint import read_state_dict
-from mmbeit3.downloads import Patience, download, place_of
+from mmbeit3.downloads import RetryPolicy, cache_path, download
 from mmbeit3.errors import UserError
 from tests.downloads.server import LASTING, Served
 
 RUNS = 200
-PATIENCE = Patience(timeout=0.6, tries=12, spoils=2, pause=0.002, longest_pause=0.01)
+POLICY = RetryPolicy(timeout=0.6, tries=12, corrupt_tries=2, backoff=0.002, max_backoff=0.01)
 MARGIN = 6
-"""Tries left for what a busy machine adds."""
+"""Tries in reserve for failures that a busy machine adds."""
 
-COSTS = {  # at most: tries, and times that the content came whole and wrong
+COSTS = {  # at most: tries, and complete but corrupt transfers
     "drop": (1, 0),
     "drop_at_once": (1, 0),
     "drop_damaged": (2, 1),
@@ -38,7 +38,7 @@ COSTS = {  # at most: tries, and times that the content came whole and wrong
     "busy": (1, 0),
 }
 SOUND_ENDS = ("announced_long", "wrong_bytes")
-"""Where only the rest was asked for, all of it may have come, and rightly."""
+"""Faults after which a resumed transfer may still have received correct bytes to the end."""
 
 
 def saved(seed):
@@ -50,8 +50,8 @@ def saved(seed):
 
 
 def draw(rng, content, old):
-    """One source: its faults, and what comes after them."""
-    weights = [1 if kind.startswith("stall") else 3 for kind in COSTS]  # what waits is rarer
+    """Draw one source: its faults, and its state after them."""
+    weights = [1 if kind.startswith("stall") else 3 for kind in COSTS]  # stalls are slow, so they are rarer
     faults = [rng.choices(list(COSTS), weights)[0] for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))]
     if rng.random() < 0.2:
         faults.insert(rng.randrange(len(faults) + 1), rng.choice(LASTING))
@@ -69,22 +69,22 @@ def draw(rng, content, old):
 
 
 def ends(served):
-    """(certainly gives the file, certainly does not)."""
+    """Return (the source certainly provides the file, it certainly does not)."""
     tries = spoils = 0
     may_give = False
     for fault in served.faults:
         if fault in LASTING:
-            # It may come to this one or be given up before.
+            # The source may also be given up before this fault.
             return False, not may_give
         may_give |= fault in SOUND_ENDS
         tries += COSTS[fault][0]
         spoils += COSTS[fault][1]
     lost = served.dead and not may_give
-    return not served.dead and tries + MARGIN < PATIENCE.tries and spoils < PATIENCE.spoils, lost
+    return not served.dead and tries + MARGIN < POLICY.tries and spoils < POLICY.corrupt_tries, lost
 
 
 class Run:
-    """What one seed stands for."""
+    """One download with the sources of a seed."""
 
     def __init__(self, server, seed):
         rng = random.Random(seed)
@@ -109,19 +109,19 @@ class Run:
 
     def __call__(self):
         try:
-            path = download(self.sources, check=read_state_dict, patience=PATIENCE, **self.known)
+            path = download(self.sources, check=read_state_dict, policy=POLICY, **self.known)
         except UserError as error:
-            return self.refused(str(error))
+            return self.fail(str(error))
         assert not self.hopeless, self.faults
         self.check(path)
         return "whole"
 
-    def refused(self, message):
+    def fail(self, message):
         assert "\n" not in message
         assert "cannot be downloaded" in message
-        assert not place_of(self.sources[0]).exists()
+        assert not cache_path(self.sources[0]).exists()
         assert not self.recoverable, (self.faults, message)
-        return "refused"
+        return "failed"
 
     def check(self, path):
         found = read_state_dict(path)
@@ -131,40 +131,40 @@ class Run:
             assert path.read_bytes() == self.content
 
     def again(self):
-        """What a broken download left behind is no hindrance once the source is well."""
+        """Download again from sources without faults, on top of the partial files."""
         for served in self.served:
             served.faults, served.dead = [], False
-        self.check(download(self.sources, check=read_state_dict, patience=PATIENCE, **self.known))
+        self.check(download(self.sources, check=read_state_dict, policy=POLICY, **self.known))
 
 
 def test_seeded_faults(server, home):
     runs = [Run(server, seed) for seed in range(RUNS)]
-    # Most runs have an outcome that is certain beforehand, of both kinds.
+    # Most runs have an outcome that is known in advance, and both outcomes occur.
     assert sum(run.recoverable for run in runs) > 0.4 * RUNS
     assert sum(run.hopeless for run in runs) > 0.15 * RUNS
     assert sum(run.recoverable or run.hopeless for run in runs) > 0.8 * RUNS
     with ThreadPoolExecutor(12) as pool:
         outcomes = list(pool.map(lambda run: run(), runs))
-        refused = [run for run, outcome in zip(runs, outcomes, strict=True) if outcome == "refused"]
-        list(pool.map(lambda run: run.again(), refused))
-    print(f"{outcomes.count('whole')} whole, {len(refused)} refused and whole later")
+        failed = [run for run, outcome in zip(runs, outcomes, strict=True) if outcome == "failed"]
+        list(pool.map(lambda run: run.again(), failed))
+    print(f"{outcomes.count('whole')} whole, {len(failed)} failed and whole later")
     assert not list(home.rglob("*.part")), "nothing is left over"
 
 
 @pytest.mark.parametrize("fault", [*COSTS, *LASTING, "trickle", "redirect_within"])
 def test_each_fault(server, home, fault):
-    """Each once, with the file's hash unknown, so that the set above is known to strike."""
+    """Each fault once, with an unknown hash, to prove that the faults above take effect."""
     content, tensors = saved(0)
     server.files["/elsewhere"] = Served(content)
     server.files["/weights.pth"] = served = Served(content, [fault], flipped=slice(5000, 5010), old=saved(1)[0])
     address = server.address("/weights.pth")
     if fault in LASTING:
-        expected = {"missing": "status 404", "redirect_away": "leads on to http://localhost:"}[fault]
+        expected = {"missing": "status 404", "redirect_away": "redirects to http://localhost:"}[fault]
         with pytest.raises(UserError, match=expected):
-            download([address], check=read_state_dict, patience=PATIENCE)
+            download([address], check=read_state_dict, policy=POLICY)
         assert server.requests["/weights.pth"] == 1
     else:
-        path = download([address], check=read_state_dict, patience=PATIENCE)
+        path = download([address], check=read_state_dict, policy=POLICY)
         assert path.read_bytes() == content
         assert len(read_state_dict(path)) == len(tensors)
         requests = 1 if fault == "redirect_within" else 1 + max(COSTS.get(fault, (1, 0))[0], 1)

@@ -2,8 +2,8 @@ import pytest
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What metrics say of how many they scored."""
+def logged(monkeypatch):
+    """Messages that metrics log about the number of scored samples."""
     lines = []
-    monkeypatch.setattr("mmbeit3.evaluation.metrics.counts.print_log", lambda text, *_: lines.append(text))
+    monkeypatch.setattr("mmbeit3.evaluation.metrics.reporting.print_log", lambda text, *_: lines.append(text))
     return lines

@@ -1,4 +1,4 @@
-"""Small backbones whose every weight matters."""
+"""Small backbones in which every weight affects the output."""
 
 import torch
 
@@ -6,7 +6,7 @@ from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 
 ARCH = {"embed_dims": 24, "num_layers": 2, "num_heads": 2, "ffn_dims": 40, "image_size": 64}
 SIZES = [(2, 64, 64), (1, 96, 160), (1, 70, 101), (3, 161, 33)]
-"""That of the position table; a larger one; of odd sides; smaller and larger. None is traced with."""
+"""Batch, height and width: size of the position embeddings, larger, odd sides, and others; none is used for tracing."""
 
 
 def plain():
@@ -25,7 +25,7 @@ def adapter(arch=ARCH, **options):
 
 @torch.no_grad()
 def spread(model):
-    """Away from initial values, many of which are 0 and hide what they multiply."""
+    """Add noise to the weights: many initial values are 0 and would hide the factors that they multiply."""
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         parameter += 0.2 * torch.randn(parameter.shape, generator=generator)

@@ -1,11 +1,11 @@
-"""What is refused, and that nothing is written then."""
+"""Errors of the export, after which nothing is written."""
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from mmbeit3.errors import UserError
-from mmbeit3.export import FORMATS, build_backbone, compare, export_backbone, least_side
+from mmbeit3.export import FORMATS, build_backbone, compare_backbone_outputs, export_backbone, least_side
 from mmbeit3.export import export as module
 from mmbeit3.export.export import _Format
 from tests.export.models import ARCH, adapter, plain
@@ -18,7 +18,7 @@ def config(tmp_path, backbone):
 
 
 def off_by(amount):
-    """A format whose files are wrong by so much in one place."""
+    """Return a format whose files are wrong by the given value in one element."""
     model = plain()
 
     def run(image):
@@ -36,7 +36,9 @@ def test_what_does_not_agree_is_not_written(tmp_path, monkeypatch, amount):
     monkeypatch.setattr(module, "trace", lambda model, size: None)
     path = tmp_path / "out.pt2"
     path.write_bytes(b"old")
-    with pytest.raises(UserError, match=r"differs from the backbone by more than 0.0001, nothing was written: 1 x 64x64"):
+    with pytest.raises(
+        UserError, match=r"outputs of the export and the backbone differ by more than 0.0001, nothing was written: 1 x 64x64"
+    ):
         export_backbone(model, path, "torch", (64, 64))
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.pt2"]
@@ -44,12 +46,12 @@ def test_what_does_not_agree_is_not_written(tmp_path, monkeypatch, amount):
 
 def test_differences_are_those_of_each_output():
     model, form = off_by(0.5)
-    (difference,) = compare(model, form.load(b""), [(2, 48, 33)])
+    (difference,) = compare_backbone_outputs(model, form.load(b""), [(2, 48, 33)])
     assert difference.size == (2, 48, 33)
-    assert difference.largest == pytest.approx((0, 0.5), abs=1e-5)
+    assert difference.max_errors == pytest.approx((0, 0.5), abs=1e-5)
     assert not difference.within
     with pytest.raises(ValueError, match="gives"):
-        compare(model, lambda image: model(image)[:1], [(1, 32, 32)])
+        compare_backbone_outputs(model, lambda image: model(image)[:1], [(1, 32, 32)])
 
 
 @pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="export needs PyTorch 2.7")
@@ -57,20 +59,22 @@ def test_too_small():
     model = plain()
     assert least_side(model) == 17
     assert least_side(adapter()) == 33
-    with pytest.raises(UserError, match="16x64 is too small to export with: both sides must have 17 pixels"):
+    with pytest.raises(UserError, match="16x64 is too small to export with: give sides of at least 17 pixels"):
         export_backbone(model, "never.pt2", "torch", (16, 64))
 
 
 def test_what_onnx_needs(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("mmbeit3.export.onnx_file.find_spec", lambda name: None if name == "onnxruntime" else name)
-        with pytest.raises(UserError, match=r"^onnxruntime cannot be imported, .*: pip install 'mmbeit3\[export\]'$"):
+        with pytest.raises(
+            UserError, match=r"^export to ONNX needs onnxruntime, which cannot be imported: pip install 'mmbeit3\[export\]'$"
+        ):
             export_backbone(plain(), "never.onnx", "onnx")
     pytest.importorskip("onnxruntime")
-    with pytest.raises(UserError, match="opset 11 cannot be written: choose one from 20"):
+    with pytest.raises(UserError, match="opset 11 is not supported: choose one from 20"):
         export_backbone(plain(), "never.onnx", "onnx", opset=11)
-    monkeypatch.setattr("mmbeit3.export.onnx_file._MOST_BYTES", 1000)
-    with pytest.raises(UserError, match=r"holds 2 GB and these weights are .*: use --to torch"):
+    monkeypatch.setattr("mmbeit3.export.onnx_file._MAX_BYTES", 1000)
+    with pytest.raises(UserError, match=r"holds at most 2 GB, but the weights have .* GB: use --to torch"):
         export_backbone(plain(), "never.onnx", "onnx")
 
 

@@ -1,4 +1,4 @@
-"""The tasks' models as files: what they compute, at batches and lengths that they were not traced with, and what is refused."""
+"""Exported task models: outputs at batch sizes and text lengths other than those of the tracing, and errors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch.nn import functional as F
 
 from mmbeit3.errors import UserError
-from mmbeit3.export import FORMATS, build_task, compare_task, export_task, task_graphs, trace_task
+from mmbeit3.export import FORMATS, build_task, compare_task_outputs, export_task, task_graphs, trace_task
 from mmbeit3.export import export as module
 from mmbeit3.export.export import _Format
 from tests.datasets import made
@@ -23,7 +23,7 @@ TASKS = {
     "nlvr2": {"type": "mmbeit3.BEiT3NLVR2"},
     "retrieval": {"type": "mmbeit3.BEiT3Retrieval"},
     "classification": {"type": "mmbeit3.BEiT3Classification", "network": {**NETWORK, "num_classes": 5}},
-    "named": {"type": "mmbeit3.BEiT3NamedClassification", "class_names": ["red circle", "blue box", "green"]},
+    "named": {"type": "mmbeit3.BEiT3ZeroShotClassification", "class_names": ["red circle", "blue box", "green"]},
 }
 SOME_SLOW = [pytest.param(task, marks=pytest.mark.slow) if task in ("nlvr2", "named") else task for task in TASKS]
 
@@ -41,7 +41,7 @@ def build(tmp_path_factory):
 
 
 def inputs(names, count=3, length=9):
-    """Of a batch as the model itself takes it, and as a file does: images normalised."""
+    """Return a batch for the model; :func:`normalised` converts it to inputs of the file."""
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randint(3, 60, (count, length), generator=generator)
     padding = torch.arange(length) >= torch.tensor([length, 2, 5])[:count, None]
@@ -63,7 +63,7 @@ def expected(model, batch):
 
 
 def as_predicted(task, found):
-    """What the model makes of logits."""
+    """Convert logits to the scores of the model."""
     if task == "retrieval":
         return found
     return found.sigmoid() if task == "vqa" else found.softmax(dim=1)
@@ -120,14 +120,14 @@ def test_each_tower_is_in_its_own_file(build):
 
 @exporting
 def test_another_image_size(build):
-    """Positions are resized, as in the model itself."""
+    """The export interpolates the position embeddings like the model."""
     model = build("classification")
     (graph,) = task_graphs(model, (48, 64))
     run = FORMATS["torch"].load(FORMATS["torch"].serialize(trace_task(graph)))
     image = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8)
     (found,) = run(model.normalize(image))
     torch.testing.assert_close(found.softmax(dim=1), expected(model, {"image": image}), atol=1e-5, rtol=1e-4)
-    with pytest.raises(UserError, match="image of 10x64 is too small to export with: both sides must have 16 pixels"):
+    with pytest.raises(UserError, match="image of 10x64 is too small to export with: give sides of at least 16 pixels"):
         task_graphs(model, (10, 64))
 
 
@@ -141,14 +141,17 @@ def test_random_inputs_have_padding(build):
 
 @pytest.mark.parametrize("amount", [1e-3, float("nan")])
 def test_what_does_not_agree_is_not_written(build, tmp_path, monkeypatch, amount):
-    """Of two files, the second: the first is not written either."""
+    """The second of two files fails, and the first is not written either."""
     model = build("retrieval")
     image, text = (graph.module for graph in task_graphs(model))
     tried = iter([lambda image_: (image(image_),), lambda *given: (F.pad(text(*given)[:, 1:], (1, 0), value=amount),)])
     monkeypatch.setitem(FORMATS, "torch", _Format(lambda *given: b"new", lambda content: torch.no_grad()(next(tried))))
     monkeypatch.setattr(module, "trace_task", lambda graph: None)
     (tmp_path / "m-image.pt2").write_bytes(b"old")
-    with pytest.raises(UserError, match=r"differs from the model by more than 0.0001, nothing was written: text 1 x 14 tokens"):
+    with pytest.raises(
+        UserError,
+        match=r"outputs of the export and the model differ by more than 0.0001, nothing was written: text 1 x 14 tokens",
+    ):
         export_task(model, tmp_path / "m.pt2", "torch")
     assert (tmp_path / "m-image.pt2").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["m-image.pt2"]
@@ -157,10 +160,10 @@ def test_what_does_not_agree_is_not_written(build, tmp_path, monkeypatch, amount
 def test_differences_are_told(build):
     (graph,) = task_graphs(build("vqa"))
     with torch.no_grad():
-        one, two = compare_task(graph, lambda *given: (graph.module(*given) + 0.5,), [(1, 14), (2, 3)])
+        one, two = compare_task_outputs(graph, lambda *given: (graph.module(*given) + 0.5,), [(1, 14), (2, 3)])
     assert str(one).startswith("1 x 32x32 and 14 tokens: largest difference logits 5.0e-01 (values up to ")
     assert str(two).startswith("2 x 32x32 and 3 tokens: ")
-    assert one.least == two.least == max(*one.values, *two.values)
+    assert one.min_scale == two.min_scale == max(*one.max_values, *two.max_values)
     assert not one.within
 
 
@@ -185,14 +188,14 @@ def test_weights_are_the_task_s_own(build, tmp_path):
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        ({"type": "mmbeit3.BEiT3Captioning", "network": NETWORK}, "^BEiT3Captioning is not exported: its search for words"),
+        ({"type": "mmbeit3.BEiT3Captioning", "network": NETWORK}, "^BEiT3Captioning cannot be exported: beam search is a loop"),
         (
             {"type": "mmbeit3.BEiT3Pretrainer"},
-            "^BEiT3Pretrainer cannot be exported: only backbones of detectors .* BEiT3NLVR2$",
+            "^BEiT3Pretrainer cannot be exported: give a backbone of a detector .* BEiT3NLVR2$",
         ),
         ({"type": "mmbeit3.Absent"}, "Absent cannot be exported"),
         ({**TASKS["vqa"], "network": {"arch": "small"}}, "cannot be built: .*unknown arch 'small'"),
-        ({}, "has no model: give one of a detector, a segmentor or a task"),
+        ({}, "has no model: give the config of a detector, a segmentor or a task"),
     ],
 )
 def test_what_cannot_be_exported(model, reason):

@@ -1,4 +1,4 @@
-"""Image files of all kinds, whole and damaged, by number."""
+"""Generator of image files of all formats, complete and damaged, by number."""
 
 import io
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ TURNS = {
 
 @dataclass(frozen=True)
 class Made:
-    """A file, the image that was written into it, its orientation, and how it was damaged."""
+    """Image file with its original pixels, its orientation and its damage."""
 
     name: str
     data: bytes
@@ -40,7 +40,7 @@ class Made:
 
     @property
     def wanted(self):
-        """The colours of a whole file without loss, upright: uint8 (H, W, 3), BGR."""
+        """Return the upright colours of a complete lossless file: uint8 (H, W, 3), BGR."""
         turned = self.image.transpose(TURNS[self.orientation]) if self.orientation in TURNS else self.image
         if self.image.mode not in DEEP:
             return np.asarray(turned.convert("RGB"))[..., ::-1]
@@ -54,7 +54,7 @@ class Made:
 
 
 def make(number):
-    """The image file of a number."""
+    """Make the image file of a number."""
     random = np.random.default_rng(number)
     kind = tuple(FORMATS)[number % len(FORMATS)]
     mode = FORMATS[kind][number // len(FORMATS) % len(FORMATS[kind])]
@@ -77,7 +77,7 @@ def make(number):
 
 
 def draw(mode, size, random):
-    """Noise of a mode."""
+    """Make an image of noise in a PIL mode."""
     shape = size[::-1]
     if mode == "I;16":
         return Image.fromarray(random.integers(0, 1 << 16, shape).astype(np.uint16))
@@ -95,7 +95,7 @@ def draw(mode, size, random):
 
 
 def damaged(data, damage, random):
-    """What is left of a file."""
+    """Return a file's bytes after a damage."""
     if damage == "cut":
         return data[: int(random.integers(1, len(data)))]
     if damage == "flipped":

@@ -1,4 +1,4 @@
-"""The one decoder of image files."""
+"""Decoder of image files."""
 
 import io
 import os
@@ -44,7 +44,7 @@ def test_jpeg_is_as_opencv_has_it():
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation(kind, orientation, tmp_path):
-    """Upright in every format, and the header's size is the pixels'."""
+    """Every format is decoded upright, and the size from the header is that of the pixels."""
     image = Image.fromarray(COLOURS)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     data = encoded(image, kind, exif=exif(orientation), **options)
@@ -67,7 +67,7 @@ def test_sixteen_bits_and_floats(kind):
     np.testing.assert_array_equal(decode_image(deep)[..., 0], RAMP)
     if kind == "TIFF":
         np.testing.assert_array_equal(decode_image(encoded(RAMP.astype(np.float32) / 255, kind))[..., 1], RAMP)
-        with pytest.raises(ImageError, match="no numbers from 0 to 65535"):
+        with pytest.raises(ImageError, match="pixel values outside of 0 to 65535"):
             decode_image(encoded(np.full((2, 2), np.nan, np.float32), kind))
 
 
@@ -76,7 +76,7 @@ def test_sixteen_bits_and_floats(kind):
 def test_truncated(kind, keep):
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     data = encoded(noise, kind)
-    with pytest.raises(ImageError, match=r"is truncated|is damaged|is no image"):
+    with pytest.raises(ImageError, match=r"is truncated|is damaged|is not an image"):
         decode_image(data[: int(len(data) * keep)])
 
 
@@ -106,9 +106,9 @@ def test_a_size_that_the_annotations_do_not_state(tmp_path):
     path.write_bytes(encoded(COLOURS, "JPEG", exif=exif(6)))
     sample = {"img_path": str(path), "height": 60, "width": 40}
     assert LoadImageOrFail()(dict(sample))["img"].shape == (60, 40, 3)
-    with pytest.raises(UserError, match=r"40 x 60 pixels .* for 60 x 40: its EXIF orientation turns it; set color_type"):
+    with pytest.raises(UserError, match=r"40 x 60 pixels .* for 60 x 40: its EXIF orientation rotates it; set color_type"):
         LoadImageOrFail()({**sample, "height": 40, "width": 60})
-    with pytest.raises(UserError, match=r"for 20 x 30: boxes and masks would be elsewhere"):
+    with pytest.raises(UserError, match=r"for 20 x 30: boxes and masks would be misplaced"):
         LoadImageOrFail()({**sample, "height": 30, "width": 20})
 
 
@@ -126,7 +126,7 @@ def test_truncated_files_are_refused_whatever_the_pipeline_asks_for(options, tmp
 
 
 def test_exif_data_behind_the_pixels():
-    """Where a PNG may have them, and ExifTool writes them; Pillow puts them before."""
+    """EXIF data after the pixels, where ExifTool writes them; Pillow writes them before."""
     data = encoded(COLOURS, "PNG", exif=exif(6))
     start = data.index(b"eXIf") - 4
     end = start + 12 + int.from_bytes(data[start : start + 4], "big")
@@ -147,7 +147,7 @@ def test_damaged_exif_data_turns_nothing():
 
 
 def test_orientation_stands_in_exif_data_alone():
-    """Pillow would look into XMP as well, which neither OpenCV nor browsers do."""
+    """Pillow would also read XMP, which OpenCV and browsers ignore."""
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
     data = encoded(COLOURS, "JPEG", xmp=xmp)
     assert decode_image(data).shape == (40, 60, 3)
@@ -158,7 +158,7 @@ def test_orientation_stands_in_exif_data_alone():
 
 
 def test_dark_images_of_sixteen_bits_stay_dark():
-    """Their depth is the file's, not what the brightest pixel says."""
+    """The bit depth comes from the file, not from the brightest pixel."""
     dark = np.full((3, 4), 200, np.uint16)
     ppm = b"P5\n4 3\n65535\n" + dark.astype(">u2").tobytes()
     for data in (encoded(dark, "PNG"), encoded(dark, "TIFF"), ppm):

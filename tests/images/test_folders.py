@@ -1,4 +1,4 @@
-"""Which files of a folder are images."""
+"""Search for image files in folders."""
 
 import os
 
@@ -61,7 +61,7 @@ def test_what_is_no_folder_of_images(tmp_path, monkeypatch):
         find_images(tmp_path / "absent")
     with pytest.raises(UserError, match=r"does not exist: give a folder"):
         find_images("a" * 5000)
-    with pytest.raises(UserError, match=r"has no images: none of its files ends in .jpg, "):
+    with pytest.raises(UserError, match=r"has no images: add files that end in .jpg, "):
         find_images(tmp_path)
 
     def forbidden(path):

@@ -1,4 +1,4 @@
-"""All that may stand for an image gives the same pixels, and what is none is named."""
+"""All inputs for an image give the same pixels, and errors name the input."""
 
 import os
 
@@ -54,7 +54,7 @@ def test_arrays():
 
 
 def test_arrays_are_as_files(tmp_path):
-    """The same numbers, once from a file and once as an array."""
+    """The same values, once from a file and once as an array."""
     random = np.random.default_rng(1)
     for number, (low, high, kind) in enumerate(
         ((0, 65536, np.uint16), (0, 200, np.uint16), (0, 1, np.float32), (0, 255, np.float32), (0, 60000, np.float32))
@@ -102,22 +102,22 @@ def test_what_is_no_image(tmp_path, path, server):
     cases = {
         "absent.png' does not exist": tmp_path / "absent.png",
         "is a folder": tmp_path,
-        "pipe.png' is no file": tmp_path / "pipe.png",
-        "is no path of a file": "a\0.png",
+        "pipe.png' is not a regular file": tmp_path / "pipe.png",
+        "is not a valid path": "a\0.png",
         "cannot be read: File name too long": "a" * 5000,
-        "text.png' is no image or is damaged": str(tmp_path / "text.png"),
-        r"page.html' is no image or is damaged": server.address("/page.html"),
+        "text.png' is not an image or is damaged": str(tmp_path / "text.png"),
+        r"page.html' is not an image or is damaged": server.address("/page.html"),
         r"absent.png' cannot be downloaded: status 404": server.address("/absent.png"),
-        r"an array of shape \(3, 4, 5\) and type uint8 is no image": np.zeros((3, 4, 5), np.uint8),
+        r"an array of shape \(3, 4, 5\) and type uint8 is not an image": np.zeros((3, 4, 5), np.uint8),
         r"shape \(0, 4, 3\)": np.zeros((0, 4, 3), np.uint8),
         r"shape \(2, 2\) and type bool has pixels of type bool, not": np.zeros((2, 2), bool),
         "of type int64": np.zeros((2, 2), np.int64),
         "of type complex64": np.zeros((2, 2), np.complex64),
         "of type object": np.full((2, 2), None),
-        "no numbers from 0 to 65535": np.full((2, 2), np.nan),
-        "that are no numbers": np.full((2, 2), -1.0),
-        "Tensor is no image": torch.zeros(3, 4, 4),
-        "an image of PIL's is damaged": Image.open(tmp_path / "cut.png"),
+        "float64 has pixel values outside of 0 to 65535": np.full((2, 2), np.nan),
+        "pixel values outside of 0 to 65535": np.full((2, 2), -1.0),
+        "Tensor is not an image": torch.zeros(3, 4, 4),
+        "a PIL image is damaged": Image.open(tmp_path / "cut.png"),
     }
     for message, image in cases.items():
         with pytest.raises(UserError, match=message) as caught:
@@ -126,7 +126,7 @@ def test_what_is_no_image(tmp_path, path, server):
 
 
 def test_names_that_are_not_utf8(tmp_path):
-    """OpenCV's own functions crash the process over them."""
+    """OpenCV's functions crash the process for such names."""
     path = tmp_path / LATIN
     write_image(path, PIXELS)
     np.testing.assert_array_equal(read_image(path), PIXELS)

@@ -1,4 +1,4 @@
-"""Whichever way an image file comes, it has the same pixels, or is refused by the same words."""
+"""An image file gives the same pixels, or the same error, in every way of reading it."""
 
 import io
 import tarfile
@@ -12,7 +12,7 @@ from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, decode_image, image_size, read_pixels
 from mmbeit3.pretrain.data import BadRecordError, ImageFolder, TarShards
-from mmbeit3.pretrain.data.types import Place
+from mmbeit3.pretrain.data.types import Reader
 from tests.downloads.server import Served, Server
 from tests.images import made
 
@@ -28,7 +28,7 @@ def files():
 
 @pytest.fixture(scope="module")
 def outcomes(files):
-    """Pixels, or what is wrong, of each file's bytes."""
+    """Decode each file's bytes: pixels, or the error message."""
     return {file.name: outcome(decode_image, file.data) for file in files}
 
 
@@ -48,7 +48,7 @@ def compare(outcomes, name, found):
     if isinstance(wanted, str):
         assert isinstance(found, str), name
         assert found.isprintable(), name
-        assert wanted in found or "is damaged or no image" in found, (name, wanted, found)
+        assert wanted in found or "is damaged or not an image" in found, (name, wanted, found)
     else:
         np.testing.assert_array_equal(found, wanted, name)
 
@@ -81,11 +81,11 @@ def test_the_header_says_the_size(files, outcomes):
 
 
 def test_files(files, outcomes, tmp_path):
-    """By path, through a pipeline of OpenMMLab's, and as records of pretraining."""
+    """Read by path, by an OpenMMLab pipeline, and as pretraining records."""
     load = LoadImageOrFail()
     for file in files:
         (tmp_path / file.name).write_bytes(file.data)
-    for entry in ImageFolder(tmp_path).entries(Place(), 0, 0, False, 0):
+    for entry in ImageFolder(tmp_path).read_epoch(Reader(), 0, 0, False, 0):
         compare(outcomes, entry.key, outcome(lambda entry: entry.load()["image"][..., ::-1], entry))
     for file in files:
         path = tmp_path / file.name
@@ -100,7 +100,7 @@ def test_members_of_a_tar(files, outcomes, tmp_path):
             info = tarfile.TarInfo(file.name)
             info.size = len(file.data)
             tar.addfile(info, io.BytesIO(file.data))
-    entries = list(TarShards(tmp_path / "all.tar", "images").entries(Place(), 0, 0, False, 0))
+    entries = list(TarShards(tmp_path / "all.tar", "images").read_epoch(Reader(), 0, 0, False, 0))
     assert [entry.key for entry in entries] == [file.name.partition(".")[0] for file in files]
     for file, entry in zip(files, entries, strict=True):
         compare(outcomes, file.name, outcome(lambda entry: entry.load()["image"][..., ::-1], entry))

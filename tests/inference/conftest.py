@@ -1,4 +1,4 @@
-"""A vocabulary and some images, made once."""
+"""A vocabulary, some images, and small models of the tasks, each created once."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
-    """Five PNG files of 24 x 40 pixels, each half a colour of its own and half noise of squares."""
+    """Five PNG files of 24 x 40 pixels: one half has a colour that differs per file, the other half random squares."""
     folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(3)
     for number, colour in enumerate(COLOURS):
@@ -25,3 +25,31 @@ def images(tmp_path_factory):
         pixels[:, :20] = colour
         cv2.imwrite(str(folder / f"{number}.png"), pixels)
     return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def trained(tokenizer, tmp_path_factory):
+    """Return a function from a task to its config and checkpoint."""
+    from tests.inference.made import checkpoint, config
+    from tests.inference.tasks import MODELS
+
+    folder, built = tmp_path_factory.mktemp("trained"), {}
+
+    def get(task):
+        if task not in built:
+            model, key, count = MODELS[task]
+            if task in ("captioning", "named"):
+                model = {**model, "tokenizer": tokenizer}
+            cfg = config(model, tokenizer, key, count)
+            built[task] = cfg, checkpoint(cfg, folder / f"{task}.pth")
+        return built[task]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def build(trained):
+    """Return a function from a task to its inferencer."""
+    from tests.inference.tasks import CLASSES
+
+    return lambda task, **kwargs: CLASSES[task](*trained(task), "cpu", show_progress=False, **kwargs)

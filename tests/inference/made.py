@@ -1,4 +1,4 @@
-"""Small models of the tasks with their configs, as training would leave them behind."""
+"""Configs and checkpoints of small task models, like those of a training."""
 
 import torch
 from mmengine.config import Config
@@ -11,7 +11,7 @@ LENGTH = 14
 
 
 def config(model, tokenizer, key="text", images=1):
-    """A config with a test pipeline for 32 pixels; ``images`` 2 for pairs."""
+    """Return a config with a test pipeline for 32 pixels; ``images=2`` for image pairs."""
     image = [
         {"type": "mmbeit3.LoadImageOrGrey"},
         {"type": "Resize", "scale": (32, 32), "backend": "pillow", "interpolation": "bicubic"},
@@ -27,7 +27,7 @@ def config(model, tokenizer, key="text", images=1):
 
 
 def checkpoint(cfg, path, seed=5):
-    """Weights for a config's model. As they start, towers would say nearly the same of everything."""
+    """Write a checkpoint with larger random weights: outputs of freshly initialised towers hardly depend on their input."""
     torch.manual_seed(seed)
     model = MODELS.build(cfg.model)
     for parameter in model.parameters():
@@ -38,7 +38,7 @@ def checkpoint(cfg, path, seed=5):
 
 
 def expected(cfg, path, batch):
-    """A config's model with its weights, run on a batch: the samples with predictions."""
+    """Run the model of a config with its weights on a batch and return the samples with predictions."""
     model = MODELS.build(cfg.model).eval()
     model.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
     count = len(next(iter(batch.values())))

@@ -1,4 +1,4 @@
-"""Sizes of pictures, and where images and text are in them."""
+"""Sizes of pictures, and positions of images and text in them."""
 
 import os
 
@@ -72,7 +72,7 @@ def test_pictures_are_written(tmp_path):
     with pytest.raises(UserError, match=r"' cannot be written"):
         write_picture(tmp_path / "absent", 0, None, picture)
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"folder .*file' for pictures cannot be made: File exists"):
+    with pytest.raises(UserError, match=r"folder .*file' for pictures cannot be created: File exists"):
         make_folder(tmp_path / "file")
 
 

@@ -1,4 +1,4 @@
-"""The images that an inferencer is given."""
+"""Image arguments of the inferencers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Inputs are prepared as the test pipelines of configs do it in evaluation."""
+"""The inferencers prepare inputs like the test pipelines in evaluation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Images of a folder found by text and by image, as comparing all of them would find them."""
+"""Retrieval inferencer: results equal those of a comparison with every image."""
 
 import os
 
@@ -30,7 +30,7 @@ def inferencer(trained):
 
 @pytest.fixture
 def folder(images, tmp_path):
-    """The images in two folders, with two files that are none."""
+    """Two folders with the images and two files that are not images."""
     for number, path in enumerate(images):
         target = tmp_path / "folder" / ("deep" if number % 2 else "") / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def folder(images, tmp_path):
 
 
 def brute_force(trained, inferencer, paths, text=None, image=None):
-    """Paths and cosines, closest first, each image encoded on its own."""
+    """Return paths and cosines, closest first; each image is encoded alone."""
     cfg, weights, _ = trained
 
     def feature(name, pixels, text=None):
@@ -105,7 +105,7 @@ def test_index_in_a_file(trained, inferencer, folder, tmp_path):
     assert [item["image"] for item in found] == [item["image"] for item in expected]
     assert [item["score"] for item in found] == pytest.approx([item["score"] for item in expected], abs=1e-6)
     other = RetrievalInferencer(trained[0], trained[2], "cpu", show_progress=False)
-    with pytest.raises(UserError, match=r"index\.safetensors' was made by other weights"):
+    with pytest.raises(UserError, match=r"index\.safetensors' was made with other weights"):
         other.load(tmp_path / "index.safetensors")
 
 
@@ -164,7 +164,7 @@ def test_left_out_images_are_logged(inferencer, folder, monkeypatch):
     monkeypatch.setattr("mmbeit3.inference.retrieval.print_log", lambda line, logger: lines.append(line))
     inferencer.index(folder)
     one, two = folder / "1b.png", folder / "deep" / "3b.jpg"
-    assert lines == [f"2 of 7 images cannot be read and are left out: {one}, {two}"]
+    assert lines == [f"2 of 7 images cannot be read and are skipped: {one}, {two}"]
 
 
 def test_progress(inferencer, images, capsys):
@@ -176,22 +176,22 @@ def test_what_cannot_be_done(inferencer, images, tmp_path):
     bad = tmp_path / "bad.png"
     bad.touch()
     cases = [
-        (lambda: inferencer.query("red"), r"no images to search in yet: call index\(\) with a folder, or load\(\)"),
-        (lambda: inferencer.save(tmp_path / "index"), "no images to search in yet"),
+        (lambda: inferencer.query("red"), r"no images to search in: call index\(\) with a folder, or load\(\)"),
+        (lambda: inferencer.save(tmp_path / "index"), "no images to search in"),
         (lambda: inferencer.load(tmp_path / "index"), "index' does not exist"),
         (lambda: inferencer.index(tmp_path / "absent"), "absent' does not exist: give a folder"),
         (lambda: inferencer.index([]), "list of images is empty"),
         (lambda: inferencer.embed_images([]), "list of images is empty"),
         (lambda: inferencer.embed_texts([]), "list of texts is empty"),
         (lambda: inferencer.embed_texts(["red", " "]), "text 1 is empty"),
-        (lambda: inferencer.embed_images([images[0], bad]), r"bad\.png' is no image or is damaged"),
-        (lambda: inferencer.embed_images(tmp_path), "none of 1 can be answered: .*bad"),
+        (lambda: inferencer.embed_images([images[0], bad]), r"bad\.png' is not an image or is damaged"),
+        (lambda: inferencer.embed_images(tmp_path), "none of 1 inputs can be read, first error: .*bad"),
         (lambda: inferencer.embed_images(images, batch_size=0), "batch_size must be a whole number from 1"),
         (lambda: inferencer.index([bad, tmp_path / "absent.png"]), "none of 2 images can be read"),
     ]
     later = [
         (lambda: inferencer.query(" "), "text 0 is empty"),
-        (lambda: inferencer.query(image=bad), r"bad\.png' is no image or is damaged"),
+        (lambda: inferencer.query(image=bad), r"bad\.png' is not an image or is damaged"),
         (lambda: inferencer.query("red", top_k=0), "top_k must be at least 1"),
     ]
     for number, (call, message) in enumerate([*cases, *later]):
@@ -201,5 +201,5 @@ def test_what_cannot_be_done(inferencer, images, tmp_path):
             call()
         assert "\n" not in str(caught.value)
     for given in ({}, {"text": "red", "image": images[0]}):
-        with pytest.raises(ValueError, match="texts or images, one of them"):
+        with pytest.raises(ValueError, match="either texts or images: give exactly one"):
             inferencer.query(**given)

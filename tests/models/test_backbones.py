@@ -77,7 +77,7 @@ def test_frozen_vit():
         ({"interaction_indexes": [(0, 1), (3, 3)]}, "in order"),
         ({"interaction_indexes": [(0, 3)]}, "needs four interactions"),
         ({"vit_feature": "first"}, "'stages' or 'last'"),
-        ({"deform_num_heads": 5}, "cannot divide"),
+        ({"deform_num_heads": 5}, "must be a positive multiple of num_heads 5"),
     ],
 )
 def test_bad_adapter(options, reason):

@@ -116,7 +116,7 @@ def test_checkpointing_changes_nothing():
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [
-        ({}, "needs an image"),
+        ({}, "needs image"),
         ({"image": torch.zeros(2, 3, 64, 64), "tokens": torch.zeros(3, 4, dtype=torch.long)}, "must agree"),
         ({"tokens": torch.zeros(1, 63, dtype=torch.long)}, "longer than the 62"),
         ({"tokens": torch.zeros(1, 4, dtype=torch.long), "padding_mask": torch.zeros(1, 4)}, "must be boolean"),

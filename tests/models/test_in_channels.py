@@ -43,7 +43,7 @@ def test_kernels_as_timm_adapts_them(channels, dtype):
     assert fitted.dtype == dtype
     torch.testing.assert_close(fitted, adapt_input_conv(channels, kernel))
     if channels != 3:
-        with pytest.raises(UserError, match=rf"for images of {channels} channels \(proj is .*\), the model for 3"):
+        with pytest.raises(UserError, match=rf"for images of {channels} channels \(proj has shape .*\), the model is for 3"):
             resize_channels("proj", fitted, 3)
 
 

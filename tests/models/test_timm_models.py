@@ -87,7 +87,7 @@ def test_equals_timm_at_another_size(name, monkeypatch):
     p = vit.patch_size
     image = torch.randn(2, 3, 3 * p, 5 * p)
     with torch.no_grad():
-        tokens, grid = vit.embed(image)
+        tokens, grid = vit.embed_image(image)
         assert grid == (3, 5)
         assert tokens.shape[1] == vit.num_prefix_tokens + 15
         tokens = vit.normalize(vit.run(vit.run(tokens, grid, 0, 1), grid, 1, 2))
@@ -154,7 +154,7 @@ def test_rotary_positions_that_are_drawn_are_the_same_for_all_blocks():
 
 def test_weights_that_cannot_be_had(monkeypatch):
     shallow(monkeypatch, pretrained_cfg_overlay={"hf_hub_id": None, "url": "", "file": "", "source": ""})
-    with pytest.raises(UserError, match=r"weights of 'test_vit2' cannot be had: .*init_cfg") as error:
+    with pytest.raises(UserError, match=r"weights of 'test_vit2' cannot be loaded: .*init_cfg") as error:
         TimmViT("test_vit2", pretrained=True)
     assert "\n" not in str(error.value)
 
@@ -163,9 +163,9 @@ def test_weights_that_cannot_be_had(monkeypatch):
     ("name", "reason"),
     [
         ("no_such_vit", "has no model"),
-        ("vit_base_patch14_dinov4", "near it are vit_base_patch14_dinov2"),
-        ("beit_base_patch16_224", "timm.models.beit makes it of another class"),
-        ("swin_tiny_patch4_window7_224", "TimmViT takes timm's VisionTransformer and Eva"),
+        ("vit_base_patch14_dinov4", "similar names: vit_base_patch14_dinov2"),
+        ("beit_base_patch16_224", "timm.models.beit builds another class"),
+        ("swin_tiny_patch4_window7_224", "TimmViT supports timm's VisionTransformer and Eva"),
         ("samvit_base_patch16", "vision_transformer_sam"),
         ("vit_relpos_base_patch16_224", "vision_transformer_relpos"),
         ("naflexvit_base_patch16_gap", "naflexvit"),
@@ -179,7 +179,7 @@ def test_unknown_and_unsupported_models(name, reason):
 
 
 def test_sizes_that_a_stem_has_no_grid_for():
-    with pytest.raises(ValueError, match="image_size 100; of models with a convolutional stem it must be a multiple"):
+    with pytest.raises(ValueError, match="image_size 100; with a convolutional stem, image_size must be a multiple"):
         TimmViT("vit_tiny_r_s16_p8_224", image_size=100)
 
 

@@ -32,11 +32,11 @@ def test_grids_are_compared_and_not_numbers_of_rows():
     # What is not square must be told.
     odd = state_of(whole(DINOV2, (28, 70)))
     vit = TimmViT(DINOV2, image_size=(28, 70))
-    with pytest.raises(UserError, match=r"11 rows is 1 \+ no square grid .* grid=\(h, w\)"):
+    with pytest.raises(UserError, match=r"11 rows, .* the other 10 form no square grid.* grid=\(h, w\)"):
         load_checkpoint(vit, odd)
     assert load_checkpoint(vit, odd, grid=(2, 5)).resized == {}
     assert load_checkpoint(vit, odd, grid=(5, 2)).resized == {"model.pos_embed": "5x2 patches to 2x5"}
-    with pytest.raises(UserError, match="is of no grid of 3 x 5 patches"):
+    with pytest.raises(UserError, match="its grid cannot be 3 x 5 patches"):
         load_checkpoint(vit, odd, grid=(3, 5))
 
 

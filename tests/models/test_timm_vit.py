@@ -32,7 +32,7 @@ def test_equals_timm_at_any_size(name, cells):
     vit = small(name, image_size=112, final_norm=True)
     image = torch.randn(2, 3, cells[0] * vit.patch_size, cells[1] * vit.patch_size)
     with torch.no_grad():
-        tokens, grid = vit.embed(image)
+        tokens, grid = vit.embed_image(image)
         assert grid == cells
         tokens = vit.normalize(vit.run(vit.run(tokens, grid, 0, 1), grid, 1, 2))
         torch.testing.assert_close(tokens, vit.model.forward_features(image), atol=1e-5, rtol=1e-5)

@@ -122,7 +122,7 @@ def test_where_a_vit_stands_in_a_file():
         report = load_checkpoint(vit, state | extra)
         assert [name.removeprefix("module.") for name in report.unused] == ["head.x"]
         torch.testing.assert_close(vit.state_dict(), source.state_dict())
-    with pytest.raises(UserError, match="holds 2 ViTs"):
+    with pytest.raises(UserError, match="has 2 ViTs"):
         load_checkpoint(
             vit, {f"{root}.{name}": t for root in ("student", "teacher") for name, t in source.state_dict().items()}
         )
@@ -133,13 +133,18 @@ REFUSED = {
         REGISTERS,
         DINOV2,
         {},
-        "before the patches it has 1 class token, the model 1 class token, 4 register tokens",
+        "before the patches it has 1 class token, but the model has 1 class token, 4 register tokens",
     ),
-    "registers": (DINOV2, REGISTERS, {}, "before the patches it has 1 class token, 4 register tokens, the model 1 class token"),
-    "distilled": (AUGREG, DISTILLED, {}, "1 class token, 1 distillation token, the model 1 class token"),
-    "deeper": (AUGREG, AUGREG, {"depth": 3}, r"has blocks\.2\.norm1\.weight, .* besides"),
+    "registers": (
+        DINOV2,
+        REGISTERS,
+        {},
+        "before the patches it has 1 class token, 4 register tokens, but the model has 1 class token",
+    ),
+    "distilled": (AUGREG, DISTILLED, {}, "1 class token, 1 distillation token, but the model has 1 class token"),
+    "deeper": (AUGREG, AUGREG, {"depth": 3}, r"has blocks\.2\.norm1\.weight, .*, unknown to this model"),
     "less deep": (AUGREG, AUGREG, {"depth": 1}, r"lacks blocks\.1\.norm1\.weight"),
-    "wider": (AUGREG, AUGREG, {"embed_dim": 96}, "cls_token is 1x1x96 there and 1x1x48 in the model"),
+    "wider": (AUGREG, AUGREG, {"embed_dim": 96}, "cls_token is 1x1x96 in the file and 1x1x48 in the model"),
     "no layer scale": (DINOV2, AUGREG, {}, r"lacks blocks\.0\.ls1\.gamma"),
     "layer scale": (AUGREG, AUGREG, {"init_values": 0.1}, r"has blocks\.0\.ls1\.gamma"),
     "biases": (DINOV3.removesuffix("_qkvb"), DINOV3, {}, r"has blocks\.0\.attn\.q_bias"),
@@ -165,13 +170,13 @@ def test_files_of_other_models_are_refused(case):
 def test_other_refusals():
     vit = TimmViT(DINOV3, image_size=64)
     state = meta_dinov3(state_of(whole(DINOV3)))
-    with pytest.raises(UserError, match="rotary positions have other periods"):
+    with pytest.raises(UserError, match="differs from the model's rotary periods"):
         load_checkpoint(vit, {**state, "rope_embed.periods": state["rope_embed.periods"] * 2})
     keys = {name.removesuffix("_mask"): torch.ones(144) for name in state if name.endswith("bias_mask")}
     masks = {f"{name}_mask": torch.ones(144) for name in keys}
     with pytest.raises(UserError, match=r"has blocks\.0\.attn\.k_bias"):
         load_checkpoint(vit, {**state, **masks, **keys})
-    with pytest.raises(UserError, match="has nothing for timm's"):
+    with pytest.raises(UserError, match="contains no weights of timm's"):
         load_checkpoint(vit, {"stem.weight": torch.ones(3)})
     beit = {"beit.embeddings.patch_embeddings.projection.weight": torch.zeros(48, 3, 16, 16)}
     relative = {"beit.encoder.layer.0.attention.attention.relative_position_bias.x": torch.ones(3)}

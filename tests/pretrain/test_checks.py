@@ -1,4 +1,4 @@
-"""Models and data that do not fit each other end in one line, through the command."""
+"""Configs whose model and data do not fit each other: the command ends with a one-line error."""
 
 import io
 import subprocess
@@ -39,9 +39,9 @@ def place(tmp_path_factory):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["model.network.arch.vocab_size=16"], "more than the 16 rows of the model's word table"),
-        (["train_dataloader.dataset.image_size=100"], "no grid of patches of 16"),
-        (["train_dataloader.dataset.patch_size=32"], "the model's are 16"),
+        (["model.network.arch.vocab_size=16"], "more than the 16 rows of the model's word embedding"),
+        (["train_dataloader.dataset.image_size=100"], "image_size 100 is not a multiple of patch_size 16"),
+        (["train_dataloader.dataset.patch_size=32"], "the model's is 16"),
         (
             ["train_dataloader.dataset.streams.texts.masking.max_length=63"],
             "'texts' has texts of up to 63 tokens, more than the 62",
@@ -50,8 +50,8 @@ def place(tmp_path_factory):
         (["train_dataloader.dataset.streams.images.paths=empty"], "no image (.jpg, "),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),
         (["train_dataloader.dataset.streams.pairs.paths=no_captions.jsonl"], "JSON has no 'text'"),
-        (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among its members"),
-        (["train_dataloader.dataset.streams.images=None"], "stream 'images' is None and should be a dict"),
+        (["train_dataloader.dataset.streams.pairs.paths=no_captions.tar"], "no txt or json among the record's members"),
+        (["train_dataloader.dataset.streams.images=None"], "stream 'images' is None instead of a dict"),
         (["optim_wrapper.type=AmpOptimWrapper"], "which MMEngine does not support on 'cpu'"),
         (["default_hooks.checkpoint.interval=5", "optim_wrapper.accumulative_counts=2"], "multiple of accumulative_counts"),
     ],
@@ -73,18 +73,18 @@ GOOD = {"kind": "images", "paths": "x", "batch": 2}
 @pytest.mark.parametrize(
     ("streams", "reason"),
     [
-        (None, "streams must be a dict of at least one"),
-        ({}, "streams must be a dict of at least one"),
-        ({"a": None}, "stream 'a' is None and should be a dict"),
+        (None, "streams must be a dict with at least one stream"),
+        ({}, "streams must be a dict with at least one stream"),
+        ({"a": None}, "stream 'a' is None instead of a dict"),
         ({"a": GOOD | {"kind": "videos"}}, "stream 'a': kind must be one of images, texts, pairs, got 'videos'"),
         *(
             (
                 {"a": GOOD, "b": GOOD | {"batch": batch}},
-                f"stream 'b': batch must be a whole number of records from 1, got {batch!r}",
+                f"stream 'b': batch must be a positive whole number of records, got {batch!r}",
             )
             for batch in (0, -3, 1.5, 2.0, "2", True, None)
         ),
-        ({"a": GOOD | {"paths": None}}, "stream 'a': paths must be a path or a list of them, got None"),
+        ({"a": GOOD | {"paths": None}}, "stream 'a': paths must be a path or a list of paths, got None"),
         ({"a": GOOD | {"paths": []}}, "stream 'a': paths must be a path or a list"),
         ({"a": GOOD | {"masking": 0.4}}, "stream 'a': masking must be a dict of arguments, got 0.4"),
     ],
@@ -96,14 +96,14 @@ def test_streams(streams, reason):
 
 
 def test_streams_that_are_right():
-    check_streams({"a": GOOD, "b": GOOD | {"paths": ["x", "y"], "masking": None, "view": {"flip": 0}}})
+    check_streams({"a": GOOD, "b": GOOD | {"paths": ["x", "y"], "masking": None, "view": {"hflip": 0}}})
 
 
 def test_texts_that_the_vocabulary_does_not_know(place, caplog):
     folder = place / "data" / "shapes-plain"
     known = (folder / "texts_train.txt").read_text().splitlines()[0]
     for texts, expected in (
-        ([known] * 50 + ["\u4f60\u597d"] * 150, "150 of 200 texts of stream 'texts' looked at (75%) are all unknown"),
+        ([known] * 50 + ["\u4f60\u597d"] * 150, "150 of 200 texts at the start of stream 'texts' (75%) are all unknown"),
         ([known] * 200, ""),
     ):
         masking = Masking(tokenizer=TextTokenizer(folder / "texts.spm"), name="texts")

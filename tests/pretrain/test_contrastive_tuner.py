@@ -1,4 +1,4 @@
-"""From made pairs and a file of masked data modeling to a tuned dual encoder, through MMEngine's runner."""
+"""Tuning of a dual encoder through MMEngine's runner, from generated pairs and a checkpoint of masked data modeling."""
 
 import math
 
@@ -27,7 +27,7 @@ SMALL = {**ARCH, "num_layers": 2, "vocab_size": 128}
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """As the runner writes it."""
+    """Write a checkpoint as the runner does."""
     torch.manual_seed(5)
     model = BEiT3Pretrainer({"arch": SMALL}, SIZES)
     path = tmp_path_factory.mktemp("pretrained") / "iter_1.pth"
@@ -63,7 +63,7 @@ def pairs(count=8):
     generator = torch.Generator().manual_seed(1)
     tokens = torch.randint(3, 60, (count, 6), generator=generator)
     tokens[:, 0] = 0
-    # Images of one colour a patch: noise of single pixels would look the same everywhere.
+    # Each patch has one colour: patches of pixel noise would all look the same to a small model.
     image = torch.randint(0, 256, (count, 3, 4, 4), dtype=torch.uint8, generator=generator)
     image = image.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)
     return {"pairs": {"image": image, "tokens": tokens, "padding_mask": torch.zeros(count, 6, dtype=torch.bool)}}
@@ -97,7 +97,7 @@ def test_learns_which_text_is_whose():
     logs = [model.train_step(data, wrapper) for _ in range(24)]
     assert set(logs[0]) == {"loss", "loss_itc", "image_to_text.accuracy", "text_to_image.accuracy", "temperature"}
     assert logs[0]["loss"] == logs[0]["loss_itc"]
-    # Guessing among 8 gives ln 8.
+    # Random guessing among 8 pairs has the loss ln 8.
     assert logs[0]["loss"] > 0.9 * math.log(8)
     assert logs[-1]["loss"] < 0.3 * math.log(8)
     assert logs[-1]["image_to_text.accuracy"] == logs[-1]["text_to_image.accuracy"] == 1
@@ -130,7 +130,7 @@ def test_backbones_start_from_what_it_trains(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda inputs: {"texts": inputs["pairs"]}, "one stream, named pairs and of that kind, got texts"),
+        (lambda inputs: {"texts": inputs["pairs"]}, "a single stream 'pairs' with kind='pairs', got texts"),
         (lambda inputs: {**inputs, "images": {}}, "got pairs, images"),
         (lambda inputs: {"pairs": {**inputs["pairs"], "masked_words": None}}, r"masking=dict\(image_ratio=None"),
     ],

@@ -1,4 +1,4 @@
-"""Scores of filling in, against what can be counted by hand."""
+"""Scores of reconstruction compared with hand counts."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.pretrain.test_pretrainer import SIZES, step
 def test_constant_guesses():
     score = PartScore()
     score.targets.update([1, 1, 2, 3])
-    assert score.most_frequent == 0.5
+    assert score.majority_accuracy == 0.5
     assert score.entropy == pytest.approx(1.5 * math.log(2))
 
 

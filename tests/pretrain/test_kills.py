@@ -1,4 +1,4 @@
-"""Training that is killed, again and again, ends where training that is not ends."""
+"""A training that is killed and resumed many times gives the same weights as an undisturbed one."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ KILLS = 10
 
 
 class Journal(Hook):
-    """Write down what each step was given."""
+    """Record the inputs of each step."""
 
     def __init__(self, file):
         self.file = file
@@ -57,7 +57,7 @@ def train(folder):
     for stream in cfg.train_dataloader.dataset.streams.values():
         stream.batch = 2
     cfg.model.network.arch.update(num_layers=2)
-    # What is drawn at random in a step has to be the same as well.
+    # Random numbers drawn in a step must be the same as well.
     cfg.model.network.drop_path_rate = 0.3
     cfg.train_cfg.max_iters = STEPS
     cfg.optim_wrapper.accumulative_counts = 3
@@ -71,7 +71,7 @@ def train(folder):
 
 
 def start(folder, death=None):
-    """Train in a process of its own; returns its number."""
+    """Train in a separate process and return its id."""
     child = os.fork()
     if child:
         return child
@@ -88,7 +88,7 @@ def start(folder, death=None):
                 return real(*args, **kwargs)
 
             setattr(os, name, dying)
-        with said(folder).open("a") as file:
+        with output_of(folder).open("a") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             train(folder)
@@ -99,8 +99,8 @@ def start(folder, death=None):
         os._exit(status)
 
 
-def said(folder):
-    """What a process of a folder wrote; beside the folder, of which everything is compared."""
+def output_of(folder):
+    """Return the log file of a folder's process. It is outside of the folder, whose whole content is compared."""
     return folder.with_suffix(".txt")
 
 
@@ -115,7 +115,7 @@ def last_weights(folder):
 
 
 def journal(folder):
-    """What each step was given, which has to be the same each time that the step was taken."""
+    """Read the inputs of each step, which must be the same each time the step is run."""
     given = {}
     for line in (folder / "journal.txt").read_text().splitlines():
         step, digest = line.split()
@@ -124,7 +124,7 @@ def journal(folder):
 
 
 def test_kills_leave_no_trace(shapes, tmp_path):
-    # PyTorch refuses to train in forks of a process whose autograd has run in threads, as other tests may have made it.
+    # PyTorch cannot train in a fork of a process whose autograd used threads, as in other tests.
     torch.multiprocessing.spawn(kill_and_compare, (shapes.parent.parent, tmp_path), nprocs=1)
 
 
@@ -134,14 +134,14 @@ def kill_and_compare(_, place, tmp_path):
     for folder in (undisturbed, killed):
         folder.mkdir()
     begin = time.monotonic()
-    assert end(start(undisturbed)) == 0, said(undisturbed).read_text()
+    assert end(start(undisturbed)) == 0, output_of(undisturbed).read_text()
     seconds = time.monotonic() - begin
     expected = journal(undisturbed)
     assert sorted(expected) == list(range(STEPS))
     assert len(set(expected.values())) == STEPS
 
     choice = random.Random(0)
-    # While a file is being written, or when it is complete and has not yet its name.
+    # While a file is being written, or when it is complete but does not have its final name yet.
     inside = [(choice.randrange(1, 5), "fsync"), (2, "fsync"), (choice.randrange(1, 5), "replace"), (1, "replace")]
     deaths = [*inside, *[None] * (KILLS - len(inside))]
     choice.shuffle(deaths)
@@ -151,7 +151,7 @@ def kill_and_compare(_, place, tmp_path):
             time.sleep(choice.uniform(0.2, 0.8) * seconds)
             os.kill(child, signal.SIGKILL)
         assert end(child) in (-signal.SIGKILL, 0)
-    assert end(start(killed)) == 0, said(killed).read_text()
+    assert end(start(killed)) == 0, output_of(killed).read_text()
 
     taken = [line.split()[0] for line in (killed / "journal.txt").read_text().splitlines()]
     assert len(taken) > STEPS

@@ -1,4 +1,4 @@
-"""What is masked: how much, where, and by what."""
+"""Masks of patches and words: their number, their positions, and the replacement of words."""
 
 import numpy as np
 import pytest
@@ -29,12 +29,12 @@ def test_masked_patches_stand_together():
     scattered = torch.zeros(14 * 14, dtype=torch.bool)
     scattered[torch.randperm(14 * 14)[:78]] = True
     assert min(int(neighbours(mask)) for mask in blocks) > 1.3 * int(neighbours(scattered.view(14, 14)))
-    # Every place is masked sometimes.
+    # Every patch is masked in some draws.
     assert torch.stack([mask_blocks((14, 14), 78) for _ in range(200)]).any(dim=0).all()
 
 
 def test_blocks_are_as_defined(monkeypatch):
-    """Over 10,000 draws: 40% of the patches, every place alike, and first blocks as BEiT's algorithm draws them."""
+    """10,000 draws: 40% of the patches, a symmetric distribution, and first blocks distributed as in BEiT's algorithm."""
     first: list[tuple[int, int]] = []
     real = masking._add_block
 
@@ -50,12 +50,12 @@ def test_blocks_are_as_defined(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     often = sum(mask_blocks((side, side), count, least, generator=generator).int() for _ in range(draws)) / draws
     assert float(often.mean()) == pytest.approx(count / side**2, abs=1e-6)
-    # The middle is covered by more of the possible blocks than the corners are, and all is symmetric.
+    # More of the possible blocks cover the middle than the corners, and the distribution is symmetric.
     torch.testing.assert_close(often, often.flip(0), atol=0.04, rtol=0)
     torch.testing.assert_close(often, often.T, atol=0.04, rtol=0)
     assert 0.03 < float(often.min()) < 0.1 < 0.5 < float(often.max()) < 0.8
 
-    # The definition, written once more: area uniform, aspect ratio uniform in its logarithm; what does not fit is drawn again.
+    # An independent implementation: uniform area, log-uniform aspect ratio; blocks that do not fit are drawn again.
     rng = np.random.default_rng(1)
     expected = []
     while len(expected) < draws:
@@ -66,14 +66,14 @@ def test_blocks_are_as_defined(monkeypatch):
     assert len(first) == draws
     for measure in (lambda rows, columns: rows * columns, lambda rows, columns: rows / columns):
         found, wanted = (np.sort([measure(*block) for block in blocks]) for blocks in (first, expected))
-        # Kolmogorov and Smirnov's distance; 0.028 is exceeded once in a thousand times by draws of the same distribution.
+        # Kolmogorov-Smirnov distance; samples of the same distribution exceed 0.028 with a probability of 1 in 1000.
         at = np.concatenate([found, wanted])
         distance = np.abs(np.searchsorted(found, at, "right") - np.searchsorted(wanted, at, "right")).max() / draws
         assert distance < 0.028
 
 
 def masked_as_beit(side, count, least, rng):
-    """New patches of each block, as BEiT's code draws them; what is then missing of ``count`` is masked one by one."""
+    """Return the number of new patches of each block as BEiT's code draws them; single patches then fill up to ``count``."""
     mask, added = np.zeros((side, side), bool), []
     tries = 0
     while sum(added) < count and tries < 10:
@@ -109,7 +109,7 @@ def test_blocks_are_as_many_and_as_large_as_beit_s(monkeypatch, side, count, lea
         mask_blocks((side, side), count, least, generator=generator)
     theirs = [masked_as_beit(side, count, least, rng) for _ in range(draws)]
     for measure in (len, lambda added: count - sum(added), lambda added: added[-1]):
-        # Means of so many draws differ by three standard errors once in some hundred times.
+        # The means of equal distributions differ by more than three standard errors in about 1 of 370 cases.
         found, wanted = (np.array([measure(added) for added in images]) for images in (ours, theirs))
         error = np.sqrt((found.var() + wanted.var()) / draws)
         assert abs(found.mean() - wanted.mean()) < 3 * error
@@ -127,7 +127,7 @@ def test_few_patches_are_masked_one_by_one():
         while (left := 75 - int(mask.sum())) and masking._add_block(mask, left, 16, 0.3, generator):
             pass
         singles.append(left)
-    # By BEiT's rule written in plain Python it was 0.52 over 10,000 draws; with blocks of 16 to the end it is 1.1.
+    # BEiT's rule in plain Python gave 0.52 over 10,000 draws; without blocks below 16 patches it is 1.1.
     assert 0.4 < np.mean(singles) < 0.6
 
 
@@ -159,7 +159,7 @@ def test_words_are_as_many_as_wanted(ratio):
 
 
 def test_special_tokens_are_never_masked():
-    """Over 10,000 texts."""
+    """10,000 texts."""
     tokens, padding = texts(batch=10_000)
     masked, chosen = mask_tokens(tokens, padding, 0.15, 250, 200)
     assert not chosen[(tokens <= 2) | padding].any()
@@ -184,7 +184,7 @@ def test_by_what_words_are_replaced():
 
 def test_all_by_the_mask_and_none_at_all():
     tokens, padding = texts()
-    masked, chosen = mask_tokens(tokens, padding, 0.5, 250, 200, replaced=(1.0, 0.0))
+    masked, chosen = mask_tokens(tokens, padding, 0.5, 250, 200, replace_probs=(1.0, 0.0))
     assert (masked[chosen] == 250).all()
     masked, chosen = mask_tokens(tokens, padding, 0.0, 250, 200)
     assert torch.equal(masked, tokens)
@@ -200,5 +200,5 @@ def test_the_same_again():
 
 @pytest.mark.parametrize(("ratio", "replaced"), [(1.5, (0.8, 0.1)), (0.5, (0.8, 0.3)), (0.5, (-0.1, 0.1))])
 def test_shares_that_are_none(ratio, replaced):
-    with pytest.raises(ValueError, match="must be shares"):
-        mask_tokens(*texts(), ratio, 250, 200, replaced=replaced)
+    with pytest.raises(ValueError, match="must be from 0 to 1"):
+        mask_tokens(*texts(), ratio, 250, 200, replace_probs=replaced)

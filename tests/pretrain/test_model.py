@@ -1,4 +1,4 @@
-"""The objective on images, texts and pairs."""
+"""Masked data modeling on images, texts and pairs."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Views, masks, tokenizer, network and losses together, as MMEngine calls them."""
+"""Views, masks, tokenizer, network and losses in the way in which MMEngine uses them."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SIZES = {"dims": 32, "depth": 1, "heads": 2, "image_size": 64, "patch_size": 16,
 
 
 class Letters:
-    """A tokenizer of letters."""
+    """A tokenizer with one token per letter."""
 
     mask_id = 299
 
@@ -36,7 +36,7 @@ def step(seed=0):
     rng = np.random.default_rng(seed)
     view = RandomView(64)
     images = [rng.integers(0, 256, (80, 100, 3), dtype=np.uint8) for _ in range(2)]
-    options = {"grid": (4, 4), "least_block": 2, "tokenizer": Letters()}
+    options = {"grid": (4, 4), "min_num_patches": 2, "tokenizer": Letters()}
     pairs = [{"view": view(image, rng), "text": text} for image, text in zip(images, ("two stars", "a cross"), strict=True)]
     return {
         "images": Masking(**options)([{"view": view(image, rng)} for image in images], rng),
@@ -52,7 +52,7 @@ def test_a_step():
     assert inputs["images"]["masked_positions"].flatten(1).sum(dim=1).tolist() == [6, 6]
     assert inputs["texts"]["masked_words"].sum(dim=1).tolist() == [3, 1]
     assert set(inputs["texts"]) == {"tokens", "padding_mask", "words", "masked_words"}
-    # The same randomness gives the same step.
+    # The same seed gives the same step.
     again = step()
     assert all(torch.equal(inputs[name][key], again[name][key]) for name in inputs for key in inputs[name])
 
@@ -66,12 +66,12 @@ def test_views_leave_the_global_generator_alone():
 def test_whole_views_keep_left_and_right():
     image = np.zeros((40, 60, 3), np.uint8)
     image[:10, :15] = 200
-    kept = RandomView(20, least_share=1.0, jitter=0.0, flip=0.0)
+    kept = RandomView(20, scale=None, color_jitter=0.0, hflip=0.0)
     for seed in range(20):
         view = kept(image, np.random.default_rng(seed)).float()
         assert view[:, :4, :4].min() > 150
         assert view[:, :, 7:].max() < 30
-    flipped = RandomView(20, least_share=1.0, jitter=0.0, flip=1.0)
+    flipped = RandomView(20, scale=None, color_jitter=0.0, hflip=1.0)
     assert flipped(image, np.random.default_rng(0))[:, :4, -4:].float().min() > 150
 
 
@@ -87,7 +87,7 @@ def test_trains_with_mmengine():
         losses.append(log["loss"].item())
     assert losses[-1] < 0.6 * losses[0]
     assert {"pairs.image.accuracy", "pairs.text.accuracy", "texts.text.accuracy", "images.image.accuracy"} <= set(log)
-    # The targets stay where they are.
+    # The image tokenizer, and with it the targets, does not change.
     assert all(torch.equal(before[name], tensor) for name, tensor in model.tokenizer.state_dict().items())
 
 
@@ -100,7 +100,7 @@ def test_codes_are_the_tokenizers():
 
 
 def adapter(init_cfg):
-    """A ViT-Adapter as a detector's config gives it."""
+    """Build a ViT-Adapter with the arguments of a detector's config."""
     return ViTAdapter(
         {"type": "mmbeit3.BEiT3Vision", "arch": ARCH},
         [(i, i) for i in range(4)],
@@ -167,3 +167,24 @@ def test_bad_arguments():
         BEiT3Pretrainer({"arch": ARCH}, SIZES)(step(), mode="tensor")
     with pytest.raises(ValueError, match="needs a tokenizer"):
         Masking()([{"text": "words"}], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("scale", [0.2, (0.5,), (0.0, 1.0), (0.8, 0.5), (0.5, 1.5)])
+def test_invalid_scale_is_an_error(scale):
+    with pytest.raises(ValueError, match="scale must be a pair"):
+        RandomView(20, scale=scale)
+
+
+def test_scale_bounds_the_area_of_the_crop():
+    """In an image of a horizontal ramp, the range of values in a crop is proportional to the crop's width."""
+    ramp = np.linspace(0, 255, 200).astype(np.uint8)
+    image = np.repeat(np.broadcast_to(ramp, (200, 200))[..., None], 3, axis=2)
+
+    def mean_range(scale):
+        view = RandomView(20, scale=scale, color_jitter=0.0, hflip=0.0)
+        views = [view(image, np.random.default_rng(seed)).float() for seed in range(40)]
+        return np.mean([float(each.max() - each.min()) for each in views])
+
+    # On average the width is about the square root of the area; the aspect ratio varies around 1.
+    assert mean_range((0.04, 0.04)) == pytest.approx(255 * 0.2, rel=0.15)
+    assert mean_range((0.25, 0.25)) == pytest.approx(255 * 0.5, rel=0.15)

@@ -1,4 +1,4 @@
-"""From files to training steps: the tiny config on made data, through MMEngine's runner."""
+"""From files to training steps: the tiny config on generated data, through MMEngine's runner."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def cfg(shapes, tmp_path, monkeypatch):
     monkeypatch.chdir(shapes.parent.parent)
     cfg = Config.fromfile(ROOT / "configs" / "pretrain" / "beit3-tiny_mdm_shapes.py")
     cfg.work_dir = str(tmp_path)
-    # Two runs in one second would share MMEngine's visualizer, which is found by name.
+    # MMEngine finds visualizers by name, so two runs in the same second would share one.
     cfg.experiment_name = tmp_path.name
     cfg.model.tokenizer.checkpoint = None
     cfg.train_dataloader.num_workers = 0
@@ -55,14 +55,14 @@ def test_trains_and_resumes(cfg, tmp_path):
 
 
 def test_shows_what_it_fills_in(cfg, tmp_path):
-    cfg.default_hooks.filled_in.update(interval=2, count=1)
+    cfg.default_hooks.reconstruction.update(interval=2, count=1)
     build_runner(cfg, ("train",)).train()
     pictures = sorted(path.name for path in tmp_path.rglob("vis_image/*.png"))
     assert pictures == ["images_2.png", "pairs_2.png"]
     (log,) = tmp_path.glob("*/*.log")
-    said = [line for line in log.read_text().splitlines() if " pairs: " in line]
-    assert len(said) == 1
-    assert "[" in said[0]
+    lines = [line for line in log.read_text().splitlines() if " pairs: " in line]
+    assert len(lines) == 1
+    assert "[" in lines[0]
 
 
 def test_steps_are_whole_and_the_same_again(cfg):

@@ -1,4 +1,4 @@
-"""Frozen timm models as teachers: their features against timm's own, their grids, and where they are not."""
+"""Frozen timm models as teachers: features compared with timm's, grids, and absence from parameters and checkpoints."""
 
 import pytest
 import timm
@@ -15,7 +15,7 @@ CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 
 
 def timms(name, seed, **options):
-    """timm's model as it comes after seeding everything."""
+    """Build timm's model after seeding the global generators."""
     torch.manual_seed(seed)
     return timm.create_model(name, **options).eval()
 
@@ -56,7 +56,7 @@ def test_projects_each_patch_as_clip_its_class_token():
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
     tokens = model.forward_features((image - mean) / std)
     torch.testing.assert_close(teacher(image), model.head(tokens)[:, 1:])
-    # What CLIP calls the image's embedding is the same of the class token.
+    # CLIP's image embedding is this projection of the class token.
     torch.testing.assert_close(model.head(tokens)[:, 0], model((image - mean) / std))
 
 
@@ -64,7 +64,7 @@ def test_projects_each_patch_as_clip_its_class_token():
 def test_a_norm_after_pooling_is_for_patches_too():
     teacher = TimmTeacher("test_vit4", (2, 2))
     assert isinstance(teacher._net[0].norm, nn.Identity)
-    # It is one by root mean squares.
+    # In this model it is an RMS norm.
     squares = teacher(torch.rand(1, 3, 32, 32)).square().mean(dim=-1)
     torch.testing.assert_close(squares, torch.ones(1, 4), atol=1e-3, rtol=0)
 
@@ -72,12 +72,12 @@ def test_a_norm_after_pooling_is_for_patches_too():
 @torch.no_grad()
 def test_grids_that_the_model_does_not_have():
     image = torch.rand(2, 3, 64, 64)
-    # The image is resized so that patches fit the grid ...
+    # By default the image is resized so that its patches fit the grid ...
     teacher = TimmTeacher(VIT, (3, 5))
     assert teacher.image_size == (48, 80)
     shown = F.interpolate(image, (48, 80), mode="bicubic", antialias=True).clamp(0, 1)
     torch.testing.assert_close(teacher(image), teacher(shown))
-    # ... or, told a size, the map.
+    # ... and with image_size the feature map is resized.
     coarse, fine = (TimmTeacher("test_resnet", (grid, grid), layer=2, image_size=(64, 64)) for grid in (4, 8))
     assert coarse(image).shape[1] == 16
     map_ = fine(image).mT.unflatten(2, (8, 8))
@@ -126,8 +126,8 @@ def test_what_cannot_be_used(tmp_path):
     for options, reason in [
         ({"model": "vit_of_nobody"}, "timm has no model 'vit_of_nobody'"),
         ({"model": "test_vit", "layer": 40}, "has layers 0 to 5, or -1 to -6, not 40"),
-        ({"model": "test_resnet", "project": True}, "project=True is for the last layer of a ViT"),
-        ({"model": "test_vit", "project": True, "layer": 0}, "project=True is for the last layer of a ViT"),
+        ({"model": "test_resnet", "project": True}, "project=True needs the last layer of a ViT"),
+        ({"model": "test_vit", "project": True, "layer": 0}, "project=True needs the last layer of a ViT"),
         ({"model": "test_vit", "checkpoint": tmp_path / "none.pth"}, "does not exist"),
     ]:
         with pytest.raises(UserError, match=reason):

@@ -1,4 +1,4 @@
-"""Training a tokenizer through MMEngine's runner, from images to a file that gives codes."""
+"""Training of a tokenizer through MMEngine's runner, from images to a checkpoint that gives codes."""
 
 import os
 
@@ -24,7 +24,7 @@ def trainer(**changes):
 
 
 def images(count=4, seed=0):
-    """Flat patches of some colours."""
+    """Make images of flat patches in a few colours."""
     generator = torch.Generator().manual_seed(seed)
     colours = torch.randint(0, 256, (count, 3, 4, 4), generator=generator, dtype=torch.uint8)
     return {"images": {"image": colours.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3)}}
@@ -73,7 +73,7 @@ def test_the_checkpoint_is_a_tokenizer(work_dir):
     torch.testing.assert_close(loaded.state_dict(), trained.state_dict(), atol=0, rtol=0)
     image = images()["images"]["image"] / 255
     codes = load_vqkd(folder / "iter_30.pth", teacher_dims=None, frozen=True).encode(image)
-    # Training's linear layers may round otherwise, see FastLinearHook.
+    # Linear layers in training may round differently, see FastLinearHook.
     assert (codes == trained.encode(image)).float().mean() > 0.95
     assert codes.unique().numel() > 1
     torch.testing.assert_close(loaded.decode(codes), trained.decode(codes))
@@ -83,7 +83,7 @@ def test_reads_the_tokenizer_of_any_checkpoint(work_dir, tmp_path):
     folder, _ = work_dir
     state = read_vqkd_state(folder / "iter_30.pth")
     saved = torch.load(folder / "iter_30.pth", weights_only=False)["state_dict"]
-    # The teacher is not in the file.
+    # The file does not contain the teacher.
     assert {f"tokenizer.{name}" for name in state} == set(saved)
     arch = {"base": "tiny", "image_size": 64, "vocab_size": 300}
     pretrainer = BEiT3Pretrainer({"arch": arch}, {"checkpoint": folder / "iter_30.pth"})
@@ -105,7 +105,7 @@ def test_losses_and_numbers():
     assert logged["codes_used"] == (counts > 0).sum() / 16
     entropy = torch.distributions.Categorical(probs=counts.double()).entropy()
     torch.testing.assert_close(logged["perplexity"], entropy.exp().float())
-    # MMEngine sums what has "loss" in its name.
+    # MMEngine sums all outputs with "loss" in their name.
     total, _ = model.parse_losses(logged)
     torch.testing.assert_close(total, logged["loss_reconstruction"] + logged["loss_commitment"])
 
@@ -141,7 +141,7 @@ def test_refuses():
 
 
 def steps(rank, wrap):
-    """Two steps on this rank's images."""
+    """Run two steps on this rank's images."""
     model = trainer().train()
     wrapped = wrap(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

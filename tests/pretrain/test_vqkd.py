@@ -1,4 +1,4 @@
-"""The image tokenizer against the reference's numbers, in training, and frozen."""
+"""The image tokenizer compared with values of the reference, in training, and frozen."""
 
 import pytest
 import torch
@@ -80,7 +80,7 @@ def test_training_learns_a_toy_teacher():
     model = tiny().train()
     generator = torch.Generator().manual_seed(1)
     teacher = torch.randn(12, 3 * 8 * 8, generator=generator)
-    # Flat colours make patches that differ enough for a few codes to tell them apart.
+    # Patches of flat colours differ enough for a few codes to distinguish them.
     image = F.interpolate(torch.rand(8, 3, 4, 4, generator=generator), scale_factor=8)
     target = F.unfold(image - 0.5, 8, stride=8).mT @ teacher.T
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -188,9 +188,9 @@ def test_bad_inputs():
         codes_for_grid(model, torch.rand(1, 3, 32, 32), (0, 4))
     with pytest.raises(ValueError, match="uint8"):
         codes_for_grid(model, torch.zeros(1, 3, 32, 32, dtype=torch.uint8), (4, 4))
-    with pytest.raises(ValueError, match="don't divide the tokenizer's image"):
+    with pytest.raises(ValueError, match="image_size 33 is not a multiple"):
         tiny(image_size=33)
-    with pytest.raises(ValueError, match="3 heads don't divide"):
+    with pytest.raises(ValueError, match="not a multiple of its 3 heads"):
         tiny(heads=3)
 
 
@@ -214,22 +214,22 @@ def test_loader_names_what_does_not_fit(tmp_path):
     state = tiny().state_dict()
     with pytest.raises(UserError, match=r"does not exist"):
         load_vqkd(tmp_path / "nowhere.pth")
-    with pytest.raises(UserError, match=r"no VQ-KD tokenizer.*encoder\.patch_embed\.proj\.weight is missing"):
+    with pytest.raises(UserError, match=r"not a VQ-KD tokenizer.*encoder\.patch_embed\.proj\.weight is missing"):
         load_vqkd({"weight": torch.ones(1)})
     with pytest.raises(UserError, match=r"encoder\.fc_norm\.bias is missing"):
         load_vqkd({name: value for name, value in state.items() if name != "encoder.fc_norm.bias"})
-    with pytest.raises(UserError, match=r"encoder\.gamma has no place"):
+    with pytest.raises(UserError, match=r"encoder\.gamma is unexpected"):
         load_vqkd({**state, "encoder.gamma": torch.ones(1)})
     with pytest.raises(UserError, match=r"quantize\.embedding\.weight is \(16, 8\) instead of \(20, 8\)"):
         load_vqkd(state, num_codes=20)
-    with pytest.raises(UserError, match="5 heads don't divide"):
+    with pytest.raises(UserError, match="not a multiple of its 5 heads"):
         load_vqkd(state, heads=5)
     with pytest.raises(UserError, match="18 rows"):
         load_vqkd({**state, "encoder.pos_embed": torch.ones(1, 18, 32)})
 
 
 def quantizer_steps(take):
-    """Three training steps of a quantizer from its k-means start; ``take`` says which images this process sees."""
+    """Run three training steps of a quantizer from its k-means start; ``take`` selects the images of this process."""
     torch.manual_seed(0)
     quantizer = Quantizer(10, 8, decay=0.8).train()
     batches = torch.randn(3, 4, 12, 8, generator=torch.Generator().manual_seed(3))

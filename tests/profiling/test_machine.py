@@ -1,10 +1,10 @@
 import torch
 
-from mmbeit3.profiling.machine import describe, matrix_peak, memory_bandwidth
+from mmbeit3.profiling.machine import describe_machine, matrix_peak, memory_bandwidth
 
 
 def test_describes_machine_and_versions():
-    facts = describe(torch.device("cpu"))
+    facts = describe_machine(torch.device("cpu"))
     assert facts["CPU"]
     assert facts["torch"] == torch.__version__.split("+")[0] or facts["torch"] == torch.__version__
     assert facts["mmcv"].split()[0][0].isdigit()

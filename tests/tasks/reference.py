@@ -1,4 +1,4 @@
-"""The reference's models of the tasks, see README beside the goldens, and batches like those that datasets make."""
+"""Reference models of the tasks (see the README of the goldens), and batches like those of the datasets."""
 
 import torch
 
@@ -18,7 +18,7 @@ SMALL = {
 
 
 def reference(task):
-    """Inputs, outputs, the architecture under 'arch', and the task's official state dict under 'weights'."""
+    """Return inputs, outputs, the architecture under 'arch', and the official state dict of the task under 'weights'."""
     values = golden("beit3_tasks_a.npz")
     sizes = values["meta"]
     values["arch"] = {
@@ -37,14 +37,14 @@ def reference(task):
 
 
 def official_file(weights, folder):
-    """A file as the official ones are."""
+    """Write a checkpoint in the official format."""
     path = folder / "official.pth"
     torch.save({"model": weights}, path)
     return path
 
 
 def inputs(count=8, names=("image", "tokens")):
-    """A batch. Images have one colour a patch: noise of single pixels would look the same everywhere."""
+    """Return a batch. Each image patch has one colour: with noise per pixel all patches would have similar features."""
     generator = torch.Generator().manual_seed(1)
     batch = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Classes: the reference's numbers from files that hold a whole model, mixing of images, the losses of timm."""
+"""Classification: outputs of the reference from whole checkpoints, mixup and CutMix, and the losses against timm."""
 
 import pytest
 import torch
@@ -86,7 +86,7 @@ def test_mixed_images_have_mixed_targets(monkeypatch, options):
     assert set(found) == {"loss_cls"}
     torch.testing.assert_close(found["loss_cls"], SoftTargetCrossEntropy()(logits, targets))
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(4))
-    # The share of a class is the share of its image, but for smoothing; image 0 is mixed with image 3.
+    # Without smoothing, the target of a class is the fraction of its image; image 0 is mixed with image 3.
     share = (targets[0, 0] - 0.1 / 5) / 0.9
     assert 0 <= share <= 1
     if "cutmix" in options:
@@ -109,7 +109,7 @@ def test_mixing_hangs_on_pytorchs_seed_alone():
 
 
 def test_pairs_need_an_even_batch():
-    with pytest.raises(UserError, match="3 are odd: set an even batch_size and drop_last=True"):
+    with pytest.raises(UserError, match="an even number of images per batch, got 3: set an even batch_size and drop_last=True"):
         BEiT3Classification(NETWORK)(inputs(3, ("image",)), SAMPLES[:3], mode="loss")
 
 
@@ -125,10 +125,10 @@ def test_predictions(unmixed):
 def test_checkpoint_with_other_classes(tmp_path):
     checkpoint = official_file(LAYOUTS["official"].to_theirs(ClassificationNetwork(SMALL, 1000).state_dict()), tmp_path)
     model = BEiT3Classification(NETWORK, init_cfg={"type": "Pretrained", "checkpoint": str(checkpoint)})
-    with pytest.raises(UserError, match=r"another head: head\.weight has 1000 rows there and 5 in the model"):
+    with pytest.raises(UserError, match=r"another head: head\.weight has 1000 rows in the file and 5 in the model"):
         model.init_weights()
 
 
 def test_labels_are_checked():
-    with pytest.raises(UserError, match="gt_label 5 is none of the model's 5 classes"):
+    with pytest.raises(UserError, match="gt_label 5 is outside of the model's classes 0 to 4"):
         BEiT3Classification(NETWORK)(inputs(2, ("image",)), [{"gt_label": torch.tensor([i])} for i in (1, 5)], mode="loss")

@@ -1,4 +1,4 @@
-"""Beam search against one image at a time, in plain Python; sampling against its distribution."""
+"""Beam search against a plain Python version for one image at a time; sampling against its distribution."""
 
 from functools import partial
 from itertools import product
@@ -6,13 +6,13 @@ from itertools import product
 import pytest
 import torch
 
-from mmbeit3.tasks.decoding import beam_search, best_texts, sample, top_p_words
+from mmbeit3.tasks.decoding import BeamSearchOptions, beam_search, best_texts, sample, top_p_words
 
 VOCAB, EOS = 14, 2
 
 
 class Table:
-    """Scores that are random, but always the same for the same image and text; some images end soon, some late."""
+    """Decoder with random logits that depend only on image and text; some images end early, some late."""
 
     def __init__(self, images, num_beams=1, seed=0):
         self.images, self.texts = list(range(images)), [[[] for _ in range(num_beams)] for _ in range(images)]
@@ -43,7 +43,7 @@ class Table:
 
 
 def one_by_one(scores, num_beams, max_length, penalty):
-    """The procedure for one image, and how many steps it took; ``scores(text)`` for a text from ``<s>`` on."""
+    """Search for one image and return the best text and the number of steps; ``scores(text)`` are the logits after a text."""
     beams, best = [(0.0, [0])] + [(-1e9, [0])] * (num_beams - 1), None
     for length in range(2, max_length):
         candidates = []
@@ -74,21 +74,21 @@ def greedily(scores, max_length):
 
 
 class Small(Table):
-    """Four words and the end."""
+    """Decoder with a vocabulary of four words and ``</s>``."""
 
     def scores(self, image, text):
         return super().scores(image, text)[:5]
 
 
 def all_texts(scores, max_length, penalty, min_length):
-    """Every text with its score, best first, in plain Python."""
+    """Return every text with its score, best first, in plain Python."""
     found = []
     for count in range(min_length, max_length - 2):
         for words in product([0, 1, 3, 4], repeat=count):
             text = [0, *words]
             log_probs = [torch.log_softmax(scores(text[: place + 1]), dim=0) for place in range(count + 1)]
             total = sum(float(log_probs[place][word]) for place, word in enumerate(words))
-            # The longest end with whatever word is next.
+            # The longest texts end with the most likely next word.
             total += float(log_probs[-1].max() if count == max_length - 3 else log_probs[-1][EOS])
             found.append(([*text, EOS], total / (count + 2) ** penalty))
     return sorted(found, key=lambda pair: -pair[1])
@@ -105,7 +105,7 @@ def test_beam_search_is_that_of_single_images(num_beams, max_length, penalty):
     lengths = set()
     for seed in range(6):
         table = Table(6, num_beams, seed)
-        found = beam_search(table, starts(6), num_beams, max_length, penalty)
+        found = beam_search(table, starts(6), BeamSearchOptions(num_beams, max_length, penalty))
         scores = [partial(table.scores, image) for image in range(6)]
         expected, steps = zip(*(one_by_one(its, num_beams, max_length, penalty) for its in scores), strict=True)
         assert found == list(expected)
@@ -116,7 +116,7 @@ def test_beam_search_is_that_of_single_images(num_beams, max_length, penalty):
 
 def test_images_that_are_done_leave():
     table = Table(8, 3)
-    together = beam_search(table, starts(8), 3, 30, length_penalty=0.0)
+    together = beam_search(table, starts(8), BeamSearchOptions(3, 30, length_penalty=0.0))
     assert table.sizes[0] == 8
     assert table.sizes[-1] <= 4
     assert table.steps < 28
@@ -127,7 +127,7 @@ def test_images_that_are_done_leave():
 def test_one_beam_without_penalty_is_greedy(max_length):
     table = Table(7)
     expected = [greedily(partial(table.scores, image), max_length) for image in range(7)]
-    assert beam_search(table, starts(7), 1, max_length, length_penalty=0.0) == expected
+    assert beam_search(table, starts(7), BeamSearchOptions(1, max_length, length_penalty=0.0)) == expected
     assert sample(Table(7), starts(7), max_length, top_p=1e-6) == expected
 
 
@@ -142,7 +142,7 @@ def test_top_p_draws_in_proportion():
     ]:
         drawn = top_p_words(logits.expand(20_000, -1), top_p, temperature, generator)
         probs = (logits / temperature).softmax(dim=0)
-        # Enough by the last, but not without it.
+        # The set reaches top_p with its last word, but not without it.
         assert probs[kept].sum() >= top_p - 1e-6
         assert probs[kept].sum() - probs[kept].min() < top_p
         expected = torch.zeros(6)
@@ -163,7 +163,7 @@ def test_samples_are_texts():
 
 
 def test_samples_follow_their_own_text():
-    """Words that the text so far makes impossible are never drawn, also after others have left."""
+    """Each image is sampled after its own text, also after other images have been dropped."""
 
     class Counting(Table):
         def scores(self, image, text):
@@ -178,7 +178,7 @@ def test_samples_follow_their_own_text():
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.5])
 def test_with_beams_enough_the_best_of_all_texts_are_found(penalty, min_length):
     for count in (1, 3, 20):
-        found = best_texts(Small(4, 70), starts(4), count, 70, 6, penalty, EOS, min_length)
+        found = best_texts(Small(4, 70), starts(4), count, BeamSearchOptions(70, 6, penalty, min_length, EOS))
         for image, texts in enumerate(found):
             expected = all_texts(partial(Small(1).scores, image), 6, penalty, min_length)[:count]
             assert [text.ids for text in texts] == [ids for ids, _ in expected]
@@ -187,8 +187,8 @@ def test_with_beams_enough_the_best_of_all_texts_are_found(penalty, min_length):
 
 @pytest.mark.parametrize("num_texts", [2, 3])
 def test_several_texts_of_few_beams(num_texts):
-    """All are there, different and in order, and each has the score that its own words give it."""
-    found = best_texts(Table(8, 3), starts(8), num_texts, 3, 9, 0.6)
+    """All texts are found, different and sorted, and each has the score of its words."""
+    found = best_texts(Table(8, 3), starts(8), num_texts, BeamSearchOptions(3, 9))
     assert sum(len(text.ids) < 8 for texts in found for text in texts) > 4
     for image, texts in enumerate(found):
         assert len({tuple(text.ids) for text in texts}) == num_texts
@@ -201,39 +201,41 @@ def test_several_texts_of_few_beams(num_texts):
 
 
 def test_fewer_texts_where_there_are_no_more():
-    """Of four words and one place: five texts."""
-    (found,) = best_texts(Small(1, 7), starts(1), 7, 7, 4, 0.6)
+    """Four words and texts of up to one word give five texts."""
+    (found,) = best_texts(Small(1, 7), starts(1), 7, BeamSearchOptions(7, 4))
     assert [text.ids for text in found] == [ids for ids, _ in all_texts(partial(Small(1).scores, 0), 4, 0.6, 0)]
     assert len(found) == 5
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_no_text_is_shorter_than_asked(num_beams):
-    free = beam_search(Table(12, num_beams), starts(12), num_beams, 12)
+    free = beam_search(Table(12, num_beams), starts(12), BeamSearchOptions(num_beams, 12))
     assert min(map(len, free)) < 6
     for least in (4, 7, 9):
-        found = beam_search(Table(12, num_beams), starts(12), num_beams, 12, min_length=least)
+        found = beam_search(Table(12, num_beams), starts(12), BeamSearchOptions(num_beams, 12, min_length=least))
         assert min(len(ids) - 2 for ids in found) >= least
         drawn = sample(Table(12), starts(12), 12, 1.0, min_length=least, generator=torch.Generator().manual_seed(0))
         assert min(len(ids) - 2 for ids in drawn) >= least
         assert all(EOS not in ids[:-1] for ids in found + drawn)
 
 
-@pytest.mark.parametrize("search", [beam_search, sample])
-def test_texts_that_would_be_too_long(search):
+@pytest.mark.parametrize("decode", [BeamSearchOptions, partial(sample, Table(1), starts(1))])
+def test_texts_that_would_be_too_long(decode):
     with pytest.raises(ValueError, match="min_length must be from 0 to 5 with a max_length of 8, got 6"):
-        search(Table(1), starts(1), max_length=8, min_length=6)
+        decode(max_length=8, min_length=6)
 
 
 def test_more_texts_than_beams():
-    with pytest.raises(ValueError, match="1 to 3 texts with 3 beams, not 4"):
-        best_texts(Table(1, 3), starts(1), 4, 3)
+    with pytest.raises(ValueError, match="beam search with 3 beams finds 1 to 3 texts, not 4"):
+        best_texts(Table(1, 3), starts(1), 4)
 
 
-@pytest.mark.parametrize(("changes", "reason"), [({"num_beams": 0}, "needs a beam"), ({"max_length": 3}, "at least 4")])
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({"num_beams": 0}, "num_beams of at least 1"), ({"max_length": 3}, "at least 4")]
+)
 def test_bad_beams(changes, reason):
     with pytest.raises(ValueError, match=reason):
-        beam_search(Table(1), starts(1), **changes)
+        BeamSearchOptions(**changes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What holds for the models of all tasks: they learn, every weight has its depth and its gradient, files come and go."""
+"""Properties of all task models: they learn, each weight has a layer id and a gradient, checkpoints load and save."""
 
 import pytest
 import torch
@@ -15,12 +15,12 @@ LABELS = [{"gt_label": torch.tensor([i % 2])} for i in range(COUNT)]
 NAMES = ["red dog", "green cat", "blue bird"]
 ANSWERS = [{"labels": torch.tensor([i % 3, 4]), "scores": torch.tensor([1.0, 0.3])} for i in range(COUNT)]
 
-# Type: further arguments, what a batch has, its samples, learning rate.
+# Model type: further arguments, input names of a batch, data samples, learning rate.
 MODELS_OF_TASKS = {
     "BEiT3VQA": ({"num_answers": 5}, ("image", "tokens"), ANSWERS, 1e-3),
     "BEiT3NLVR2": ({}, ("image", "image2", "tokens"), LABELS, 1e-3),
     "BEiT3Classification": ({"mixup": 0, "cutmix": 0, "label_smoothing": 0}, ("image",), LABELS, 1e-3),
-    "BEiT3NamedClassification": ({"class_names": NAMES, "label_smoothing": 0}, ("image",), LABELS, 3e-4),
+    "BEiT3ZeroShotClassification": ({"class_names": NAMES, "label_smoothing": 0}, ("image",), LABELS, 3e-4),
     "BEiT3Retrieval": ({}, ("image", "tokens"), [{}] * COUNT, 3e-4),
 }
 FUSED = ("BEiT3VQA", "BEiT3NLVR2")
@@ -34,9 +34,9 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(params=MODELS_OF_TASKS)
 def build(request):
-    """Makes the model of one task."""
+    """Build the model of one task."""
     kwargs, *_ = MODELS_OF_TASKS[request.param]
-    if request.param == "BEiT3NamedClassification":
+    if request.param == "BEiT3ZeroShotClassification":
         kwargs = {**kwargs, "tokenizer": request.getfixturevalue("tokenizer")}
     network = {"arch": SMALL} if request.param != "BEiT3Classification" else {"arch": SMALL, "num_classes": 3}
 
@@ -67,7 +67,7 @@ def test_learns(build):
     wrapper = optimizer(model, MODELS_OF_TASKS[build.task][-1])
     logs = [model.train_step(batch(build.task), wrapper) for _ in range(40)]
     losses = [log["loss"].item() for log in logs]
-    # What is left of the answers' soft targets is their entropy.
+    # The minimum of a cross-entropy with soft targets is the entropy of the targets.
     assert losses[-1] < 0.6 * losses[0]
     assert all(torch.isfinite(value) for value in logs[-1].values())
 

@@ -1,4 +1,4 @@
-"""Two images and a sentence: the reference's numbers, the loss by hand, which image is which."""
+"""NLVR2: outputs of the reference, the loss against a plain computation, and the order of the two images."""
 
 import pytest
 import torch
@@ -75,8 +75,8 @@ def test_predictions_start_equal():
 @pytest.mark.parametrize(
     ("sample", "reason"),
     [
-        ({"gt_label": torch.tensor([2])}, "gt_label 2 is none of the model's 2 classes"),
-        ({"gt_label": torch.tensor([-1])}, "gt_label -1 is none"),
+        ({"gt_label": torch.tensor([2])}, "gt_label 2 is outside of the model's classes 0 to 1"),
+        ({"gt_label": torch.tensor([-1])}, "gt_label -1 is outside"),
         ({}, "no gt_label"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Images and texts as vectors: the reference's numbers, and whose vector is whose in batches of any kind."""
+"""Retrieval: features of the reference, and the assignment of features to samples in all kinds of batches."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def model():
 def test_reference_model(tmp_path):
     expected = reference("retrieval")
     path = official_file(expected["weights"], tmp_path)
-    # The goldens' images are normalised already.
+    # The images of the goldens are already normalised.
     model = BEiT3Retrieval({"arch": expected["arch"]}, mean=(0, 0, 0), std=(1 / 255,) * 3).eval()
     report = load_checkpoint(model.network, path)
     assert report.layout == "official"
@@ -87,5 +87,5 @@ def test_pairs_images_texts_and_both_mixed(model):
 def test_what_a_batch_must_have(model):
     with pytest.raises(ValueError, match="needs 'image', 'tokens' or both, got nothing"):
         model({}, [], mode="predict")
-    with pytest.raises(ValueError, match="trained on pairs, got only image_feature"):
+    with pytest.raises(ValueError, match="trained on image-text pairs, got only image_feature"):
         model({"image": inputs(2)["image"]}, [{}] * 2, mode="loss")

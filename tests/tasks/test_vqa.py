@@ -1,4 +1,4 @@
-"""Answers: the reference's numbers, the loss by hand, lists of answers that fit or don't."""
+"""VQA: outputs of the reference, the loss against a plain computation, and lists of answers."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_parameter_counts(arch, size, millions):
 def test_loss_is_summed_over_answers_and_averaged_over_questions():
     model = BEiT3VQA({"arch": SMALL}, num_answers=7).eval()
     batch = inputs(3)
-    # The last one's answers are all rare.
+    # No answer to the last question is in the list.
     given = [([2, 5], [1.0, 0.3]), ([0], [0.6]), ([], [])]
     samples = [{"labels": torch.tensor(ls, dtype=torch.int64), "scores": torch.tensor(ss)} for ls, ss in given]
     with torch.no_grad():
@@ -72,9 +72,9 @@ def test_predictions_have_names_where_answers_are_known(tmp_path):
 def test_answers_that_do_not_fit(tmp_path):
     path = tmp_path / "answers.txt"
     path.write_text("yes\nno\n")
-    with pytest.raises(UserError, match=r"answers '.*answers.txt' are 2, but num_answers is 3129: "):
+    with pytest.raises(UserError, match=r"answers '.*answers.txt' has 2 entries, but num_answers is 3129: "):
         BEiT3VQA({"arch": SMALL}, answers=path, num_answers=3129)
-    with pytest.raises(UserError, match=r"^answers are 1, but"):
+    with pytest.raises(UserError, match=r"^answers has 1 entries, but"):
         BEiT3VQA({"arch": SMALL}, answers=["yes"], num_answers=2)
 
 
@@ -86,8 +86,8 @@ def test_checkpoint_with_other_answers(tmp_path):
     with pytest.raises(UserError) as caught:
         model.init_weights()
     assert str(caught.value) == (
-        f"checkpoint '{checkpoint}' has another head: head.3.weight has 5 rows there and 2 in the model; build the model for "
-        "the file's classes or answers, or, to fine-tune for others, set new_head=True in its init_cfg"
+        f"checkpoint '{checkpoint}' has another head: head.3.weight has 5 rows in the file and 2 in the model. Build the model "
+        "for the file's classes or answers, or set new_head=True in its init_cfg to train a new head"
     )
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -95,8 +95,8 @@ def test_checkpoint_with_other_answers(tmp_path):
 @pytest.mark.parametrize(
     ("sample", "reason"),
     [
-        ({"labels": torch.tensor([5]), "scores": torch.tensor([1.0])}, "labels go from 5 to 5, but the model has 5 answers"),
-        ({"labels": torch.tensor([-1]), "scores": torch.tensor([1.0])}, "labels go from -1 to -1"),
+        ({"labels": torch.tensor([5]), "scores": torch.tensor([1.0])}, "labels are from 5 to 5, but the model has 5 answers"),
+        ({"labels": torch.tensor([-1]), "scores": torch.tensor([1.0])}, "labels are from -1 to -1"),
         ({"question_id": 3}, "no labels and scores"),
     ],
 )

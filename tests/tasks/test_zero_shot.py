@@ -1,4 +1,4 @@
-"""Names of classes as texts: predictions by cosine, the loss by hand, features that follow the weights."""
+"""Zero-shot classification: predictions by cosine, the loss against a plain computation, and the feature cache."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmbeit3.errors import UserError
-from mmbeit3.tasks.zero_shot import BEiT3NamedClassification
+from mmbeit3.tasks.zero_shot import BEiT3ZeroShotClassification
 from mmbeit3.text import TextTokenizer, train_text_tokenizer
 from tests.tasks.reference import SMALL, inputs
 
@@ -27,8 +27,8 @@ def tokenizer(tmp_path_factory):
 def build(tokenizer):
     def make(**kwargs):
         torch.manual_seed(3)
-        model = BEiT3NamedClassification({"arch": SMALL}, **{"class_names": NAMES, "tokenizer": tokenizer, **kwargs})
-        # Freshly initialised towers say nearly the same of everything.
+        model = BEiT3ZeroShotClassification({"arch": SMALL}, **{"class_names": NAMES, "tokenizer": tokenizer, **kwargs})
+        # The outputs of freshly initialised towers hardly depend on their input.
         for head in (model.network.vision_head, model.network.language_head):
             torch.nn.init.normal_(head.weight, std=0.2)
         torch.nn.init.normal_(model.network.language.embed.words.weight)
@@ -38,7 +38,7 @@ def build(tokenizer):
 
 
 def features_one_by_one(model, tokenizer, templates=("{}",)):
-    """Unit vectors (classes, C), each text alone and so without padding."""
+    """Return unit vectors (classes, C); each text is encoded alone, without padding."""
     encoder, rows = TextTokenizer(tokenizer), []
     for name in NAMES:
         texts = [model.network.encode_text(*encoder.batch([t.format(name)], 14)).squeeze(0) for t in templates]
@@ -83,14 +83,14 @@ def test_fewer_candidates_hold_the_batchs_classes(build):
     model = build(candidates=4, label_smoothing=0.0)
     labels, drawn = torch.tensor([0, 3, 3, 4]), set()
     for _ in range(30):
-        classes, targets = model._candidates(labels)
+        classes, targets = model._draw_candidates(labels)
         assert classes.tolist() == sorted(set(classes.tolist()))
         assert len(classes) == 4
         assert torch.equal(classes[targets], labels)
         drawn |= set(classes.tolist())
     assert drawn == {0, 1, 2, 3, 4}
     model.candidates = 1  # fewer than the batch itself has
-    classes, targets = model._candidates(labels)
+    classes, targets = model._draw_candidates(labels)
     assert classes.tolist() == [0, 3, 4]
     logits = model(BATCH)[:, classes]
     expected = torch.nn.functional.cross_entropy(logits, targets)
@@ -114,7 +114,7 @@ def test_names_are_encoded_once_until_weights_change(build, monkeypatch):
     changed = predicted()
     assert len(calls) == 2
     assert not torch.allclose(changed, first)
-    # As averaged weights are put in place before evaluation.
+    # MMEngine's EMA assigns averaged weights like this before evaluation.
     model.network.language_head.weight.data.neg_()
     model.eval()
     torch.testing.assert_close(predicted(), first)
@@ -137,23 +137,23 @@ def test_arguments_are_checked(build, tmp_path, tokenizer):
         (["a {name}"], "has other fields than one {}"),
         (["a {0}"], "has other fields than one {}"),
         (["a {:>9}"], "has other fields than one {}"),
-        (["a {"], "cannot be read"),
-        (["a }"], "cannot be read"),
-        ("a {}", "templates are one text, 'a {}', and should be a list of texts: write ['a {}']"),
-        ([], "templates are an empty list"),
-        ([3], "template 3 is no text"),
+        (["a {"], "cannot be parsed"),
+        (["a }"], "cannot be parsed"),
+        ("a {}", "templates is a string, 'a {}', but must be a list of strings: write ['a {}']"),
+        ([], "templates is an empty list"),
+        ([3], "template 3 is not a string"),
     ):
         with pytest.raises(UserError) as error:
             build(templates=templates)
         assert reason in str(error.value)
     assert build(templates=("{{a}} {}",)).templates == ("{{a}} {}",)
-    with pytest.raises(UserError, match="max_length 15 is more than the network's 14 text positions"):
+    with pytest.raises(UserError, match="max_length is 15, but the network has 14 text positions"):
         build(max_length=15)
-    with pytest.raises(UserError, match="has 25 ids, the network only 24 rows"):
-        BEiT3NamedClassification({"arch": {**SMALL, "vocab_size": 24}}, NAMES, tokenizer)
+    with pytest.raises(UserError, match="has 25 ids, but the network has only 24 rows"):
+        BEiT3ZeroShotClassification({"arch": {**SMALL, "vocab_size": 24}}, NAMES, tokenizer)
     with pytest.raises(UserError, match=r"class_names .* cannot be read"):
         build(class_names=tmp_path / "absent.txt")
-    with pytest.raises(UserError, match="gt_label 5 is none of the model's 5 classes"):
+    with pytest.raises(UserError, match="gt_label 5 is outside of the model's classes 0 to 4"):
         build()(BATCH, [{"gt_label": torch.tensor([5])}] * 4, mode="loss")
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     assert build(class_names=tmp_path / "names.txt").class_names == tuple(NAMES)

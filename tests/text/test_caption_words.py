@@ -1,4 +1,4 @@
-"""Words of captions. What is expected was seen from the original, pycocoevalcap 1.2 with Java."""
+"""Words of captions. The expected words are the output of pycocoevalcap 1.2 with Java."""
 
 import shutil
 
@@ -93,7 +93,7 @@ def test_captions_end_as_the_next_one_lets_them():
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40), st.lists(st.sampled_from([case for case, _ in CASES]), max_size=3))
 def test_whatever_comes(text, captions):
-    """Nothing is lost or mixed up between captions, and words are words."""
+    """Each caption gives its own list of words, and words have no whitespace."""
     found = tokenize_captions([*captions, text, *captions])
     assert len(found) == 2 * len(captions) + 1
     for word in found[len(captions)]:

@@ -1,4 +1,4 @@
-"""Lists of answers and classes, and what is wrong with them in one line."""
+"""Lists of answers and classes, and one-line errors for bad ones."""
 
 import json
 
@@ -26,19 +26,19 @@ def test_lists_plain_files_and_files_of_the_reference(tmp_path):
     [
         ("yes\n\nno", "line 2 is empty"),
         ("", "line 1 is empty"),
-        ("yes\nno\nyes", "'yes' is there twice (line 1 and 3)"),
-        ('["yes", "no", "yes"]', "'yes' is there twice (name 1 and 3)"),
+        ("yes\nno\nyes", "'yes' occurs twice (line 1 and 3)"),
+        ('["yes", "no", "yes"]', "'yes' occurs twice (name 1 and 3)"),
         ('["yes", " "]', "name 2 is blank"),
-        ('["yes", 1]', "not of names"),
-        ('["yes"', "begins as a JSON list and is none"),
+        ('["yes", 1]', "but not of strings"),
+        ('["yes"', "begins like a JSON list but is not valid JSON"),
         ("[]", "the list is empty"),
-        ('{"answer": "yes", "label": 1}\n{"answer": "yes", "label": 0}', "'yes' is there twice (label 0 and 1)"),
-        ("n1\tyes\nno", "line 2 is no folder, tab and name"),
-        ("n1\tyes\nn1\tno", "folder 'n1' is there twice"),
+        ('{"answer": "yes", "label": 1}\n{"answer": "yes", "label": 0}', "'yes' occurs twice (label 0 and 1)"),
+        ("n1\tyes\nno", "line 2 is not 'FOLDER<tab>NAME'"),
+        ("n1\tyes\nn1\tno", "folder 'n1' occurs twice"),
         ('{"answer": "yes", "label": 0}\nno', 'line 2 must be like {"answer": "yes", "label": 0}'),
         ('{"answer": "yes", "label": "0"}', "line 1 must be like"),
-        ('{"answer": "yes", "label": 0}\n{"answer": "no", "label": 0}', "labels must be 0 to 1, each once"),
-        ('{"answer": "yes", "label": 1}', "labels must be 0 to 0"),
+        ('{"answer": "yes", "label": 0}\n{"answer": "no", "label": 0}', "labels of its 2 lines must be 0 to 1, each once"),
+        ('{"answer": "yes", "label": 1}', "labels of its 1 lines must be 0 to 0"),
     ],
 )
 def test_bad_files(tmp_path, text, reason):
@@ -56,11 +56,11 @@ def test_no_file_no_text_no_names(tmp_path):
     with pytest.raises(UserError, match=r"class_names .*absent.txt' cannot be read \(No such file"):
         read_names(tmp_path / "absent.txt", "class_names")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="no UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         read_names(tmp_path / "bytes", "class_names")
     with pytest.raises(UserError, match="class_names: the list is empty"):
         read_names([], "class_names")
-    for names, match in ((["a", "b", "a"], "'a' is there twice"), (["a", ""], "name 2 is blank")):
+    for names, match in ((["a", "b", "a"], "'a' occurs twice"), (["a", ""], "name 2 is blank")):
         with pytest.raises(UserError, match=match):
             read_names(names, "class_names")
 

@@ -1,4 +1,4 @@
-"""Texts to ids and back, and vocabularies of one's own."""
+"""Encoding, decoding, and training of vocabularies."""
 
 import pickle
 import random
@@ -46,7 +46,7 @@ def test_ids_follow_xlmr(tokenizer, path):
     assert [plain.id_to_piece(i) for i in range(3)] == ["<unk>", "<s>", "</s>"]
     for text in sentences(20):
         assert tokenizer.encode(text) == [piece + 1 for piece in plain.encode(text)]
-    # The first piece that is no special one, and the last.
+    # The first piece after the special ones, and the last piece.
     assert tokenizer.decode([4]) == plain.id_to_piece(3).replace("▁", "")
     assert tokenizer.decode([PIECES]) == plain.id_to_piece(PIECES - 1).replace("▁", "")
 
@@ -67,7 +67,7 @@ def test_pieces_carry_word_starts_and_keep_the_case(path, tokenizer):
 def test_round_trip(tokenizer, words, gap):
     ids = tokenizer.encode(gap.join(words))
     assert all(tokenizer.unk_id < i < tokenizer.mask_id for i in ids)
-    # Any whitespace comes back as one space.
+    # Decoding returns any whitespace as one space.
     assert tokenizer.decode(ids) == " ".join(words)
 
 
@@ -159,7 +159,7 @@ def test_unreadable_files(tmp_path, path):
     broken = tmp_path / "broken.spm"
     for content in (b"", b"no model", path.read_bytes()[:-20]):
         broken.write_bytes(content)
-        with pytest.raises(UserError, match=r"broken\.spm' is no SentencePiece model"):
+        with pytest.raises(UserError, match=r"broken\.spm' is not a SentencePiece model"):
             TextTokenizer(broken)
 
 
@@ -174,7 +174,7 @@ def test_other_numbering(tmp_path):
         bos_id=-1,
         minloglevel=2,
     )
-    with pytest.raises(UserError, match="at 2, -1, 1, not at 0, 1, 2"):
+    with pytest.raises(UserError, match="has ids 2, -1, 1 for <unk>, <s>, </s>, not 0, 1, 2"):
         TextTokenizer(tmp_path / "t5.model")
 
 
@@ -197,7 +197,7 @@ def test_training_takes_options(tmp_path):
     assert len(tokenizer.encode("a[box]")) == 2
     with pytest.raises(ValueError, match="sets unk_id itself"):
         train_text_tokenizer(sentences(), path, PIECES, unk_id=5)
-    with pytest.raises(UserError, match=r"refuses: .*nonsense"):
+    with pytest.raises(UserError, match=r"reports an error: .*nonsense"):
         train_text_tokenizer(sentences(), path, PIECES, nonsense=1)
 
 
@@ -211,14 +211,14 @@ def test_too_little_text_tells_what_is_possible(tmp_path):
 
 
 def test_too_small_a_vocabulary(tmp_path):
-    with pytest.raises(UserError, match="letters alone need") as caught:
+    with pytest.raises(UserError, match="characters of the texts alone need") as caught:
         train_text_tokenizer(sentences(), tmp_path / "a.spm", 5)
     assert int(str(caught.value).split("need ")[1].split()[0]) == len(ALPHABET) + 4  # special pieces and the word start
 
 
 @pytest.mark.parametrize("texts", [[], ["", " "], ["a" * 70000]])
 def test_no_text(tmp_path, texts):
-    with pytest.raises(UserError, match=r"a\.spm': there is no text"):
+    with pytest.raises(UserError, match=r"a\.spm': no text to train on"):
         train_text_tokenizer(texts, tmp_path / "a.spm", PIECES)
     assert not list(tmp_path.iterdir())
 
@@ -232,7 +232,7 @@ def test_failing_texts_leave_the_old_vocabulary(tmp_path):
     out.write_bytes(b"old")
     with pytest.raises(KeyError, match="caption"):
         train_text_tokenizer(failing(), out, PIECES)
-    with pytest.raises(UserError, match="text 1 for the vocabulary is no valid Unicode"):
+    with pytest.raises(UserError, match="text 1 for the vocabulary is not valid Unicode"):
         train_text_tokenizer(["a", "\ud800"], out, PIECES)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]

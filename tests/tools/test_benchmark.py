@@ -1,4 +1,4 @@
-"""The benchmark command in its quick form: everything is run and written, no time is judged."""
+"""The benchmark command with --quick: everything runs and is written; no duration is checked."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture
 def call(monkeypatch, run_tool, tmp_path):
-    """Call the tool; returns its exit status and what it wrote."""
+    """Call the tool; return its exit status and its output."""
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
 
@@ -28,7 +28,7 @@ def run_quickly(call, folder, suite, *arguments):
     assert results["settings"]["quick"]
     assert results["machine"]["torch"]
     for row in results["rows"]:
-        assert row["who"] in output.out
+        assert row["contender"] in output.out
         assert row["case"] in table
         assert row["note"] or row["median_ms"] or row["memory_mb"], row
     return results
@@ -36,7 +36,7 @@ def run_quickly(call, folder, suite, *arguments):
 
 def test_ops(call, tmp_path):
     results = run_quickly(call, tmp_path, "ops", "--dtype", "float32", "bfloat16")
-    found = {(row["who"], row["dtype"]) for row in results["rows"] if row["median_ms"]}
+    found = {(row["contender"], row["dtype"]) for row in results["rows"] if row["median_ms"]}
     assert {("mmbeit3 reference", "float32"), ("mmcv, PyTorch", "float32"), ("mmbeit3 reference", "bfloat16")} <= found
     assert any(row["case"].startswith("Mask2Former") for row in results["rows"])
     assert all(row["floor_ms"] for row in results["rows"] if row["case"].startswith("injector"))
@@ -44,10 +44,10 @@ def test_ops(call, tmp_path):
 
 def test_backbone(call, tmp_path):
     results = run_quickly(call, tmp_path, "backbone")
-    timed = {(row["case"].split()[0], row["who"]): row for row in results["rows"] if row["median_ms"]}
+    timed = {(row["case"].split()[0], row["contender"]): row for row in results["rows"] if row["median_ms"]}
     assert {("tower", "mmbeit3"), ("tower", "timm"), ("ViT-Adapter", "mmbeit3"), ("image", "mmbeit3")} <= set(timed)
     assert timed["tower", "timm"]["gflop"] == timed["tower", "mmbeit3"]["gflop"] > 0
-    others = [row for row in results["rows"] if row["who"] == "torchscale"]
+    others = [row for row in results["rows"] if row["contender"] == "torchscale"]
     assert all(row["median_ms"] or "pip install" in row["note"] for row in others)
     assert results["peaks"]["float32"] > 0
 
@@ -55,7 +55,7 @@ def test_backbone(call, tmp_path):
 @pytest.mark.slow
 def test_train_step(call, tmp_path):
     results = run_quickly(call, tmp_path, "train-step")
-    ours = [row for row in results["rows"] if row["who"] == "mmbeit3"]
+    ours = [row for row in results["rows"] if row["contender"] == "mmbeit3"]
     assert len(ours) == 2
     assert all(row["memory_mb"] > 0 and row["median_ms"] > 0 for row in ours)
 
@@ -63,7 +63,7 @@ def test_train_step(call, tmp_path):
 @pytest.mark.slow
 def test_pretrain_step(call, tmp_path):
     results = run_quickly(call, tmp_path, "pretrain-step")
-    assert [row["who"] for row in results["rows"]][:2] == ["mmbeit3 (one pass)", "mmbeit3 (three passes)"]
+    assert [row["contender"] for row in results["rows"]][:2] == ["mmbeit3 (one pass)", "mmbeit3 (three passes)"]
     assert all(row["median_ms"] > 0 for row in results["rows"][:2])
 
 

@@ -21,7 +21,7 @@ def annotations(path, answers):
 
 def test_writes_the_list(tmp_path, monkeypatch, capsys):
     files = [annotations(tmp_path / "train.json", ["Two", "red"]), annotations(tmp_path / "val.json", ["2", "red", "x"])]
-    call(monkeypatch, *files, "--least", 2, "--out", tmp_path / "answer2label.txt")
+    call(monkeypatch, *files, "--min-count", 2, "--out", tmp_path / "answer2label.txt")
     assert "2 answers in" in capsys.readouterr().out
     lines = (tmp_path / "answer2label.txt").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"answer": "2", "label": 0}, {"answer": "red", "label": 1}]

@@ -59,7 +59,7 @@ def test_category_that_the_config_lacks(call, folder, shapes):
 def test_heads_for_another_number_of_classes(call, data):
     refused(
         call("train", CONFIG, "--cfg-options", "model.roi_head.mask_head.num_classes=80"),
-        "train_dataloader has 6 classes, but model.roi_head.mask_head is made for 80",
+        "train_dataloader has 6 classes, but model.roi_head.mask_head has 80",
     )
 
 
@@ -103,7 +103,7 @@ def test_image_that_cannot_be_read_in_training(call, folder, shapes):
 
 def test_image_that_cannot_be_read_in_prediction(call, folder, weights):
     (folder / "text.jpg").write_text("no image")
-    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is no image")
+    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is not an image")
     refused(call("image_demo", "none.jpg", CONFIG, weights), "image 'none.jpg' does not exist")
 
 
@@ -157,7 +157,10 @@ def test_missing_checkpoint(with_checkpoint):
 def test_checkpoint_of_another_architecture(call, data, folder, weights):
     state = torch.load(weights, weights_only=True)["state_dict"]
     torch.save({"state_dict": state | {"rpn_head.rpn_conv.weight": torch.zeros(256, 96, 3, 3)}}, folder / "other.pth")
-    refused(call("test", CONFIG, "other.pth"), "rpn_head.rpn_conv.weight is 256x96x3x3 there and 96x96x3x3 in the config's")
+    refused(
+        call("test", CONFIG, "other.pth"),
+        "rpn_head.rpn_conv.weight has shape 256x96x3x3 in the file and 96x96x3x3 in the model",
+    )
 
 
 def test_backbone_weights_of_another_architecture(call, data, folder):
@@ -198,11 +201,11 @@ def test_image_demo_on_a_folder(call, folder, image, weights):
     code, stderr = call("image_demo", "photos", CONFIG, weights)
     assert code == 2
     assert stderr.splitlines() == [
-        "left out: image 'photos/broken.png' is no image or is damaged: give a JPEG or PNG file",
+        "skipped: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file",
         "error: 1 of 3 images cannot be read; pictures of the others are in 'work_dirs/image_demo/photos'",
     ]
     assert sorted(out.rglob("*.png")) == drawn
-    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "would lie among the images of 'photos'")
+    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "is inside of the image folder 'photos'")
 
 
 def test_make_shapes_dataset(call, folder):

@@ -36,8 +36,8 @@ def test_vision_only(call, official, tmp_path, capsys):
 
 def test_bad_input(call, official, tmp_path):
     refused(call("convert_checkpoint", "none.pth", "a.pth", "--to", "ours"), "'none.pth' does not exist")
-    refused(call("convert_checkpoint", "beit3.pth", "a.txt", "--to", "ours"), "name it .safetensors or .pth")
-    refused(call("convert_checkpoint", ".", "a.pth", "--to", "ours"), "none of DeepSpeed or Hugging Face")
+    refused(call("convert_checkpoint", "beit3.pth", "a.txt", "--to", "ours"), "its suffix must be .safetensors or .pth")
+    refused(call("convert_checkpoint", ".", "a.pth", "--to", "ours"), "has no weights of DeepSpeed or Hugging Face")
     official["beit3.vision_embed.cls_token"][..., 3] = float("nan")
     torch.save(official, "nan.pth")
     refused(call("convert_checkpoint", "nan.pth", "a.safetensors", "--to", "ours"), "NaN or infinity in vision.embed.cls_token")

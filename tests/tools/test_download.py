@@ -1,4 +1,4 @@
-"""The command, as it is called."""
+"""tools/download.py as a command."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_a_task_with_its_needs(call, tmp_path, server):  # noqa: F811
         ((), "nothing to download: give names"),
         (("ful",), "the zoo has no 'ful': did you mean full?"),
         (("full", "../x"), "the zoo has no '../x'"),
-        (("own",), "'own' has no weights"),
+        (("own",), "'own' has no published weights"),
         (("--all-for", "y"), "the zoo has no task 'y': choose one of x"),
         (("captions.json",), "127.0.0.1: status 404"),
         (("words.spm", "--to", "index/model-index.yml"), "cannot be written"),

@@ -1,4 +1,4 @@
-"""The command, as it is called."""
+"""The export command."""
 
 import runpy
 import sys
@@ -104,7 +104,7 @@ def test_captioning_ends_in_one_line(tmp_path, monkeypatch, capsys):
         call(monkeypatch, config, "--to", "onnx", "--out", tmp_path / "caption.onnx")
     assert end.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: BEiT3Captioning is not exported: its search for words")
+    assert error.startswith("error: BEiT3Captioning cannot be exported: beam search is a loop")
     assert error.count("\n") == 1
     assert not (tmp_path / "caption.onnx").exists()
 

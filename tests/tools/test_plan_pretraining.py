@@ -44,10 +44,10 @@ def test_plans_without_data(call, tmp_path):
     ("arguments", "message"),
     [
         (("none.py",), "config 'none.py' does not exist"),
-        ((ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py",), "not one of pretraining"),
+        ((ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py",), "not a pretraining config"),
         ((TINY, "--gpus", 0, "--global-batch", 8), "0 GPUs: give at least one"),
         ((TINY, "--gpus", 3, "--global-batch", 8), "give a multiple of 3"),
-        ((TINY, "--text-length", 100), "texts of 100 tokens: the network takes 3 to 62"),
+        ((TINY, "--text-length", 100), "texts of 100 tokens do not fit: the network takes 3 to 62"),
     ],
 )
 def test_what_cannot_be_planned_ends_in_one_line(call, arguments, message):

@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file
 
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.models.backbones import BEiT3Vision
 from tests.goldens import ARCH
 from tests.tools.calls import refused
@@ -57,7 +57,7 @@ def test_weights_checksum_and_card(call, model, tmp_path):
     assert weights.name == f"mine-{digest[:8]}.safetensors"
     assert load_file(weights).keys() == model.state_dict().keys()
     again = torch.nn.ModuleDict({"backbone": BEiT3Vision(ARCH)})
-    load_weights(again, weights)
+    load_checkpoint(again, weights, strict=True)
     torch.testing.assert_close(again.state_dict(), model.state_dict(), rtol=0, atol=0)
     text = card.read_text()
     rows = (f"| SHA-256 | {digest} |", "| coco/bbox_mAP | 0.25 |", "| coco/segm_mAP | 0.125 |", "| mIoU | 53.6 |")
@@ -75,5 +75,5 @@ def test_bad_input(call, model, tmp_path):
     refused(call("publish_model", "epoch_12.pth", "out", "--score", "53.6"), "METRIC=VALUE")
     refused(call("publish_model", "epoch_12.pth", "out", "--work-dir", "out"), "'out' has no scores")
     refused(call("publish_model", "epoch_12.pth", "out", "--config", "none.py"), "'none.py' does not exist")
-    refused(call("publish_model", "epoch_12.pth", "out", "--name", "../up"), "no name for a file")
+    refused(call("publish_model", "epoch_12.pth", "out", "--name", "../up"), "cannot be the name of a file")
     assert not (tmp_path / "out").exists()

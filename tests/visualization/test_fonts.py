@@ -1,4 +1,4 @@
-"""Names in pictures, whatever letters they are of."""
+"""Names of classes in pictures, with letters of any script."""
 
 import matplotlib
 import numpy as np
@@ -42,7 +42,7 @@ def test_a_font_that_has_the_letters_is_used():
 
 
 def test_formulas_are_drawn_as_they_stand():
-    """matplotlib would take what stands between dollars for a formula, and end with an error where it is none."""
+    """matplotlib would read text between dollars as a formula, and raise an error if it is not one."""
     visualizer = DetLocalVisualizer()
     instances = InstanceData(bboxes=torch.tensor([[5.0, 5, 60, 40]]), labels=torch.tensor([0]), scores=torch.tensor([0.9]))
     image = np.full((80, 160, 3), 200, np.uint8)
@@ -52,7 +52,7 @@ def test_formulas_are_drawn_as_they_stand():
 
 
 def test_segmentation_without_a_palette(tmp_path):
-    """mmseg makes colours where the config names none."""
+    """mmseg chooses colours if the config has no palette."""
     init_default_scope("mmseg")
     cfg = Config.fromfile(ROOT / "configs" / "shapes" / "beit3-adapter-t_mask2former_shapes.py")
     classes = (*cfg.metainfo.classes[:-1], "猫")

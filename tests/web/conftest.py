@@ -1,4 +1,4 @@
-"""The fixtures of the inferencers' tests."""
+"""Fixtures of the inferencer tests."""
 
 from tests.inference.conftest import images, tokenizer
 

@@ -1,4 +1,4 @@
-"""Every tab of the demo page, with small untrained models."""
+"""All tabs of the demo page with small untrained models."""
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -14,14 +14,14 @@ ANSWERS = ["red", "other 0", "other 1"]
 
 
 def make_arguments(folder, tokenizer, images):
-    """What each tab is made with: files of configs and weights, and a folder of images to search in."""
+    """Return the arguments of each tab: paths of config and checkpoint, and for retrieval a folder of images."""
     configs = {
         "vqa": config({"type": "mmbeit3.BEiT3VQA", "answers": ANSWERS}, tokenizer, key="question"),
         "caption": config({"type": "mmbeit3.BEiT3Captioning", "tokenizer": tokenizer, "max_length": 8}, tokenizer, key=None),
         "retrieval": config({"type": "mmbeit3.BEiT3Retrieval"}, tokenizer),
         "nlvr2": config({"type": "mmbeit3.BEiT3NLVR2"}, tokenizer, key="sentence"),
         "classify": config(
-            {"type": "mmbeit3.BEiT3NamedClassification", "class_names": ["red box", "blue circle"], "tokenizer": tokenizer},
+            {"type": "mmbeit3.BEiT3ZeroShotClassification", "class_names": ["red box", "blue circle"], "tokenizer": tokenizer},
             tokenizer,
             key=None,
         ),

@@ -1,4 +1,4 @@
-"""The demo page in a real browser: upload an image, ask, and see the answer, the overlay, or why there is none."""
+"""The demo page in a real browser: upload an image, submit, and check the answer, the picture, or the error."""
 
 import re
 import shutil
@@ -37,8 +37,8 @@ def test_without_gradio(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: the page would be empty: give a config and a checkpoint for at least one task\n"),
-        (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist\n"),
+        ((), "error: the page has no tabs: give a config and a checkpoint for at least one task\n"),
+        (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist: check the path\n"),
     ],
 )
 def test_the_command_refuses(run_tool, arguments, message):
@@ -97,7 +97,7 @@ def app(tabs):
 
 @pytest.fixture(scope="module")
 def page(browser, app):
-    """The page; at the end, nothing was asked of another machine."""
+    """The page; after the test, check that it sent no request to another machine."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     asked = []
     context.on("request", lambda request: asked.append(request.url))
@@ -112,7 +112,7 @@ def page(browser, app):
 
 @pytest.fixture
 def photo(tmp_path):
-    """A file of 96 x 128 pixels."""
+    """Image file of 96 x 128 pixels."""
     path = tmp_path / "photo.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1))
     return path
@@ -133,7 +133,7 @@ def press(panel, tabs, task):
 
 
 def pixels_of(page, picture):
-    """What an ``img`` element shows, uint8 (H, W, 3), RGB."""
+    """Return the pixels of an ``img`` element, uint8 (H, W, 3), RGB."""
     picture.wait_for()
     page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
     content = page.request.get(picture.get_attribute("src")).body()
@@ -141,7 +141,7 @@ def pixels_of(page, picture):
 
 
 def refused(page, end):
-    """The one message on the page is one line, which ends so; then it is closed."""
+    """Check that the page shows exactly one message, of one line with this end, and close it."""
     message = page.get_by_test_id("toast-body")
     message.wait_for()
     title, _, line = message.inner_text().splitlines()
@@ -232,7 +232,7 @@ def test_refusals_are_one_line_on_the_page(page, tabs, photo):
     page.reload()
     panel = open_tab(page, tabs, "vqa")
     press(panel, tabs, "vqa")
-    refused(page, "there is no image in the field 'Image': choose one, or drop it there")
+    refused(page, "the field 'Image' has no image: choose an image, or drop one on the field")
     upload(panel, photo)
     press(panel, tabs, "vqa")
     refused(page, "question 0 is empty (''): give at least a word")
@@ -244,12 +244,12 @@ def test_a_file_that_is_no_image(page, tabs, tmp_path):
     panel.locator("input[type=file]").set_input_files(tmp_path / "text.png")
     panel.locator("img").wait_for(state="attached")
     press(panel, tabs, "caption")
-    refused(page, "text.png' is no image or is damaged: give a JPEG or PNG file")
+    refused(page, "text.png' is not an image or is damaged: give a JPEG or PNG file")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 80000])
 def test_a_port_that_does_not_exist(port):
-    with pytest.raises(UserError, match=f"there is no port {port}: give one from 1024 to 65535"):
+    with pytest.raises(UserError, match=f"port {port} does not exist: give a port from 1024 to 65535"):
         serve_app(None, port=port)
 
 
@@ -274,7 +274,7 @@ def test_large_files_are_refused(app):
 
 
 def test_only_uploads_are_read(app, photo):
-    """Nobody can have files of this machine read by their paths."""
+    """A visitor cannot read files of the server by their paths."""
     httpx = pytest.importorskip("httpx")
     uploaded = httpx.post(f"{app.address}gradio_api/upload", files={"files": photo.open("rb")}).json()[0]
 

@@ -1,4 +1,4 @@
-"""The tabs of the demo page as functions: what they answer, what they refuse, and when models are loaded."""
+"""The tabs of the demo page as functions: results, errors, and the time at which models are loaded."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def tabs(arguments):
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
-    """A file of 96 x 128 pixels."""
+    """Image file of 96 x 128 pixels."""
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1))
     return str(path)
@@ -113,7 +113,7 @@ def test_large_images_become_thumbnails(tmp_path):
 @pytest.mark.parametrize("task", list(TABS))
 def test_no_image(tabs, task):
     if task != "retrieval":
-        with pytest.raises(UserError, match="no image in the field"):
+        with pytest.raises(UserError, match=r"field '.*' has no image"):
             tabs[task](*(None for _ in tabs[task].inputs))
 
 
@@ -151,7 +151,7 @@ def test_a_model_that_failed_to_load_is_tried_again(arguments, photo, tmp_path):
     weights = tmp_path / "late.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}}, weights)
     tab = TABS["segmentation"][0](arguments["segmentation"][0], str(weights))
-    with pytest.raises(UserError, match="of another model"):
+    with pytest.raises(UserError, match="does not match the model"):
         tab(photo)
     weights.unlink()
     weights.symlink_to(arguments["segmentation"][1])

@@ -1,4 +1,4 @@
-"""A small index, and files for it."""
+"""A small index and its files."""
 
 import io
 
@@ -27,7 +27,7 @@ def make_index(root, address):
 
 
 def spm():
-    """A SentencePiece model, by the library itself."""
+    """A SentencePiece model made by the library."""
     import sentencepiece
 
     model = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The page of the zoo says what the index does."""
+"""The page of the zoo agrees with the index."""
 
 import re
 
@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "zoo.md"
 
 def test_tables():
     match = re.search(r"<!-- files: .* -->\n(.*)<!-- end of files -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert match[1] == f"\n{zoo.markdown()}\n", "python tools/download.py --list --markdown gives what belongs there"
+    assert match[1] == f"\n{zoo.markdown_tables()}\n", "paste the output of python tools/download.py --list --markdown"
 
 
 def test_names_and_tasks_in_commands():
@@ -20,4 +20,4 @@ def test_names_and_tasks_in_commands():
     names += re.findall(r"zoo\.(?:fetch|load)\(\"([^\"]+)\"", PAGE.read_text(encoding="utf-8"))
     assert len(names) >= 4
     assert all(zoo.find(name).sources for name in names)
-    assert all(zoo.for_task(task) for command in commands for task in re.findall(r"--all-for (\S+)", command))
+    assert all(zoo.files_for_task(task) for command in commands for task in re.findall(r"--all-for (\S+)", command))

@@ -1,6 +1,7 @@
-"""The index holds what was released, in OpenMMLab's schema, and a slip in it is named."""
+"""The index lists all released files in OpenMMLab's schema; errors in an index name the field."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,6 +31,10 @@ RELEASED = [
 """Everything on the release page of the authors."""
 
 
+def _relative(config):
+    return Path(config).relative_to(ROOT).as_posix()
+
+
 def test_every_released_file_is_there():
     found = [entry.sources[0] for entry in zoo.read_index().values() if entry.sources]
     assert {url.removeprefix(OFFICIAL) for url in found if url.startswith(OFFICIAL)} == set(RELEASED)
@@ -40,14 +45,14 @@ def test_every_released_file_is_there():
 def test_every_config_is_there():
     configs = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/*/*.py") if path.parent.name != "_base_"}
     entries = zoo.read_index().values()
-    assert {entry.config for entry in entries if entry.config} == configs
+    assert {_relative(entry.config) for entry in entries if entry.config} == configs
     own = {entry.name for entry in entries if entry.config and not entry.sources}
-    assert own == {re.sub(r".*/|\.py$", "", config) for config in configs}
+    assert own == {Path(config).stem for config in configs}
     for entry in entries:
-        assert entry.config is None or entry.config.startswith(f"configs/{entry.task}/")
+        assert not entry.config or _relative(entry.config).startswith(f"configs/{entry.task}/")
 
 
-def test_weights_say_what_is_known_of_them():
+def test_weights_have_metadata():
     for entry in zoo.read_index().values():
         if entry.sources:
             assert entry.license, entry.name
@@ -71,12 +76,12 @@ def test_needs_are_what_the_config_reads(name):
     from mmengine.config import Config
 
     entry = zoo.find(name)
-    text = Config.fromfile(ROOT / entry.config).pretty_text
+    text = Config.fromfile(entry.config).pretty_text
     read = {re.sub(r".*/|\.pth$", "", path) for path in re.findall(r"""['"](https://[^'"]+|checkpoints/[^'"]+)['"]""", text)}
     assert read == set(entry.needs)
 
 
-def test_openmmlabs_reader_takes_it():
+def test_openmmlabs_reader_accepts_it():
     modelindex = pytest.importorskip("modelindex")
     index = modelindex.load(str(ROOT))
     index.build_models_with_collections()
@@ -92,13 +97,13 @@ def test_lists():
         *("pretrain", "imagenet", "vqa", "nlvr2", "captioning", "retrieval"),
         *("coco", "objects365", "ade20k", "coco_stuff164k"),
     ]
-    assert [entry.name for entry in zoo.for_task("coco")] == ["beit3_base_itc_patch16_224", "beit3_large_itc_patch16_224"]
-    retrieval = [entry.name for entry in zoo.for_task("retrieval")]
+    assert [entry.name for entry in zoo.files_for_task("coco")] == ["beit3_base_itc_patch16_224", "beit3_large_itc_patch16_224"]
+    retrieval = [entry.name for entry in zoo.files_for_task("retrieval")]
     assert retrieval[0] == "beit3.spm"
     assert len(retrieval) == len(set(retrieval)) == 1 + 4 + 2
-    assert not [entry.name for entry in zoo.for_task("imagenet") if "huggingface" in entry.sources[0]]
+    assert not [entry.name for entry in zoo.files_for_task("imagenet") if "huggingface" in entry.sources[0]]
     with pytest.raises(UserError, match="no task 'timm': choose one of pretrain, imagenet"):
-        zoo.for_task("timm")
+        zoo.files_for_task("timm")
 
 
 def test_unknown_names():
@@ -112,6 +117,9 @@ def test_unknown_names():
 MODEL = {"Name": "a", "In Collection": "c", "Config": "configs/x/a.py", "Weights": "https://example.org/a.pth"}
 
 
+INDEX = "model-index.yml"
+
+
 def index_of(folder, models, **more):
     (folder / "configs" / "x").mkdir(parents=True)
     (folder / "model-index.yml").write_text("Import: [configs/x/metafile.yml]")
@@ -120,70 +128,76 @@ def index_of(folder, models, **more):
     return folder
 
 
-def test_an_index_of_ones_own(tmp_path):
+def test_fields(tmp_path):
     model = {
         **MODEL,
         "Mirrors": ["https://mirror.example.org/a.pth"],
         "Metadata": {"Size": 7, "SHA-256": "0" * 64, "Resolution": 224, "Scores By": "us"},
         "Results": [{"Task": "t", "Dataset": "d", "Metrics": {"m": 1}}],
     }
-    (entry,) = zoo.read_index(index_of(tmp_path, [model])).values()
+    (entry,) = zoo.read_index(index_of(tmp_path, [model]) / INDEX).values()
     assert entry.sources == ("https://example.org/a.pth", "https://mirror.example.org/a.pth")
     assert (entry.task, entry.size, entry.sha256, entry.resolution) == ("x", 7, "0" * 64, 224)
-    assert entry.results == (zoo.Result("t", "d", (("m", 1.0),)),)
+    assert entry.results == (zoo.Result("d", {"m": 1.0}, "t"),)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Name": None}, "lacks 'Name'"),
-        ({"Name": "../a"}, "the name is no plain file name"),
-        ({"Name": "a/b"}, "the name is no plain file name"),
-        ({"Name": "a..b"}, "the name is no plain file name"),
+        ({"Name": None}, "'Name' is missing"),
+        ({"Name": "../a"}, "'Name' may contain letters"),
+        ({"Name": "a/b"}, "'Name' may contain letters"),
+        ({"Name": "a..b"}, "'Name' may contain letters"),
         ({"Config": 3}, "Models a: 'Config' must be str, got 3"),
         ({"In Collection": "d"}, "no collection 'd'"),
         ({"Weights": "http://example.org/a.pth"}, "is not https"),
-        ({"Weights": "https://example.org/../a.pth"}, "no plain name"),
+        ({"Weights": "https://example.org/../a.pth"}, "is not a plain file or folder name"),
         ({"Mirrors": "https://example.org/b.pth"}, "'Mirrors' must be list"),
-        ({"Mirrors": [1]}, "'Mirrors' must list strings"),
-        ({"Needs": ["b"]}, "no address of 'b', which 'a' refers to"),
-        ({"Vision Twin": "b"}, "no address of 'b', which 'a' refers to"),
+        ({"Mirrors": [1]}, "'Mirrors' must be a list of strings"),
+        ({"Needs": ["b"]}, "no URL for 'b', which 'a' refers to"),
+        ({"Vision Twin": "b"}, "no URL for 'b', which 'a' refers to"),
         ({"Metadata": {"Size": "7 MB"}}, "'Size' must be int"),
         ({"Metadata": {"SHA-256": "abc"}}, "'SHA-256' must be 64 hexadecimal digits"),
         ({"Metadata": []}, None),
-        ({"Metadata": [1]}, "Metadata is no mapping"),
-        ({"Results": [{"Task": "t"}]}, "Results 0 lacks 'Dataset'"),
-        ({"Results": [{"Task": "t", "Dataset": "d", "Metrics": {"m": 1}}]}, "lacks 'Scores By'"),
+        ({"Metadata": [1]}, "Metadata must be a mapping"),
+        ({"Results": [{"Task": "t"}]}, "Results 0: 'Dataset' is missing"),
         ({"Results": [{"Task": "t", "Dataset": "d", "Metrics": {"m": "high"}}]}, "'m' must be a number, got 'high'"),
     ],
 )
-def test_a_slip_is_named(tmp_path, change, message):
+def test_errors_name_the_field(tmp_path, change, message):
     root = index_of(tmp_path, [{**MODEL, **change}])
     if message is None:
-        assert zoo.read_index(root)
+        assert zoo.read_index(root / INDEX)
         return
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        zoo.read_index(root)
+        zoo.read_index(root / INDEX)
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_none(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
-        zoo.read_index(tmp_path)
+def test_missing_index_and_duplicate_names(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        zoo.read_index(tmp_path / INDEX)
     root = index_of(tmp_path, [MODEL, MODEL])
-    with pytest.raises(UserError, match="names 'a', which another metafile has named already"):
-        zoo.read_index(root)
+    with pytest.raises(UserError, match="the index has more than one entry named 'a'"):
+        zoo.read_index(root / INDEX)
 
 
 @pytest.mark.parametrize("imported", ["../metafile.yml", "/etc/metafile.yml", "configs/x/a.py"])
 def test_imports_stay_below(tmp_path, imported):
     (tmp_path / "model-index.yml").write_text(f"Import: ['{imported}']")
-    with pytest.raises(UserError, match=r"is no metafile\.yml below it"):
-        zoo.read_index(tmp_path)
+    with pytest.raises(UserError, match=r"expected a relative path of a YAML file without '\.\.'"):
+        zoo.read_index(tmp_path / INDEX)
+
+
+def test_files_may_import_each_other(tmp_path):
+    (tmp_path / INDEX).write_text("Import: [a.yml]")
+    (tmp_path / "a.yml").write_text(f"Import: [{INDEX}, a.yml]\nModels: [{{Name: a, Config: c.py}}]")
+    assert list(zoo.read_index(tmp_path / INDEX)) == ["a"]
+    assert zoo.read_index(tmp_path / INDEX)["a"].config == str(tmp_path / "c.py")
 
 
 def test_broken_yaml(tmp_path):
     (tmp_path / "model-index.yml").write_text("Import: [")
     with pytest.raises(UserError, match="cannot be read") as caught:
-        zoo.read_index(tmp_path)
+        zoo.read_index(tmp_path / INDEX)
     assert "\n" not in str(caught.value)

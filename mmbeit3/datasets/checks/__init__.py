@@ -1,4 +1,4 @@
-"""Checks of a config's data before anything is built: mmdet and mmseg drop or misname what they do not know without a word."""
+"""Checks of a config's data before the model is built. mmdet and mmseg drop or mislabel such data without an error."""
 
 from mmbeit3.datasets.checks.data import check_data
 

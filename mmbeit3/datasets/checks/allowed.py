@@ -1,4 +1,4 @@
-"""What a config does on purpose, although it is mostly a mistake."""
+"""Exceptions that a config allows, for things that are usually mistakes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import Any
 
 from mmbeit3.errors import UserError
 
-__all__ = ["ALLOWABLE", "allowed", "switch"]
+__all__ = ["ALLOWABLE", "allow_hint", "read_allowed"]
 
 ALLOWABLE = {
-    "other_categories": "annotations of categories that the classes lack are left out",
-    "repeated_images": "a file has the same image under several ids",
-    "dropped_objects": "a quarter of the boxes or more cannot be used",
+    "other_categories": "annotations of categories that are not in metainfo.classes are left out",
+    "repeated_images": "a file lists the same image under several ids",
+    "dropped_objects": "mmdet drops a quarter of the boxes or more",
     "boxes_beyond": "a quarter of the boxes or more reach beyond their images",
-    "unscored_images": "the ground truth of the scores has images that the data lack",
-    "zero_label": "reduce_zero_label drops a number that may be a class",
-    "folder_names": "classes are called otherwise than their folders, in the folders' alphabetical order",
-    "other_classes": "a checkpoint was trained on other classes than the config names",
+    "unscored_images": "the evaluator's ground truth has images that the dataset does not have",
+    "zero_label": "reduce_zero_label ignores the number 0 although it may be a class",
+    "folder_names": "classes have other names than their folders, in the folders' alphabetical order",
+    "other_classes": "a checkpoint was trained on other classes than the config's",
 }
-"""Names for ``data_checks=dict(allow=[...])`` in a config, and what each allows."""
+"""Name for ``data_checks=dict(allow=[...])`` in a config to what it allows."""
 
 
-def allowed(cfg: Mapping[str, Any]) -> set[str]:
-    """The names that a config allows.
+def read_allowed(cfg: Mapping[str, Any]) -> set[str]:
+    """Read the names in ``data_checks.allow`` of a config.
 
     Raises:
-        UserError: for a name that does not exist.
+        UserError: if a name is not in :data:`ALLOWABLE`.
     """
     names = (cfg.get("data_checks") or {}).get("allow") or ()
     found = {names} if isinstance(names, str) else set(names)
     if unknown := sorted(found - ALLOWABLE.keys()):
-        raise UserError(f"data_checks.allow: there is no '{unknown[0]}'; there are {', '.join(ALLOWABLE)}")
+        raise UserError(f"data_checks.allow: '{unknown[0]}' is unknown: give some of {', '.join(ALLOWABLE)}")
     return found
 
 
-def switch(name: str) -> str:
-    """How to allow something, for the end of an error."""
-    return f"if that is meant, set data_checks=dict(allow=['{name}']) in the config"
+def allow_hint(name: str) -> str:
+    """Return the end of an error message that explains how to allow an exception."""
+    return f"if this is intended, set data_checks=dict(allow=['{name}']) in the config"

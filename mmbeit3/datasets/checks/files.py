@@ -1,72 +1,77 @@
-"""Whether folders and files are where a config says, and whether a sample of the images can be read."""
+"""Checks that a config's folders and files exist, and helpers to check a sample of its images."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, image_size, walk_files
-from mmbeit3.images.decoding import is_whole_jpeg
+from mmbeit3.images.decoding import is_complete_jpeg
 
 __all__ = [
     "SAMPLE",
-    "budget",
+    "check_complete",
     "check_files",
-    "check_whole",
     "count_suffixes",
-    "find_missing",
     "is_remote",
+    "is_remote_path",
     "join",
     "sample",
+    "sample_size",
 ]
 
 SAMPLE = 300
-"""Files of a split that are opened before training; all where there are no more."""
+"""Largest number of files per split that are opened before training."""
 
-_LEAST, _PIXELS = 20, 100_000_000
+_MIN_SAMPLE, _MAX_PIXELS = 20, 100_000_000
+"""Limits of a sample that is decoded. A hundred million pixels take about two seconds."""
 
 T = TypeVar("T")
 
 
 def is_remote(cfg: Mapping[str, Any]) -> bool:
-    """Whether MMEngine reads a dataset through one of its network backends; it cannot be looked at from here."""
-    root = str(cfg.get("data_root") or "")
+    """Return True if MMEngine reads a dataset through a network backend, so that its files cannot be checked."""
     backend = (cfg.get("backend_args") or {}).get("backend", "local")
-    return "://" in root or root.startswith("s3:") or backend not in ("local", "disk", "LocalBackend")
+    return is_remote_path(cfg.get("data_root") or "") or backend not in ("local", "disk", "LocalBackend")
+
+
+def is_remote_path(path: object) -> bool:
+    """Return True if MMEngine reads a path through a network backend. ``s3:`` is also valid without slashes."""
+    return "://" in str(path) or str(path).startswith("s3:")
 
 
 def join(root: Any, path: Any) -> str:
-    """A path below a dataset's root, as MMEngine joins them."""
-    return os.path.join(root or "", path or "")  # noqa: PTH118  (Path is slow for a hundred thousand)
+    """Join a dataset's root and a path in the same way as MMEngine."""
+    return os.path.join(root or "", path or "")  # noqa: PTH118  (Path is slow for a hundred thousand files)
 
 
-def sample(items: Sequence[T], most: int = SAMPLE) -> list[T]:
-    """Evenly spaced items, the first and the last among them; all if there are no more than ``most``."""
-    if len(items) <= most:
+def sample(items: Sequence[T], limit: int = SAMPLE) -> list[T]:
+    """Return at most ``limit`` evenly spaced items, including the first and the last."""
+    if len(items) <= limit:
         return list(items)
-    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+    return [items[round(number * (len(items) - 1) / (limit - 1))] for number in range(limit)]
 
 
-def budget(path: str) -> int:
-    """How many files to decode of a split whose images are like this one: about two seconds' work.
+def sample_size(path: str) -> int:
+    """Return how many files of a split to decode, if all have the size of this one: about two seconds of work.
 
     Raises:
-        ImageError: if it is no image.
-        OSError: if it cannot be read.
+        ImageError: if the file is not an image.
+        OSError: if the file cannot be read.
     """
     width, height = image_size(path)
-    return max(_LEAST, min(SAMPLE, _PIXELS // (width * height)))
+    return max(_MIN_SAMPLE, min(SAMPLE, _MAX_PIXELS // (width * height)))
 
 
 def check_files(cfg: Mapping[str, Any], where: str) -> None:
     """Check that a dataset's folders and annotation file exist.
 
     Raises:
-        UserError: naming what is missing.
+        UserError: naming the first that is missing.
     """
     root = Path(cfg.get("data_root") or "")
     if not root.is_dir():
@@ -82,36 +87,27 @@ def check_files(cfg: Mapping[str, Any], where: str) -> None:
         raise UserError(f"{where}: annotation file '{root / cfg['ann_file']}' does not exist: set ann_file in the config")
 
 
-def find_missing(paths: Iterable[str]) -> list[str]:
-    """Those of many files that do not exist. Each folder is listed only once."""
-    listed: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        if folder not in listed:
-            listed[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()  # noqa: PTH112, PTH208
-        if name not in listed[folder]:
-            missing.append(path)
-    return missing
-
-
 def count_suffixes(folder: str | Path) -> str:
-    """What a folder holds, by the endings of its files' names; hidden files are left out."""
-    suffixes = Counter(Path(name).suffix or "without ending" for name in (walk_files(folder) if Path(folder).is_dir() else ()))
+    """Describe the files in a folder by their suffixes, for error messages: ``12 .jpg, 3 .txt``. Hidden files do not count."""
+    suffixes = Counter(Path(name).suffix or "without suffix" for name in (walk_files(folder) if Path(folder).is_dir() else ()))
     return ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(3)) or "nothing"
 
 
-def check_whole(path: str, orient: bool = True) -> tuple[int, int]:
-    """Width and height of an image file, after a look at whether it is whole; pixels are not decoded.
+def check_complete(path: str, orient: bool = True) -> tuple[int, int]:
+    """Check that an image file is complete, without decoding it.
+
+    Returns:
+        Width and height in pixels.
 
     Raises:
-        ImageError: if it is no image or is truncated.
+        ImageError: if it is not an image or is truncated.
         OSError: if it cannot be read.
     """
     size = image_size(path, orient)
     with Path(path).open("rb") as file:
         head = file.read(2)
-        if head == b"\xff\xd8" and not is_whole_jpeg(head + file.read()):
+        # The markers of a JPEG and a PNG; other formats have no cheap check.
+        if head == b"\xff\xd8" and not is_complete_jpeg(head + file.read()):
             raise ImageError("is truncated")
         if head == b"\x89P":
             file.seek(-min(Path(path).stat().st_size, 1 << 12), os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Whether label images of semantic segmentation fit their images and a config's classes."""
+"""Checks that label images of semantic segmentation fit their images and a config's classes."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from mmbeit3.datasets.checks.allowed import switch
-from mmbeit3.datasets.checks.files import budget, check_whole, count_suffixes, find_missing, is_remote, sample
-from mmbeit3.datasets.checks.pipelines import find_steps
+from mmbeit3.datasets.annotations import find_missing
+from mmbeit3.datasets.checks.allowed import allow_hint
+from mmbeit3.datasets.checks.files import check_complete, count_suffixes, is_remote, sample, sample_size
+from mmbeit3.datasets.checks.pipelines import applies_orientation, find_steps
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
+from mmbeit3.datasets.messages import some
 from mmbeit3.datasets.transforms import label_size_conflict
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.images import ImageError, naming_image, walk_files
 from mmbeit3.images.folders import is_image_name
 
-__all__ = ["check_label_images", "check_reducing", "ignore_index"]
+__all__ = ["check_label_images", "check_reduce_zero_label", "ignore_index"]
 
 
 def ignore_index(model: Mapping[str, Any]) -> int:
-    """The label that a segmentor's heads ignore."""
+    """Return the label that a segmentor's heads ignore."""
     head = model.get("decode_head")
     heads = head if isinstance(head, list | tuple) else [head]
     return next((one["ignore_index"] for one in heads if isinstance(one, Mapping) and "ignore_index" in one), IGNORED)
 
 
-def check_reducing(cfg: Mapping[str, Any], dataset: Any, where: str, tta: Any = None) -> None:
-    """Check that ``reduce_zero_label`` is the same in a dataset and its pipelines; mmseg finds a difference in training.
+def check_reduce_zero_label(cfg: Mapping[str, Any], dataset: Any, where: str, tta: Any = None) -> None:
+    """Check that ``reduce_zero_label`` is the same in a dataset and its pipelines. mmseg reports a difference only in training.
 
     Args:
         cfg: the dataset's config.
-        dataset: the dataset itself.
-        where: what to call it.
+        dataset: the dataset.
+        where: name of the dataset, for the error message.
         tta: the pipeline of test-time augmentation.
 
     Raises:
-        UserError: if it is not.
+        UserError: if they differ.
     """
     for step in find_steps([cfg, tta], "LoadAnnotations"):
-        said = step.get("reduce_zero_label")
-        if said is not None and said != dataset.reduce_zero_label:
+        in_step = step.get("reduce_zero_label")
+        if in_step is not None and in_step != dataset.reduce_zero_label:
             raise UserError(
-                f"{where}: the dataset has reduce_zero_label={dataset.reduce_zero_label} and LoadAnnotations of its pipeline "
-                f"{said}: set it in the dataset alone"
+                f"{where}: the dataset has reduce_zero_label={dataset.reduce_zero_label} but LoadAnnotations of its pipeline "
+                f"has {in_step}: set it only in the dataset"
             )
 
 
@@ -59,15 +61,15 @@ def check_label_images(
     allow: set[str],
     tta: Any = None,
 ) -> None:
-    """Check that images and label images are there, and a sample of both: sizes, channels, and what the numbers mean.
+    """Check that images and label images exist, and the sizes, channels and class numbers of a sample.
 
     Args:
-        cfg: config of a dataset of mmseg's.
-        kind: its class.
+        cfg: config of an mmseg dataset.
+        kind: class of the dataset.
         classes: names of its classes.
-        where: what to call it.
+        where: name of the dataset, for error messages.
         model: the model's config.
-        allow: what the config does on purpose.
+        allow: exceptions that the config allows.
         tta: the pipeline of test-time augmentation.
 
     Raises:
@@ -75,7 +77,7 @@ def check_label_images(
     """
     if len(classes) == 1:
         raise UserError(
-            f"{where} has one class, '{classes[0]}', which every pixel would be of: name the background as a class as well "
+            f"{where} has only the class '{classes[0]}', so every pixel would get it: add the background as a class "
             "(two classes, 0 and 1 in the label images)"
         )
     if is_remote(cfg):
@@ -91,17 +93,17 @@ def check_label_images(
     if not entries:
         folder = dataset.data_prefix.get("img_path")
         raise UserError(
-            f"{where}: no image ends in '{dataset.img_suffix}' in '{folder}', which holds {count_suffixes(folder)}: set "
+            f"{where}: no image ends in '{dataset.img_suffix}' in '{folder}', which contains {count_suffixes(folder)}: set "
             "img_suffix (and seg_map_suffix for the labels), or data_prefix"
         )
-    check_reducing(cfg, dataset, where, tta)
+    check_reduce_zero_label(cfg, dataset, where, tta)
     images = [str(entry["img_path"]) for entry in entries]
     labels = [str(entry["seg_map_path"]) for entry in entries if entry.get("seg_map_path")]
     for paths, what in ((images, "image"), (labels, "label image")):
         if missing := find_missing(paths):
             raise UserError(
-                f"{where}: {what} '{missing[0]}' does not exist ({len(missing)} of {len(paths)} are missing): set data_prefix "
-                "and the suffixes, or complete the data"
+                f"{where}: {what} '{missing[0]}' does not exist ({len(missing)} of {len(paths)} are missing): set data_prefix, "
+                "img_suffix and seg_map_suffix, or add the missing files"
             )
     _log_unused(dataset, images, labels, where)
     if not labels:
@@ -111,15 +113,16 @@ def check_label_images(
     coding = LabelCoding(len(classes), bool(dataset.reduce_zero_label), dataset.label_map, ignore_index(model))
     pairs = list(zip(images, labels, strict=True))
     with naming_image(f"{where}: label image '{labels[0]}'"):
-        looked_at = sample(pairs, budget(labels[0]))
-    found = _look_at(looked_at, cfg, coding, where)
-    _check_found(found, coding, classes, labels[0], where)
-    if len(looked_at) == len(pairs) and "zero_label" not in allow and "train" in where:
-        _check_zero_label(found, coding, classes, labels[0], where)
+        checked = sample(pairs, sample_size(labels[0]))
+    counts = _count_numbers(checked, cfg, coding, where)
+    _check_numbers(counts, coding, classes, labels[0], where)
+    # A sample cannot show that a class never occurs.
+    if len(checked) == len(pairs) and "zero_label" not in allow and "train" in where:
+        _check_zero_label(counts, coding, classes, labels[0], where)
 
 
 def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], where: str) -> None:
-    """Log which images and label images mmseg leaves aside without a word, because of their names or for want of the other."""
+    """Log the images and label images that mmseg skips without a message, because of their suffix or because one is missing."""
     for kind, used in (("img_path", images), ("seg_map_path", labels)):
         folder = dataset.data_prefix.get(kind)
         if not used or not folder or dataset.ann_file:
@@ -130,55 +133,55 @@ def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], wher
         if unused:
             what = "images" if kind == "img_path" else "label images"
             print_log(
-                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0]}': {what} end in "
-                f"'{dataset.img_suffix if kind == 'img_path' else dataset.seg_map_suffix}', and each needs the other",
+                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0]}': {what} must end in "
+                f"'{dataset.img_suffix if kind == 'img_path' else dataset.seg_map_suffix}', and each image needs a label image",
                 "current",
                 logging.WARNING,
             )
 
 
-def _look_at(pairs: list[tuple[str, str]], cfg: Mapping[str, Any], coding: LabelCoding, where: str) -> np.ndarray:
-    """Check images and their labels; returns how often each number is in the label images (256,)."""
-    orient = all("ignore_orientation" not in step.get("color_type", "") for step in find_steps(cfg, "LoadImageFromFile"))
-    found = np.zeros(IGNORED + 1, np.int64)
+def _count_numbers(pairs: list[tuple[str, str]], cfg: Mapping[str, Any], coding: LabelCoding, where: str) -> np.ndarray:
+    """Check images and their labels. Return the number of pixels of each class number in the label images, int64 (256,)."""
+    orient = applies_orientation(cfg)
+    counts = np.zeros(IGNORED + 1, np.int64)
     for image, label in pairs:
         with naming_image(f"{where}: image '{image}'"):
-            width, height = check_whole(image, orient)
+            width, height = check_complete(image, orient)
         with naming_image(f"{where}: label image '{label}'"):
             values = decode_labels(Path(label).read_bytes())
             if values.shape != (height, width):
                 raise ImageError(label_size_conflict(values.shape, (height, width)))
             coding.encode(values)
-        found += np.bincount(values.ravel(), minlength=IGNORED + 1)[: IGNORED + 1]
-    return found
+        counts += np.bincount(values.ravel(), minlength=IGNORED + 1)[: IGNORED + 1]
+    return counts
 
 
-def _check_found(found: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
-    """What no single label image shows."""
-    numbers = np.flatnonzero(found)
-    meant = coding.encode(numbers[None])[0]
+def _check_numbers(counts: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
+    """Check for faults that only show in all label images together."""
+    numbers = np.flatnonzero(counts)
+    encoded = coding.encode(numbers[None])[0]
     folder = Path(label).parent
-    if (meant == IGNORED).all():
+    if (encoded == IGNORED).all():
         raise UserError(
-            f"{where}: the label images in '{folder}' have only the numbers {_listed(numbers)}, which all mean ignored: "
+            f"{where}: the label images in '{folder}' have only the numbers {some(numbers)}, which all mean ignored: "
             f"number the classes from {int(coding.reduce_zero_label)}"
         )
     if set(numbers.tolist()) == {0, IGNORED} and len(classes) == 2 and not coding.reduce_zero_label:
         raise UserError(
-            f"{where}: the label images in '{folder}' have only 0 and {IGNORED}, and {IGNORED} means ignored: write 1 for "
-            f"'{classes[1]}'"
+            f"{where}: the label images in '{folder}' have only 0 and {IGNORED}, and {IGNORED} means ignored: write 1 "
+            f"instead of {IGNORED} for '{classes[1]}'"
         )
 
 
-def _check_zero_label(found: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
-    """Where all label images were looked at: whether classes count from 0, although ``reduce_zero_label`` says from 1."""
+def _check_zero_label(counts: np.ndarray, coding: LabelCoding, classes: Sequence[str], label: str, where: str) -> None:
+    """Check that classes do not count from 0 although ``reduce_zero_label`` is set. Needs the counts of all label images.
+
+    mmseg's ``reduce_zero_label`` turns 0 into ignored and subtracts 1 from the others. If 0 is used and the last number never
+    is, the files probably count from 0.
+    """
     last = len(classes) if coding.label_map is None else len(coding.label_map)
-    if coding.reduce_zero_label and found[0] and not found[last]:
+    if coding.reduce_zero_label and counts[0] and not counts[last]:
         raise UserError(
-            f"{where}: reduce_zero_label drops the number 0 and makes {last} the last class, but no label image in "
-            f"'{Path(label).parent}' has {last}: if 0 is a class, set reduce_zero_label=False; {switch('zero_label')}"
+            f"{where}: reduce_zero_label ignores the number 0 and makes {last} the last class, but no label image in "
+            f"'{Path(label).parent}' has {last}: if 0 is a class, set reduce_zero_label=False; {allow_hint('zero_label')}"
         )
-
-
-def _listed(numbers: np.ndarray) -> str:
-    return ", ".join(map(str, numbers[:5].tolist())) + (", ..." if len(numbers) > 5 else "")

@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained on the classes that a config names."""
+"""Check that a checkpoint was trained on the classes of a config."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmbeit3.checkpoint import read_classes
-from mmbeit3.datasets.checks.allowed import allowed, switch
+from mmbeit3.datasets.checks.allowed import allow_hint, read_allowed
 from mmbeit3.datasets.checks.pipelines import find_datasets
+from mmbeit3.datasets.messages import first_difference
 from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.errors import UserError
 
@@ -16,21 +17,21 @@ __all__ = ["check_trained_classes"]
 
 
 def check_trained_classes(cfg: Mapping[str, Any], checkpoint: str | Path) -> None:
-    """Check that labels mean the same in a checkpoint, if it says what they mean, and in a config's test dataset.
+    """Check that a checkpoint, if it stores class names, has the classes of a config's test dataset in the same order.
 
     Raises:
         UserError: naming the first class that differs.
     """
     loader = cfg.get("test_dataloader")
-    if not loader or "other_classes" in allowed(cfg):
+    if not loader or "other_classes" in read_allowed(cfg):
         return
     classes = read_metainfo(next(find_datasets(loader["dataset"])), cfg.get("default_scope")).get("classes")
     trained = read_classes(checkpoint)
-    if classes is None or trained is None or list(classes) == trained:
+    if classes is None or trained is None:
         return
-    place = next((i for i, (a, b) in enumerate(zip(classes, trained, strict=False)) if a != b), min(len(classes), len(trained)))
-    here, there = (repr(names[place]) if place < len(names) else "missing" for names in (list(classes), trained))
-    raise UserError(
-        f"checkpoint '{checkpoint}' was trained on other classes than the config names: number {place} is {there} in the "
-        f"checkpoint and {here} in the config: give the config it was trained with; {switch('other_classes')}"
-    )
+    if difference := first_difference(trained, list(classes)):
+        index, in_checkpoint, in_config = difference
+        raise UserError(
+            f"checkpoint '{checkpoint}' was trained on other classes than the config's: class {index} is {in_checkpoint} in "
+            f"the checkpoint and {in_config} in the config: use the config it was trained with; {allow_hint('other_classes')}"
+        )

@@ -1,4 +1,4 @@
-"""Shapes: a small made dataset, in COCO's and ADE20K's own formats, for demos and tests."""
+"""Shapes: a small synthetic dataset in the formats of COCO and ADE20K, for demos and tests."""
 
 from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.render import Scene, SceneObject, render_scene

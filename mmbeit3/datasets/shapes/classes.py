@@ -1,15 +1,15 @@
-"""The classes of the shapes dataset."""
+"""Classes of the shapes dataset."""
 
 __all__ = ["CATEGORY_IDS", "CROWDED_CLASS", "STUFF_CLASSES", "THING_CLASSES"]
 
 THING_CLASSES = ("circle", "square", "triangle", "star", "cross", "crescent")
-"""Classes of objects."""
+"""Classes of objects (things)."""
 
 STUFF_CLASSES = ("stripes", "checks", "clouds")
-"""Classes of regions."""
+"""Classes of background regions (stuff)."""
 
 CROWDED_CLASS = "circle"
-"""Crowds are clusters of these."""
+"""Class of the objects in a crowd."""
 
 CATEGORY_IDS = dict(zip((*THING_CLASSES, *STUFF_CLASSES), (1, 2, 4, 5, 7, 9, 101, 103, 104), strict=True))
-"""Category ids in the COCO files, with gaps as COCO's have."""
+"""Class name to category id in the COCO files. The ids have gaps, like COCO's."""

@@ -1,4 +1,4 @@
-"""Writing the files of the dataset."""
+"""Writers of the dataset's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["link", "write_image", "write_json", "write_lines"]
 
 
 def link(source: Path, target: Path) -> None:
-    """One file under two names where the file system can, else a copy."""
+    """Create a hard link, or a copy if the file system does not support links."""
     try:
         os.link(source, target)
     except OSError:
@@ -26,7 +26,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 95) -> None:
-    """Write an image (H, W) or (H, W, 3), BGR; quality (0 to 100) is of JPEG."""
+    """Write an image (H, W) or (H, W, 3), BGR. ``quality`` (0 to 100) applies to JPEG."""
     path.write_bytes(encode_image(path, image, [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []))
 
 
@@ -36,5 +36,5 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a UTF-8 file of lines."""
+    """Write lines to a UTF-8 file."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Questions about scenes with their answers, and statements about two scenes that are true or false."""
+"""Questions about scenes with answers, and true and false statements about two scenes."""
 
 from __future__ import annotations
 
@@ -7,60 +7,61 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from mmbeit3.datasets.shapes.attributes import CLEAR_DISTANCE, COLOURS, colour_of, find_relations, offset
 from mmbeit3.datasets.shapes.captions import NUMBERS, plural
 from mmbeit3.datasets.shapes.classes import STUFF_CLASSES, THING_CLASSES
-from mmbeit3.datasets.shapes.looks import CLEAR_DISTANCE, COLOURS, colour_of, offset, sides
 from mmbeit3.datasets.shapes.render import Scene, SceneObject
 
-__all__ = ["Chooser", "ask", "count_things", "state"]
+__all__ = ["BalancedChooser", "count_things", "make_questions", "make_statements"]
 
-Said = tuple[str, str]
-"""What is asked, and the answer; or what is stated, and ``True`` or ``False``."""
+Pair = tuple[str, str]
+"""A question and its answer, or a statement and ``True`` or ``False``."""
 
 
-class Chooser:
-    """Chooses what to ask or to state so that no answer to a question is the usual one.
+class BalancedChooser:
+    """Chooser of questions or statements that keeps the answers balanced, so that a question alone does not give its answer.
 
-    From each kind it takes what was said least before. Nothing is taken that was already said in more than half of the cases
-    in which its question was asked.
+    Within a kind it takes the pair that was chosen least often. It skips a pair if its answer already makes up more than half
+    of the times that its question was chosen.
 
     Args:
-        rng: breaks ties, and chooses kinds.
+        rng: generator that breaks ties and chooses kinds.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self._asked: Counter[str] = Counter()
-        self._said: Counter[Said] = Counter()
+        self._question_counts: Counter[str] = Counter()
+        self._pair_counts: Counter[Pair] = Counter()
 
-    def choose(self, offers: Mapping[str, Sequence[Said]], number: int) -> Iterator[tuple[str, str, str]]:
-        """Choose from as many kinds; fewer, if there are not so many.
+    def choose(self, offers: Mapping[str, Sequence[Pair]], number: int) -> Iterator[tuple[str, str, str]]:
+        """Choose one pair from each of several random kinds.
 
         Args:
-            offers: by kind, from :func:`ask` or :func:`state`.
-            number: how many to choose.
+            offers: kind to pairs, from :func:`make_questions` or :func:`make_statements`.
+            number: largest number of kinds.
 
         Yields:
             Kind, question or statement, and answer.
         """
-        usable = {kind: [said for said in offered if not self._is_usual(said)] for kind, offered in offers.items()}
-        kinds = [kind for kind, offered in usable.items() if offered]
+        usable = {kind: [pair for pair in pairs if not self._is_too_common(pair)] for kind, pairs in offers.items()}
+        kinds = [kind for kind, pairs in usable.items() if pairs]
         for index in self.rng.permutation(len(kinds))[:number]:
-            offered = usable[kinds[index]]
-            pick = min((offered[place] for place in self.rng.permutation(len(offered))), key=self._said.__getitem__)
-            self._asked[pick[0]] += 1
-            self._said[pick] += 1
+            pairs = usable[kinds[index]]
+            # min returns the first of equal items, so the random order breaks ties.
+            pick = min((pairs[i] for i in self.rng.permutation(len(pairs))), key=self._pair_counts.__getitem__)
+            self._question_counts[pick[0]] += 1
+            self._pair_counts[pick] += 1
             yield kinds[index], *pick
 
-    def _is_usual(self, said: Said) -> bool:
-        return self._said[said] > self._asked[said[0]] / 2
+    def _is_too_common(self, pair: Pair) -> bool:
+        return self._pair_counts[pair] > self._question_counts[pair[0]] / 2
 
 
-def ask(scene: Scene) -> dict[str, list[Said]]:
-    """All questions that have one clear answer, by kind.
+def make_questions(scene: Scene) -> dict[str, list[Pair]]:
+    """Return all questions about a scene that have one clear answer: kind to pairs.
 
-    Nobody is asked about circles where there is a crowd of them, or what is beside something then, nor about a colour between
-    two. Answers are words, digits, ``yes`` and ``no``.
+    With a crowd of circles there are no questions about circles, and none about what is next to a thing. There are no questions
+    about unclear colours. Answers are words, digits, ``yes`` and ``no``.
     """
     counts = count_things(scene)
     things = [item for item in scene.objects if item.name in counts]
@@ -70,7 +71,10 @@ def ask(scene: Scene) -> dict[str, list[Said]]:
         "how many": [(f"how many {plural(name)} are there", str(count)) for name, count in counts.items()],
         "how many of a colour": list(_coloured(scene, things)),
         "is there": [(f"is there a {name}", "yes" if count else "no") for name, count in counts.items()],
-        "where": [(f"is the {name} {side} the {other}", "yes" if so else "no") for name, side, other, so in sides(single)],
+        "where": [
+            (f"is the {name} {relation} the {other}", "yes" if holds else "no")
+            for name, relation, other, holds in find_relations(single)
+        ],
         "what": list(_neighbours(single, things)) if len(things) == len(scene.objects) else [],
         "what colour": [
             (f"what colour is the {name}", colour) for name, item in single.items() if (colour := colour_of(scene, item))
@@ -79,13 +83,13 @@ def ask(scene: Scene) -> dict[str, list[Said]]:
     }
 
 
-def state(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, list[Said]]:
-    """Statements about two images, true and false ones, by kind.
+def make_statements(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, list[Pair]]:
+    """Return true and false statements about two images: kind to pairs.
 
     Args:
-        left, right: numbers of things, by :func:`count_things`; nothing is said of a class that is not in both.
+        left, right: numbers of things from :func:`count_things`. Classes that are not in both are left out.
     """
-    offers: dict[str, list[Said]] = {"has": [], "each": [], "only one": [], "more": [], "in all": []}
+    offers: dict[str, list[Pair]] = {"has": [], "each": [], "only one": [], "more": [], "in all": []}
     for name in (name for name in left if name in right):
         a, b, names = left[name], right[name], plural(name)
         offers["has"] += [(f"the left image has a {name}", str(a > 0)), (f"the right image has a {name}", str(b > 0))]
@@ -104,7 +108,7 @@ def state(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, list[S
 
 
 def count_things(scene: Scene) -> dict[str, int]:
-    """How many there are of each class, 0 too; of one that comes as a crowd nothing is said."""
+    """Count the things of each class, including 0. A class that has a crowd is left out."""
     crowded = {item.name for item in scene.objects if item.crowd}
     counts = Counter(item.name for item in scene.objects)
     return {name: counts[name] for name in THING_CLASSES if name not in crowded}
@@ -115,8 +119,8 @@ def _in_all(name: str, number: int) -> str:
     return f"there {things} in all"
 
 
-def _coloured(scene: Scene, things: Sequence[SceneObject]) -> Iterator[Said]:
-    """Counts of a class in a colour, where all of the class have clear ones."""
+def _coloured(scene: Scene, things: Sequence[SceneObject]) -> Iterator[Pair]:
+    """Yield questions for the number of things of a class in a colour, if all things of the class have clear colours."""
     for name in dict.fromkeys(item.name for item in things):
         colours = [colour_of(scene, item) for item in things if item.name == name]
         if None not in colours:
@@ -124,12 +128,12 @@ def _coloured(scene: Scene, things: Sequence[SceneObject]) -> Iterator[Said]:
                 yield f"how many {colour} {plural(name)} are there", str(colours.count(colour))
 
 
-def _neighbours(single: Mapping[str, SceneObject], things: Sequence[SceneObject]) -> Iterator[Said]:
-    """What alone is on a side of a thing, where nothing is about as far left, or as high."""
-    for name, there in single.items():
-        others = [item for item in things if item is not there]
+def _neighbours(single: Mapping[str, SceneObject], things: Sequence[SceneObject]) -> Iterator[Pair]:
+    """Yield questions for the only thing on one side of another thing, if every other thing is clearly on one side."""
+    for name, reference in single.items():
+        others = [item for item in things if item is not reference]
         for axis, (before, behind) in enumerate((("left of", "right of"), ("above", "below"))):
-            distances = [offset(item, there)[axis] for item in others]
+            distances = [offset(item, reference)[axis] for item in others]
             if all(abs(distance) >= CLEAR_DISTANCE for distance in distances):
                 for side, sign in ((before, -1), (behind, 1)):
                     found = [item for item, distance in zip(others, distances, strict=True) if sign * distance > 0]

@@ -1,4 +1,4 @@
-"""Rendering one scene: textured regions with shapes on them."""
+"""Renderer of one scene: textured background regions with shapes on them."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from mmbeit3.datasets.shapes.classes import CROWDED_CLASS, STUFF_CLASSES, THING_
 
 __all__ = ["STYLES", "Scene", "SceneObject", "Style", "render_scene"]
 
-_MOST_RADIUS = 0.28
+_MAX_RADIUS = 0.28
+"""Largest radius of a thing, in shares of the image's side."""
 _MIN_VISIBLE = 30
-"""Objects of which fewer pixels can be seen are not annotated, and not drawn."""
+"""Smallest number of visible pixels of an object. Objects with fewer are neither drawn nor annotated."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How hard scenes are to see.
+    """Difficulty of the scenes.
 
     Attributes:
-        hue_spread: standard deviation of the hues of a class, in distances between classes.
-        least_saturation, least_value: of things' colours, from 0 to 1.
-        least_radius: of things, in shares of the image's side; the largest is 0.28.
-        contrast: of textures, against what they are drawn from.
-        grey: whether what is behind has no colours.
+        hue_spread: standard deviation of the hues of a class, in units of the hue distance between classes.
+        min_saturation, min_value: smallest saturation and value (HSV) of things' colours, 0 to 1.
+        min_radius: smallest radius of things, in shares of the image's side; the largest is 0.28.
+        contrast: factor on the contrast of background textures.
+        grey: True for a background without colours.
     """
 
     hue_spread: float = 0.4
-    least_saturation: float = 0.4
-    least_value: float = 0.35
-    least_radius: float = 0.09
+    min_saturation: float = 0.4
+    min_value: float = 0.35
+    min_radius: float = 0.09
     contrast: float = 1.0
     grey: bool = False
 
 
 STYLES = {
-    # One thing in five has a hue that is nearer to another class's.
+    # One thing in five has a hue that is closer to another class.
     "busy": Style(),
-    # One in twenty. For networks without convolutions, which learn to find things on coloured textures only slowly.
-    "plain": Style(hue_spread=0.25, least_saturation=0.7, least_value=0.6, least_radius=0.12, contrast=0.5, grey=True),
+    # One thing in twenty. For networks without convolutions, which learn slowly on coloured textures.
+    "plain": Style(hue_spread=0.25, min_saturation=0.7, min_value=0.6, min_radius=0.12, contrast=0.5, grey=True),
 }
 
 
 @dataclass
 class SceneObject:
-    """One thing in a scene.
+    """Thing in a scene.
 
     Attributes:
-        name: its class.
-        mask: boolean (H, W), what can be seen of it.
-        crowd: whether it is a cluster of many.
+        name: class of the thing.
+        mask: boolean (H, W), its visible pixels.
+        crowd: True for a cluster of many things.
     """
 
     name: str
@@ -61,18 +62,18 @@ class SceneObject:
 
     @cached_property
     def centre(self) -> np.ndarray:
-        """Mean (y, x) in pixels of what can be seen of it; kept, so it is for scenes that are finished."""
+        """Mean (y, x) of the visible pixels. It is cached, so read it only after the scene is finished."""
         return np.argwhere(self.mask).mean(axis=0)
 
 
 @dataclass
 class Scene:
-    """A rendered scene.
+    """Rendered scene.
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
-        objects: things, later ones in front of earlier ones; their masks do not overlap.
-        stuff: int (H, W), index into :data:`~mmbeit3.datasets.shapes.classes.STUFF_CLASSES` of the background.
+        objects: things, later ones in front of earlier ones. Their masks do not overlap.
+        stuff: int (H, W), index of each pixel's background in :data:`~mmbeit3.datasets.shapes.classes.STUFF_CLASSES`.
     """
 
     image: np.ndarray
@@ -81,13 +82,13 @@ class Scene:
 
 
 def render_scene(rng: np.random.Generator, size: int, style: str = "busy", crowd_rate: float = 0.15) -> Scene:
-    """Draw a random scene. A thing's hue hints at its class, with an error that reaches into its neighbours'; its form tells.
+    """Draw a random scene. A thing's hue depends on its class but overlaps with other classes; its shape is unambiguous.
 
     Args:
-        rng: all randomness comes from it.
+        rng: generator of all random choices.
         size: height and width in pixels, at least 64.
         style: one of :data:`STYLES`.
-        crowd_rate: chance of a crowd.
+        crowd_rate: probability of a crowd, 0 to 1.
 
     Returns:
         The scene.
@@ -104,7 +105,7 @@ def render_scene(rng: np.random.Generator, size: int, style: str = "busy", crowd
         _add(rng, image, objects, look, SceneObject(CROWDED_CLASS, _crowd_mask(rng, size), crowd=True))
     for _ in range(rng.integers(1, 5)):
         name = THING_CLASSES[rng.integers(len(THING_CLASSES))]
-        radius = size * (look.least_radius + (_MOST_RADIUS - look.least_radius) * rng.random())
+        radius = size * (look.min_radius + (_MAX_RADIUS - look.min_radius) * rng.random())
         centre = rng.uniform(0.6 * radius, size - 0.6 * radius, 2)
         _add(rng, image, objects, look, SceneObject(name, _shape_mask(name, size, centre, radius, rng.uniform(-15, 15))))
     image = np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
@@ -112,7 +113,7 @@ def render_scene(rng: np.random.Generator, size: int, style: str = "busy", crowd
 
 
 def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject], look: Style, new: SceneObject) -> None:
-    """Paint an object over the scene, unless it would hide another one almost wholly."""
+    """Draw an object over the scene, unless it would hide most of another one."""
     if any((old.mask & ~new.mask).sum() < max(_MIN_VISIBLE, old.mask.sum() // 3) for old in objects):
         return
     if new.mask.sum() < _MIN_VISIBLE:
@@ -129,11 +130,11 @@ def _add(rng: np.random.Generator, image: np.ndarray, objects: list[SceneObject]
 
 
 def _colour(rng: np.random.Generator, name: str, behind: np.ndarray, look: Style) -> np.ndarray:
-    """An RGB colour of a class that stands out from what is behind, if ten tries find one."""
+    """Draw an RGB colour of a class that differs from the background, with at most ten attempts."""
     spacing = 360 / len(THING_CLASSES)
     for _ in range(10):
         hue = rng.normal(spacing * THING_CLASSES.index(name), look.hue_spread * spacing) % 360
-        hsv = np.array([[[hue, rng.uniform(look.least_saturation, 1), rng.uniform(look.least_value, 1)]]], np.float32)
+        hsv = np.array([[[hue, rng.uniform(look.min_saturation, 1), rng.uniform(look.min_value, 1)]]], np.float32)
         colour = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
         if np.abs(colour - behind).mean() >= 50:
             break
@@ -141,7 +142,7 @@ def _colour(rng: np.random.Generator, name: str, behind: np.ndarray, look: Style
 
 
 def _regions(rng: np.random.Generator, size: int) -> np.ndarray:
-    """One background, or two divided by a slanted line."""
+    """Draw one background region, or two divided by a slanted line."""
     first, second = rng.permutation(len(STUFF_CLASSES))[:2]
     stuff = np.full((size, size), first)
     if rng.random() < 0.6:
@@ -170,7 +171,7 @@ def _texture(rng: np.random.Generator, name: str, size: int, look: Style) -> np.
 
 
 def _crowd_mask(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A cluster of many small circles."""
+    """Draw the mask of a cluster of many small circles."""
     mask = np.zeros((size, size), bool)
     centre = rng.uniform(0.25 * size, 0.75 * size, 2)
     for _ in range(rng.integers(10, 16)):
@@ -180,14 +181,14 @@ def _crowd_mask(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _shape_mask(name: str, size: int, centre: np.ndarray, radius: float, angle: float) -> np.ndarray:
-    """Pixels of one shape.
+    """Draw the mask of one shape, boolean (size, size).
 
     Args:
-        name: its class.
-        size: side of the image.
+        name: class of the shape.
+        size: side of the image in pixels.
         centre: (x, y) in pixels.
-        radius: of the circle around it, in pixels.
-        angle: in degrees.
+        radius: radius of the circumscribed circle in pixels.
+        angle: rotation in degrees.
     """
     mask = np.zeros((size, size), np.uint8)
     if name in ("circle", "crescent"):
@@ -202,13 +203,13 @@ def _shape_mask(name: str, size: int, centre: np.ndarray, radius: float, angle: 
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point coordinates of 1/16 pixel."""
+    """Convert a point to OpenCV's fixed-point coordinates in 1/16 pixel (``shift=4``)."""
     x, y = np.round(16 * point).astype(int)
     return int(x), int(y)
 
 
 def _corners(name: str, angle: float) -> np.ndarray:
-    """Corners of a unit polygon, turned by an angle in degrees, (N, 2)."""
+    """Return the corners (N, 2) of a polygon in the unit circle, rotated by an angle in degrees."""
     if name == "cross":
         arm = 0.3
         quarter = np.array([[1, -arm], [1, arm], [arm, arm]])

@@ -1,4 +1,4 @@
-"""Writing the dataset: scenes as COCO (instances and panoptic) and as ADE20K lays out its labels, and what goes with them."""
+"""Writer of the dataset: COCO (instances and panoptic), ADE20K's label images, pairs, texts, and the files of the tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from mmbeit3.datasets.shapes.captions import describe, imagine
+from mmbeit3.datasets.shapes.captions import describe, random_caption
 from mmbeit3.datasets.shapes.classes import CATEGORY_IDS, STUFF_CLASSES, THING_CLASSES
 from mmbeit3.datasets.shapes.files import link, write_image, write_json, write_lines
 from mmbeit3.datasets.shapes.render import STYLES, Scene, SceneObject, render_scene
@@ -24,11 +24,11 @@ __all__ = ["make_shapes_dataset"]
 
 _META = "shapes.json"
 _TEXTS = 5
-"""Sentences without an image to every one with."""
-_FINER = 8
-"""How much finer than pixels the raster is on which outlines are traced."""
+"""Number of texts without an image per image."""
+_UPSCALE = 8
+"""Factor by which masks are enlarged before their outlines are traced."""
 _VERSION = 6
-"""Raised whenever the same arguments would give other files."""
+"""Version of the files. Raise it if the same arguments give other files."""
 
 
 def make_shapes_dataset(
@@ -40,51 +40,58 @@ def make_shapes_dataset(
     style: str = "busy",
     force: bool = False,
 ) -> Path:
-    """Render the dataset, unless the folder holds it already.
+    """Render the dataset, unless the folder already contains it.
 
-    The folder has ``annotations/{instances,panoptic}_{train,val}2017.json``, ``{train,val}2017/*.jpg`` and
-    ``annotations/panoptic_{train,val}2017/*.png`` as COCO, and ``ade/images/{training,validation}`` with
-    ``ade/annotations/{training,validation}/*.png`` as ADE20K: label 0 is unlabelled, then stuff and things from 1. For
-    pretraining there are ``pairs_{train,val}.jsonl``, an image and a sentence about it a line, and ``texts_{train,val}.txt``,
-    five times as many sentences about scenes that were not drawn, and what is asked and stated for the tasks; for these what
-    :class:`~mmbeit3.datasets.shapes.tasks.TaskFiles` names. The same arguments give the same bytes. Written beside and renamed
-    when complete.
+    Files in the folder:
+
+    * COCO: ``annotations/{instances,panoptic}_{train,val}2017.json``, ``{train,val}2017/*.jpg`` and
+      ``annotations/panoptic_{train,val}2017/*.png``.
+    * ADE20K: ``ade/images/{training,validation}`` and ``ade/annotations/{training,validation}/*.png``. Label 0 is unlabelled;
+      stuff and then things count from 1.
+    * Pretraining: ``pairs_{train,val}.jsonl``, one image and caption per line; ``texts_{train,val}.txt``, five times as many
+      captions of scenes that were not rendered, and the questions and statements of the tasks.
+    * Tasks: see :class:`~mmbeit3.datasets.shapes.tasks.TaskFiles`.
+
+    The same arguments give the same bytes. The files are written to a temporary folder, which is renamed when complete.
 
     Args:
-        out: folder to make.
+        out: folder to create.
         train: number of training images.
         val: number of validation images.
         size: side of the images in pixels, at least 64.
-        seed: of all randomness, 0 or more.
-        style: ``'busy'`` or ``'plain'``: grey behind, clear colours, for networks without convolutions and short training.
+        seed: seed of all random choices, 0 or more.
+        style: ``'busy'``, or ``'plain'`` with a grey background and clear colours, for networks without convolutions and short
+            training.
         force: replace a shapes dataset that was made with other arguments.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: if the folder exists and is something else, or the numbers make no sense.
+        UserError: if the folder exists with other content, or an argument is out of range.
     """
     out = Path(out)
     if min(train, val) < 1 or size < 64 or seed < 0:
         raise UserError(
-            "shapes: needs at least one image a split, a size of at least 64 and a seed of at least 0, "
-            f"got train {train}, val {val}, size {size}, seed {seed}"
+            f"shapes: train is {train}, val {val}, size {size}, seed {seed}: give at least one image per split, a size of at "
+            "least 64 and a seed of at least 0"
         )
     if style not in STYLES:
-        raise UserError(f"shapes: unknown style '{style}': give one of {', '.join(STYLES)}")
+        raise UserError(f"shapes: style '{style}' is unknown: give one of {', '.join(STYLES)}")
     arguments = {"version": _VERSION, "train": train, "val": val, "size": size, "seed": seed, "style": style}
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         meta = out / _META
         if not meta.is_file():
-            raise UserError(f"'{out}' exists and is no shapes dataset: give another folder")
+            raise UserError(f"'{out}' exists and is not a shapes dataset: give another folder")
         found = _read_meta(meta)
         if found == arguments:
             return out
-        # An older version's of the same arguments is brought up to date; the first ones had one style only.
+        # A dataset of an older version with the same arguments is replaced. The first versions did not store the style.
         if not force and not (isinstance(found, dict) and {"style": "busy", **found, "version": _VERSION} == arguments):
-            raise UserError(f"'{out}' is a shapes dataset made with other arguments: add --force to replace it")
-    # Files lie in a temporary folder beside it at first; whatever cannot be written there is the folder's.
+            raise UserError(
+                f"'{out}' is a shapes dataset made with other arguments: add --force to replace it, or give another folder"
+            )
+    # The temporary folder is next to the final one, so an error of writing it names the final one.
     with naming_target(out, whole_folder=True):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
@@ -98,14 +105,14 @@ def make_shapes_dataset(
                 _write_split(folder, split, scenes, np.random.default_rng(seeds), np.random.default_rng(seeds.spawn(1)[0]))
             (folder / _META).write_text(json.dumps(arguments))
             if out.exists():
-                # Moved away first, so that a kill here leaves a whole dataset under one name or the other.
+                # Move the old dataset away first, so that a kill at this point leaves a complete dataset.
                 out.replace(Path(temporary) / "old")
             folder.replace(out)
     return out
 
 
 def _read_meta(path: Path) -> Any:
-    """The arguments that a dataset was made with; None if they cannot be read, which is as other arguments."""
+    """Read the arguments of an existing dataset. None if they cannot be read, which counts as other arguments."""
     try:
         return json.loads(path.read_text())
     except ValueError:
@@ -115,7 +122,7 @@ def _read_meta(path: Path) -> Any:
 def _write_split(
     folder: Path, split: str, scenes: Iterable[Scene], rng: np.random.Generator, tasks_rng: np.random.Generator
 ) -> None:
-    """Write images, annotations and sentences; ``rng`` chooses how the latter say it, ``tasks_rng`` what the tasks ask."""
+    """Write images, annotations and texts. ``rng`` chooses the wording of captions, ``tasks_rng`` the questions of tasks."""
     long = {"train": "training", "val": "validation"}[split]
     images, pngs = folder / f"{split}2017", folder / "annotations" / f"panoptic_{split}2017"
     ade_images, ade_labels = folder / "ade" / "images" / long, folder / "ade" / "annotations" / long
@@ -145,7 +152,7 @@ def _write_split(
     for kind, content in (("instances", instances), ("panoptic", panoptic)):
         write_json(folder / "annotations" / f"{kind}_{split}2017.json", content)
     tasks.close()
-    texts = [imagine(rng) for _ in range(_TEXTS * len(pairs))] + tasks.sentences
+    texts = [random_caption(rng) for _ in range(_TEXTS * len(pairs))] + tasks.sentences
     for file, lines in ((f"pairs_{split}.jsonl", pairs), (f"texts_{split}.txt", texts)):
         write_lines(folder / file, lines)
 
@@ -166,32 +173,32 @@ def _instance(item: SceneObject) -> dict[str, Any]:
 
 
 def _box(mask: np.ndarray) -> list[int]:
-    """COCO's x, y, width, height."""
+    """Return the bounding box as COCO's x, y, width, height in pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
 
 
 def _segmentation(mask: np.ndarray, crowd: bool) -> list[list[float]] | dict[str, Any]:
-    """Polygons where they can say it; run lengths for crowds and for masks with holes, which polygons cannot have."""
-    # Contours run through pixel centres; on a finer raster they come close to the pixels' outlines, which COCO wants.
+    """Return polygons, or RLE for crowds and for masks with holes, which polygons cannot represent."""
+    # OpenCV's contours go through pixel centres. On an enlarged mask they are close to the pixels' outlines, as in COCO.
     x, y, width, height = _box(mask)
-    fine = mask[y : y + height, x : x + width].astype(np.uint8).repeat(_FINER, axis=0).repeat(_FINER, axis=1)
-    contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(_FINER * x, _FINER * y))
+    fine = mask[y : y + height, x : x + width].astype(np.uint8).repeat(_UPSCALE, axis=0).repeat(_UPSCALE, axis=1)
+    contours, hierarchy = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(_UPSCALE * x, _UPSCALE * y))
     has_hole = hierarchy is not None and (hierarchy[0, :, 3] >= 0).any()
     if crowd or has_hole:
         return {"counts": _run_lengths(mask), "size": list(mask.shape)}
-    return [((contour[:, 0] + 0.5) / _FINER).ravel().tolist() for contour in contours]
+    return [((contour[:, 0] + 0.5) / _UPSCALE).ravel().tolist() for contour in contours]
 
 
 def _run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths: column-major, starting with the zeros."""
+    """Return COCO's uncompressed RLE: run lengths in column-major order, first the zeros."""
     flat = np.concatenate([[0], mask.ravel(order="F").astype(np.int8), [-1]])
     changes = np.flatnonzero(np.diff(flat))
     return np.diff(np.concatenate([[0], changes])).tolist()
 
 
 def _semantic(scene: Scene) -> np.ndarray:
-    """Labels as ADE20K's: 0 unlabelled, then stuff, then things."""
+    """Return ADE20K's labels, uint8 (H, W): 0 is unlabelled, then stuff, then things."""
     labels = scene.stuff + 1
     for item in scene.objects:
         labels[item.mask] = 1 + len(STUFF_CLASSES) + THING_CLASSES.index(item.name)
@@ -199,7 +206,7 @@ def _semantic(scene: Scene) -> np.ndarray:
 
 
 def _panoptic(scene: Scene) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Segments and the PNG (H, W, 3) whose colours hold their ids."""
+    """Return the segments, and the panoptic image (H, W, 3), RGB, whose colours encode their ids."""
     ids = np.zeros(scene.stuff.shape, np.int64)
     segments: list[dict[str, Any]] = []
     covered = np.zeros(scene.stuff.shape, bool)
@@ -212,7 +219,7 @@ def _panoptic(scene: Scene) -> tuple[list[dict[str, Any]], np.ndarray]:
     for name, mask, crowd in regions:
         if not mask.any():
             continue
-        # Large, spread ids, so that all three colour bytes are used.
+        # Large ids, so that all three colour channels are used.
         number = 1000 * (len(segments) + 1) + 70000
         ids[mask] = number
         segments.append(

@@ -1,4 +1,4 @@
-"""Layer-wise learning rate decay (BEiT, arXiv 2106.08254): lower layers get lower learning rates."""
+"""Layer-wise learning-rate decay: the learning rate grows from layer to layer up to the full rate (BEiT, arXiv 2106.08254)."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from mmbeit3.checkpoint.prefixes import BACKBONE, name_in_tower
 from mmbeit3.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 __all__ = ["LayerDecayOptimWrapperConstructor", "layer_depth", "num_layers_of"]
 
-# A tower's names: as a backbone, inside an adapter ("vit."), inside TimmViT ("model."), or in the full model.
-_TOWER = re.compile(r"^(?:backbone\.(?:vit\.)?(?:model\.)?|(?:.*\.)?(?:vision|language)\.)")
+# Names relative to a tower, see name_in_tower: of BEiT-3 (embed., layers., norm.) and of timm's ViTs.
 _EMBEDDING = re.compile(
     r"^(?:embed\.|patch_embed\.|norm_pre\.|(?:cls|reg|mask|dist|storage)_tokens?$|register_tokens$|pos_embed$|rope\.)"
 )
 _LAYER = re.compile(r"^(?:layers|blocks)\.(\d+)\.")
 _FUSION = re.compile(r"(?:^|\.)fusion_ffns\.(\d+)\.")
 _FINAL = re.compile(r"^(?:norm|fc_norm)\.")
-_ADAPTER = re.compile(r"^backbone\.(?:level_embed$|spm\.|interactions\.|up\.|norm[1-4]\.)")
+# Parts of a ViT-Adapter outside its ViT.
+_ADAPTER = re.compile(rf"^{re.escape(BACKBONE)}(?:level_embed$|spm\.|interactions\.|up\.|norm[1-4]\.)")
 _UNDECAYED = re.compile(
     r"(?:^|\.)(?:positions|pos_embed|(?:cls|reg|mask|dist|storage)_tokens?|register_tokens|backbone\.level_embed|logit_scale)$"
 )
+"""Parameters without weight decay that are not vectors."""
 
 
 def layer_depth(name: str, num_layers: int) -> int:
-    """Return the depth of a parameter from its name.
+    """Return the depth of a parameter, from its name.
 
     Args:
         name: full name, e.g. ``backbone.vit.layers.3.ffn.fc1.weight``.
-        num_layers: layers of the tower.
+        num_layers: number of layers in the tower.
 
     Returns:
         0 for embeddings, i + 1 for layer i, ``num_layers + 1`` for the final norm, the adapter, necks and heads.
 
     Raises:
-        ValueError: for another parameter of the backbone.
+        ValueError: if a parameter of the backbone has an unknown name.
     """
     full = num_layers + 1
     if match := _FUSION.search(name):
         return int(match[1]) + 1
     if _ADAPTER.match(name):
         return full
-    tower = _TOWER.match(name)
-    if tower is None:
+    inner = name_in_tower(name)
+    if inner is None:
         return full
-    inner = name[tower.end() :]
     if _EMBEDDING.match(inner):
         return 0
     if match := _LAYER.match(inner):
@@ -59,45 +60,43 @@ def layer_depth(name: str, num_layers: int) -> int:
     if _FINAL.match(inner):
         return full
     raise ValueError(
-        f"layer decay does not support the parameter '{name}': it is in the backbone, but not in the embedding, a layer, the "
-        "final norm or the adapter. Use this constructor with BEiT3Vision, TimmViT or ViTAdapter"
+        f"layer decay cannot find the layer of parameter '{name}': it is in the backbone, but not in an embedding, a layer, "
+        "the final norm or an adapter. Use this constructor with BEiT3Vision, TimmViT or a ViTAdapter around them"
     )
 
 
 def num_layers_of(names: Iterable[str]) -> int:
-    """Return the number of layers from the names of a model's parameters.
+    """Return the number of layers in a model's towers, from the names of its parameters.
 
     Raises:
-        ValueError: if no name contains a layer.
+        ValueError: if no name is in a layer.
     """
-    indices = [
-        int(match[1]) for name in names if (tower := _TOWER.match(name)) and (match := _LAYER.match(name[tower.end() :]))
-    ]
+    indices = [int(match[1]) for name in names if (match := _LAYER.match(name_in_tower(name) or ""))]
     if not indices:
-        raise ValueError("layer decay found no layers: the model has no tower of BEiT3Vision, TimmViT or BEiT3")
+        raise ValueError("layer decay found no layers: use a model with BEiT3Vision, TimmViT or BEiT3")
     return max(indices) + 1
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor:
-    """Set the learning rate of each parameter to ``lr * rate ** (num_layers + 1 - depth)``.
+    """Optimizer constructor with one learning rate per layer: ``lr * rate ** (num_layers + 1 - depth)``.
 
-    Vectors (norms, biases, layer scales), position tables, class, register and mask tokens and the adapter's level embedding
-    have no weight decay. Mask2Former's query embeddings get the full learning rate and weight decay, as all of its head in its
-    own recipe. The reference ViT-Adapter treats them as layer 0 because of their names; this is not reproduced.
+    These parameters have no weight decay: vectors (norms, biases, layer scales), positions, class, register and mask tokens,
+    and the adapter's level embedding. Mask2Former's query embeddings have the full learning rate and weight decay, as in
+    Mask2Former's recipe. (The reference ViT-Adapter gives them the rate of layer 0, because its code mistakes their names for
+    those of the backbone's embedding.)
 
     ``paramwise_cfg``:
 
-    * ``layer_decay_rate`` (float): above 0 and at most 1; 1 means no decay.
-    * ``custom_keys`` (dict, optional): parts of names mapped to ``dict(lr_mult=, decay_mult=)``. The longest
-      matching part is used.
+    * ``layer_decay_rate`` (float): above 0, at most 1; 1 means no layer-wise decay.
+    * ``custom_keys`` (dict, optional): parts of names to ``dict(lr_mult=, decay_mult=)``. The longest matching part applies.
 
     Args:
-        optim_wrapper_cfg: config of MMEngine's optimizer wrapper, with an ``optimizer``.
+        optim_wrapper_cfg: MMEngine's config of the wrapper, with an ``optimizer``.
         paramwise_cfg: see above.
 
     Raises:
-        ValueError: for unknown keys or a rate outside of its range.
+        ValueError: if a key is unknown, or the rate is out of range.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
@@ -105,7 +104,7 @@ class LayerDecayOptimWrapperConstructor:
         self.rate = float(options.pop("layer_decay_rate", 1.0))
         self.custom_keys: dict[str, dict[str, float]] = dict(options.pop("custom_keys", {}))
         if options:
-            raise ValueError(f"paramwise_cfg: unknown keys {', '.join(sorted(options))}: use layer_decay_rate and custom_keys")
+            raise ValueError(f"paramwise_cfg: unknown {', '.join(sorted(options))}; use layer_decay_rate and custom_keys")
         if not 0 < self.rate <= 1:
             raise ValueError(f"paramwise_cfg: layer_decay_rate must be above 0 and at most 1, got {self.rate}")
         self.optim_wrapper_cfg = dict(optim_wrapper_cfg)
@@ -115,7 +114,7 @@ class LayerDecayOptimWrapperConstructor:
         """Build the optimizer wrapper for a model.
 
         Raises:
-            ValueError: for a parameter of unknown depth, see :func:`layer_depth`.
+            ValueError: if a parameter of the backbone has an unknown name, see :func:`layer_depth`.
         """
         if is_model_wrapper(model):
             model = cast(nn.Module, model.module)
@@ -154,5 +153,5 @@ class LayerDecayOptimWrapperConstructor:
         return ordered
 
     def _custom(self, name: str) -> dict[str, float]:
-        fitting = [key for key in self.custom_keys if key in name]
-        return self.custom_keys[max(fitting, key=len)] if fitting else {}
+        matching = [key for key in self.custom_keys if key in name]
+        return self.custom_keys[max(matching, key=len)] if matching else {}

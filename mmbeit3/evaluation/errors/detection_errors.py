@@ -1,4 +1,4 @@
-"""What each kind of error costs a detector, in the spirit of TIDE (arXiv 2008.08115): AP50 gained by mending it."""
+"""AP50 that a detector gains if one kind of error is fixed, after TIDE (arXiv 2008.08115)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from mmbeit3.evaluation.errors.detection_matches import ERRORS, Matches
 
-__all__ = ["Breakdown", "average_precision", "break_down", "image_scores", "misnamed"]
+__all__ = ["Breakdown", "average_precision", "break_down", "count_misclassified", "image_scores"]
 
 _RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Errors and what they cost.
+    """Numbers of errors and the AP50 they cost.
 
     Attributes:
-        ap50: the detector's AP at an IoU of 0.5, in percent.
-        counts: of each error, ``missed`` objects among them.
-        gains: by how much ``ap50`` rises if that error alone is mended.
-        false_positives: by how much, if there were no false detection.
-        false_negatives: by how much, if nothing was asked for that was not found.
+        ap50: AP of the detector at an IoU of 0.5, in percent.
+        counts: kind of error to number of errors; ``missed`` counts objects.
+        gains: kind of error to the gain in ``ap50`` if only this kind is fixed, in percentage points.
+        false_positives: gain in ``ap50`` if all false detections are removed.
+        false_negatives: gain in ``ap50`` if all objects that were not found are removed from the ground truth.
     """
 
     ap50: float
@@ -35,71 +35,77 @@ class Breakdown:
 
 
 def break_down(matches: Matches) -> Breakdown:
-    """Mend the errors one kind at a time.
+    """Measure AP50 with each kind of error fixed.
 
-    Mending localisation and classification makes a hit of the best detection of each object that none has found, under the
-    object's class and with its own score, and removes the others; mending duplicates, background and both removes them;
-    mending missed objects leaves them out of what is to be found: these are the ones that no misplaced or misnamed detection is
-    about. A class of which nothing is left to be found then counts as 100. Each kind is mended as if it were the only one;
-    TIDE's own code leaves an object that one detection misplaces and another misnames to the better of the two.
+    * Localisation and classification errors: for each object that was not found, the best wrong detection of it becomes a hit
+      with the class of the object and an unchanged score; the other wrong detections are removed.
+    * Duplicate, background and both: these detections are removed.
+    * Missed objects are removed from the ground truth. An object is missed if it was not found and has no detection with a
+      localisation or classification error. The AP of a class without objects then counts as 100.
+
+    Each kind is fixed as if it were the only one. TIDE's own code differs: if one detection misplaces an object and another one
+    gives it a wrong class, it assigns the object to the better of the two.
 
     Args:
-        matches: of a dataset.
+        matches: matches of a dataset.
     """
-    kinds = np.unique(matches.truth_categories)
+    classes = np.unique(matches.truth_categories)
     missed = ~matches.found
     for error in ("localisation", "classification"):
         missed[matches.targets[matches.errors == ERRORS.index(error)]] = False
-    asked = np.ones(len(matches.found), bool)
-    base = _mean_ap(kinds, matches, matches.categories, matches.hits, np.ones(len(matches.hits), bool), asked)
+    every_object = np.ones(len(matches.found), bool)
+    every_detection = np.ones(len(matches.hits), bool)
+    base = _mean_ap(classes, matches, matches.categories, matches.hits, every_detection, every_object)
     counts = {error: int((matches.errors == number).sum()) for number, error in enumerate(ERRORS)}
     gains = {}
     for number, error in enumerate(ERRORS):
         wrong = matches.errors == number
         categories, hits, kept = matches.categories.copy(), matches.hits.copy(), ~wrong
         if error in ("localisation", "classification"):
-            mended = _best_of_each(matches, wrong)
-            kept[mended] = hits[mended] = True
-            categories[mended] = matches.truth_categories[matches.targets[mended]]
-        gains[error] = _mean_ap(kinds, matches, categories, hits, kept, asked) - base
+            fixed = _best_per_object(matches, wrong)
+            kept[fixed] = hits[fixed] = True
+            categories[fixed] = matches.truth_categories[matches.targets[fixed]]
+        gains[error] = _mean_ap(classes, matches, categories, hits, kept, every_object) - base
 
-    def mended_ap(kept: np.ndarray, left: np.ndarray) -> float:
-        return _mean_ap(kinds, matches, matches.categories, matches.hits, kept, left) - base
+    def gain(detections: np.ndarray, objects: np.ndarray) -> float:
+        return _mean_ap(classes, matches, matches.categories, matches.hits, detections, objects) - base
 
-    everything = np.ones(len(matches.hits), bool)
-    gains["missed"] = mended_ap(everything, ~missed)
+    gains["missed"] = gain(every_detection, ~missed)
     return Breakdown(
         base,
         counts | {"missed": int(missed.sum())},
         gains,
-        mended_ap(matches.hits, asked),
-        mended_ap(everything, matches.found),
+        gain(matches.hits, every_object),
+        gain(every_detection, matches.found),
     )
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
-    """AP of one class, as COCO computes it: precision at 101 recalls, each the best from there on; 0 to 1.
+    """Return the AP of one class by COCO's rule, from 0 to 1.
+
+    This is the mean over 101 recalls of the best precision at that recall or a higher one.
 
     Args:
-        scores: of detections (D,).
-        hits: whether each found an object (D,).
-        total: number of objects; above 0.
+        scores: scores of the detections (D,).
+        hits: True for detections that found an object (D,).
+        total: number of objects, at least 1.
     """
     order = np.argsort(-scores, kind="mergesort")
     found = np.cumsum(hits[order])
     precision = found / np.arange(1, len(found) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(found / total, _RECALLS, side="left")
-    return float(np.append(precision, 0.0)[np.minimum(places, len(precision))].mean())
+    indices = np.searchsorted(found / total, _RECALLS, side="left")
+    # Recalls that are never reached get the appended precision of 0.
+    return float(np.append(precision, 0.0)[np.minimum(indices, len(precision))].mean())
 
 
 def image_scores(matches: Matches, images: Sequence[int], score: float) -> dict[int, float]:
-    """F1 of each image at an IoU of 0.5, from 0 to 1; 1 where there is nothing and nothing was detected.
+    """Return the F1 score of each image at an IoU of 0.5, from 0 to 1; 1 for an image without objects and detections.
 
     Args:
-        matches: of a dataset.
-        images: ids of all its images.
-        score: least score of detections that count.
+        matches: matches of a dataset.
+        images: ids of all images of the dataset.
+        score: lowest score of detections that count.
     """
     shown = matches.scores >= score
     hits = Counter(matches.images[shown & matches.hits].tolist())
@@ -111,15 +117,15 @@ def image_scores(matches: Matches, images: Sequence[int], score: float) -> dict[
     }
 
 
-def misnamed(matches: Matches) -> Counter[tuple[int, int]]:
-    """Pairs of an object's category and what it was called instead, with how often."""
+def count_misclassified(matches: Matches) -> Counter[tuple[int, int]]:
+    """Count classification errors by pairs of true and predicted category."""
     wrong = matches.errors == ERRORS.index("classification")
     truth = matches.truth_categories[matches.targets[wrong]]
     return Counter(zip(truth.tolist(), matches.categories[wrong].tolist(), strict=True))
 
 
-def _best_of_each(matches: Matches, wrong: np.ndarray) -> np.ndarray:
-    """Indices of the wrong detections that are the best about an object which none has found."""
+def _best_per_object(matches: Matches, wrong: np.ndarray) -> np.ndarray:
+    """Return the index of the best wrong detection of each object that was not found."""
     chosen: dict[int, int] = {}
     for index in np.flatnonzero(wrong):
         target = int(matches.targets[index])
@@ -129,12 +135,17 @@ def _best_of_each(matches: Matches, wrong: np.ndarray) -> np.ndarray:
 
 
 def _mean_ap(
-    kinds: np.ndarray, matches: Matches, categories: np.ndarray, hits: np.ndarray, kept: np.ndarray, asked: np.ndarray
+    classes: np.ndarray,
+    matches: Matches,
+    categories: np.ndarray,
+    hits: np.ndarray,
+    detections: np.ndarray,
+    objects: np.ndarray,
 ) -> float:
-    """Mean over categories, in percent, of detections that are kept and objects that are asked for."""
+    """Return the mean AP50 over classes in percent; ``detections`` and ``objects`` are masks of those that count."""
     values = []
-    for kind in kinds:
-        ours = kept & (categories == kind)
-        total = int((asked & (matches.truth_categories == kind)).sum())
-        values.append(average_precision(matches.scores[ours], hits[ours], total) if total else 1.0)
+    for category in classes:
+        chosen = detections & (categories == category)
+        total = int((objects & (matches.truth_categories == category)).sum())
+        values.append(average_precision(matches.scores[chosen], hits[chosen], total) if total else 1.0)
     return 100 * float(np.mean(values)) if values else 0.0

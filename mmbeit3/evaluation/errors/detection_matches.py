@@ -1,4 +1,4 @@
-"""Which detections found an object, by COCO's rules at an IoU of 0.5, and what is wrong with those that did not."""
+"""Match detections with objects by COCO's rules at an IoU of 0.5, and classify the errors of false detections."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from mmbeit3.errors import UserError
 __all__ = ["ERRORS", "Matches", "match_detections", "read_results", "read_truth"]
 
 ERRORS = ("localisation", "classification", "duplicate", "background", "both")
-"""What a false detection may be, in the order in which it is tried."""
+"""Kinds of errors of a false detection; see :func:`match_detections`."""
 
 FOREGROUND, BACKGROUND = 0.5, 0.1
-"""IoU from which a detection has found an object, and below which it has nothing to do with it (arXiv 2008.08115)."""
+"""Lowest IoU of a detection that found an object, and IoU below which a detection lies on background (arXiv 2008.08115)."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Detections (D) and objects (T) of a dataset; crowds, and detections that COCO ignores, are left out.
+    """Detections (D) and objects (T) of a dataset, without crowds and without detections that COCO ignores.
 
     Attributes:
-        images, categories, scores: of the detections (D,).
-        hits: whether a detection found an object (D,).
+        images, categories, scores: image id, category id and score of the detections (D,).
+        hits: True for detections that found an object (D,).
         errors: index into :data:`ERRORS` (D,); -1 for hits.
-        targets: index of the object that a detection found, or that it misplaces or misnames (D,); else -1.
-        truth_images, truth_categories: of the objects (T,).
-        found: whether an object was found (T,).
+        targets: index of the object that a detection found, misplaced or gave a wrong class (D,); else -1.
+        truth_images, truth_categories: image id and category id of the objects (T,).
+        found: True for objects that were found (T,).
     """
 
     images: np.ndarray
@@ -53,20 +53,20 @@ def read_truth(path: str | Path) -> COCO:
     """Read COCO annotations.
 
     Raises:
-        UserError: if the file is missing or none.
+        UserError: if the file is missing, is not a COCO annotation file, or has an annotation with id 0.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(str(path))
     except (OSError, ValueError, KeyError, AssertionError) as error:
-        raise UserError(f"'{path}' is no COCO annotation file ({type(error).__name__}: {error})") from error
+        raise UserError(f"'{path}' is not a COCO annotation file ({type(error).__name__}: {error})") from error
     if 0 in truth.anns:
-        raise UserError(f"'{path}' has an annotation with id 0, which COCO's evaluation takes for none: count ids from 1")
+        raise UserError(f"'{path}' has an annotation with id 0, which COCO's evaluation treats as no match: count ids from 1")
     return truth
 
 
 def read_results(truth: COCO, path: str | Path) -> COCO:
-    """Read detections in COCO's format for results; an empty list is one as well."""
+    """Read detections in COCO's format for results; the list may be empty."""
     entries = json.loads(Path(path).read_bytes())
     with contextlib.redirect_stdout(io.StringIO()):
         if entries:
@@ -78,15 +78,16 @@ def read_results(truth: COCO, path: str | Path) -> COCO:
 
 
 def match_detections(truth: COCO, results: COCO, iou_type: str) -> Matches:
-    """Match, and name the errors of what is false.
+    """Match detections with objects and classify the false detections.
 
-    A false detection is, by its largest IoU with objects of its class and with those of others, the first that holds of
+    The kind of error depends on the largest IoU with an object of the predicted class and with an object of another class. The
+    first condition that holds decides:
 
-    * localisation: 0.1 to below 0.5 with one of its class;
-    * classification: at least 0.5 with one of another class;
-    * duplicate: at least 0.5 with one of its class, which a better detection has found;
-    * background: below 0.1 with all;
-    * both: what is left, 0.1 to below 0.5 with one of another class.
+    * localisation: IoU from 0.1 to below 0.5 with an object of the predicted class;
+    * classification: IoU of at least 0.5 with an object of another class;
+    * duplicate: IoU of at least 0.5 with an object of the predicted class, which a better detection has found;
+    * background: IoU below 0.1 with all objects;
+    * both (wrong place and wrong class): the rest, IoU from 0.1 to below 0.5 with an object of another class.
 
     Args:
         truth: annotations.
@@ -100,33 +101,43 @@ def match_detections(truth: COCO, results: COCO, iou_type: str) -> Matches:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     by_image: dict[int, list[dict[str, Any]]] = {image: [] for image in truth.imgs}
-    for one in evaluation.evalImgs:
-        if one is not None:
-            by_image[one["image_id"]].append(one)
+    for part in evaluation.evalImgs:
+        # pycocotools returns None for a class without objects and detections in an image.
+        if part is not None:
+            by_image[part["image_id"]].append(part)
     detections: list[tuple[int, int, float, bool, int, int]] = []
     objects: list[tuple[int, int, bool]] = []
     for image, parts in by_image.items():
-        found, errors = _of_image(truth, results, iou_type, image, parts, len(objects))
-        detections += errors
-        objects += found
+        image_objects, image_detections = _match_image(truth, results, iou_type, image, parts, len(objects))
+        detections += image_detections
+        objects += image_objects
     columns = [np.array(column) for column in zip(*detections, strict=True)] or [np.zeros(0)] * 6
     truths = [np.array(column) for column in zip(*objects, strict=True)] or [np.zeros(0)] * 3
-    kinds: tuple[Any, ...] = (np.int64, np.int64, np.float64, bool, np.int64, np.int64, np.int64, np.int64, bool)
-    return Matches(*(column.astype(kind) for column, kind in zip([*columns, *truths], kinds, strict=True)))
+    dtypes: tuple[Any, ...] = (np.int64, np.int64, np.float64, bool, np.int64, np.int64, np.int64, np.int64, bool)
+    return Matches(*(column.astype(dtype) for column, dtype in zip([*columns, *truths], dtypes, strict=True)))
 
 
-def _of_image(
+def _match_image(
     truth: COCO, results: COCO, iou_type: str, image: int, parts: list[dict[str, Any]], first: int
 ) -> tuple[list[tuple[int, int, bool]], list[tuple[int, int, float, bool, int, int]]]:
-    """An image's objects and detections; ``first`` is the index that its first object gets."""
+    """Return the objects and the detections of an image, as rows of :class:`Matches`.
+
+    Args:
+        truth: annotations.
+        results: detections.
+        iou_type: ``bbox`` or ``segm``.
+        image: id of the image.
+        parts: pycocotools' matches of the image, one per class.
+        first: index of the first object of the image in the dataset.
+    """
     objects = [annotation for annotation in truth.imgToAnns[image] if not annotation.get("iscrowd")]
-    place = {annotation["id"]: number for number, annotation in enumerate(objects)}
+    indices = {annotation["id"]: index for index, annotation in enumerate(objects)}
     detected: dict[int, tuple[bool, int]] = {}
     for part in parts:
         matched, ignored = part["dtMatches"][0], part["dtIgnore"][0]
         for number, match, ignore in zip(part["dtIds"], matched, ignored, strict=True):
             if not ignore:
-                detected[number] = (bool(match), place[int(match)] if match else -1)
+                detected[number] = (bool(match), indices[int(match)] if match else -1)
     found = {target for hit, target in detected.values() if hit}
     boxes = [results.anns[number] for number in detected]
     ious = _ious(truth, results, iou_type, boxes, objects)
@@ -135,30 +146,35 @@ def _of_image(
     for row, (box, (hit, target)) in enumerate(zip(boxes, detected.values(), strict=True)):
         error = -1
         if not hit:
-            error, target = _name_error(ious[row], classes == box["category_id"])
+            error, target = _classify_error(ious[row], classes == box["category_id"])
         rows.append((image, box["category_id"], box["score"], hit, error, first + target if target >= 0 else -1))
-    return [(image, int(one), number in found) for number, one in enumerate(classes)], rows
+    return [(image, int(category), index in found) for index, category in enumerate(classes)], rows
 
 
-def _name_error(ious: np.ndarray, same: np.ndarray) -> tuple[int, int]:
-    """The error of a false detection, and the object that it is about, if it is about one."""
-    own, other = np.where(same, ious, 0.0), np.where(same, 0.0, ious)
-    best_own, best_other = own.max(initial=0.0), other.max(initial=0.0)
-    if BACKGROUND <= best_own < FOREGROUND:
-        return ERRORS.index("localisation"), int(own.argmax())
+def _classify_error(ious: np.ndarray, same: np.ndarray) -> tuple[int, int]:
+    """Return the error of a false detection as an index into ERRORS, and the index of the object it concerns or -1.
+
+    Args:
+        ious: IoU with each object of the image (T,).
+        same: True for objects of the predicted class (T,).
+    """
+    same_ious, other_ious = np.where(same, ious, 0.0), np.where(same, 0.0, ious)
+    best_same, best_other = same_ious.max(initial=0.0), other_ious.max(initial=0.0)
+    if BACKGROUND <= best_same < FOREGROUND:
+        return ERRORS.index("localisation"), int(same_ious.argmax())
     if best_other >= FOREGROUND:
-        return ERRORS.index("classification"), int(other.argmax())
-    if best_own >= FOREGROUND:
+        return ERRORS.index("classification"), int(other_ious.argmax())
+    if best_same >= FOREGROUND:
         return ERRORS.index("duplicate"), -1
     return ERRORS.index("background" if best_other < BACKGROUND else "both"), -1
 
 
 def _ious(truth: COCO, results: COCO, iou_type: str, boxes: list[Any], objects: list[Any]) -> np.ndarray:
-    """IoU of each detection with each object (D, T)."""
+    """Return the IoU of each detection with each object (D, T)."""
     if not boxes or not objects:
         return np.zeros((len(boxes), len(objects)))
     if iou_type == "bbox":
-        sides = [[one["bbox"] for one in ones] for ones in (boxes, objects)]
+        shapes = [[annotation["bbox"] for annotation in annotations] for annotations in (boxes, objects)]
     else:
-        sides = [[coco.annToRLE(one) for one in ones] for coco, ones in ((results, boxes), (truth, objects))]
-    return np.asarray(mask_utils.iou(*sides, [0] * len(objects)))
+        shapes = [[coco.annToRLE(annotation) for annotation in part] for coco, part in ((results, boxes), (truth, objects))]
+    return np.asarray(mask_utils.iou(*shapes, [0] * len(objects)))

@@ -1,4 +1,4 @@
-"""What a detector or segmentor gets wrong: a page with tables and pictures."""
+"""An HTML page that analyses the errors of a detector or segmentor, with tables and pictures."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from mmbeit3.evaluation.errors.detection_errors import break_down, image_scores, misnamed
+from mmbeit3.evaluation.errors.detection_ap import COLUMNS, class_table
+from mmbeit3.evaluation.errors.detection_errors import break_down, count_misclassified, image_scores
 from mmbeit3.evaluation.errors.detection_matches import Matches, match_detections
-from mmbeit3.evaluation.errors.detection_tables import COLUMNS, class_table
-from mmbeit3.evaluation.errors.predictions import Detections, Regions, detect, draw, find_metric, segment
+from mmbeit3.evaluation.errors.predictions import Detections, Regions, detect, draw_examples, find_metric, segment
 from mmbeit3.evaluation.metrics.confusion import class_scores, most_confused
 from mmbeit3.visualization import Section, write_report
 
 __all__ = ["report_errors"]
 
 _PAIRS = 20
+"""Largest number of confused pairs of classes in a table."""
+
 _KINDS = {"bbox": "boxes", "segm": "masks"}
-_MENDING = (
-    "AP50 gained if that error alone were mended. Localisation: on an object of its class with an IoU from 0.1 to 0.5. "
-    "Classification: on an object of another class with at least 0.5. Duplicate: on an object that a better detection has. "
-    "Background: on nothing. Both: misplaced and misnamed. Missed: objects that no detection is about."
+_ERRORS_NOTE = (
+    "AP50 gained if only this kind of error is fixed. Localisation: IoU from 0.1 to 0.5 with an object of the predicted class. "
+    "Classification: IoU of at least 0.5 with an object of another class. Duplicate: a better detection has found the object. "
+    "Background: IoU below 0.1 with all objects. Both: wrong place and wrong class. Missed: objects without a detection."
 )
+_SIZES_NOTE = "In percent. Small objects have fewer than 32 x 32 pixels, large objects at least 96 x 96."
 
 
 def report_errors(cfg: Config, checkpoint: str | Path, out: Path, images: int = 8, score: float = 0.5) -> Path:
-    """Run a model over its test data, and write ``report.html``.
+    """Run a model over its test data and write ``report.html``.
 
     Args:
-        cfg: config of a detector with mmdet's ``CocoMetric``, or a segmentor with mmseg's ``IoUMetric``.
-        checkpoint: what training with it wrote.
-        out: folder to write to.
-        images: how many of the worst, and of the best, to show.
-        score: least score of detections that are drawn and that count for an image's F1.
+        cfg: config of a detector with mmdet's ``CocoMetric``, or of a segmentor with mmseg's ``IoUMetric``.
+        checkpoint: checkpoint that training with this config wrote.
+        out: output folder.
+        images: number of the worst and of the best images to show.
+        score: lowest score of detections that are drawn and that count for the F1 score of an image.
 
     Returns:
         Path of the page.
@@ -57,33 +60,31 @@ def _detection(cfg: Config, found: Detections, images: int, score: float) -> lis
     matches: dict[str, Matches] = {}
     for kind, results in found.results.items():
         matches[kind] = match_detections(found.truth, results, kind)
-        lines = class_table(found.truth, results, kind)
-        table = [["class", "objects", *COLUMNS], *([one.name, str(one.objects), *map(_percent, one.values)] for one in lines)]
-        sections.append(Section(f"Average precision of {_KINDS[kind]}", _SIZES, table=table))
-        broken = break_down(matches[kind])
-        errors = [["error", "how many", "AP50 gained"]]
-        errors += [[name, str(broken.counts[name]), _percent(gain)] for name, gain in broken.gains.items()]
-        errors.append(["all false detections", "", _percent(broken.false_positives)])
-        errors.append(["all that was not found", "", _percent(broken.false_negatives)])
-        sections.append(Section(f"What goes wrong with {_KINDS[kind]}: AP50 {broken.ap50:.1f}", _MENDING, table=errors))
+        table = [["class", "objects", *COLUMNS]]
+        table += [[row.name, str(row.objects), *map(_percent, row.values)] for row in class_table(found.truth, results, kind)]
+        sections.append(Section(f"Average precision of {_KINDS[kind]}", _SIZES_NOTE, table=table))
+        breakdown = break_down(matches[kind])
+        errors = [["error", "count", "AP50 gained"]]
+        errors += [[name, str(breakdown.counts[name]), _percent(gain)] for name, gain in breakdown.gains.items()]
+        errors.append(["all false detections", "", _percent(breakdown.false_positives)])
+        errors.append(["all objects not found", "", _percent(breakdown.false_negatives)])
+        sections.append(Section(f"Errors of {_KINDS[kind]}: AP50 {breakdown.ap50:.1f}", _ERRORS_NOTE, table=errors))
     boxes = next(iter(matches.values()))
     names = {number: category["name"] for number, category in found.truth.cats.items()}
-    pairs = [[names[truth], names[called], str(count)] for (truth, called), count in misnamed(boxes).most_common(_PAIRS)]
+    confused = count_misclassified(boxes).most_common(_PAIRS)
+    pairs = [[names[truth], names[predicted], str(count)] for (truth, predicted), count in confused]
     if pairs:
-        sections.append(Section("What is taken for what", table=[["object", "called", "how often"], *pairs]))
+        sections.append(Section("Confused classes", table=[["class", "predicted as", "count"], *pairs]))
     ranked = sorted(image_scores(boxes, list(found.truth.imgs), score).items(), key=lambda pair: pair[1])
     return sections + _galleries(cfg, found, ranked, images, score, "F1 {:.2f}")
-
-
-_SIZES = "In percent. Small are objects below 32 x 32 pixels, large ones have 96 x 96 at least."
 
 
 def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> list[Section]:
     confusion = found.metric.confusion
     ious, accuracies = class_scores(confusion)
     share = 100 * confusion.sum(1) / max(confusion.sum(), 1)
-    lines = zip(found.classes, ious, accuracies, share, strict=True)
-    table = [["class", "IoU", "accuracy", "% of pixels"], *([name, *map(_percent, values)] for name, *values in lines)]
+    columns = zip(found.classes, ious, accuracies, share, strict=True)
+    table = [["class", "IoU", "accuracy", "% of pixels"], *([name, *map(_percent, values)] for name, *values in columns)]
     pairs = [
         [found.classes[truth], found.classes[predicted], f"{percent:.1f}"]
         for truth, predicted, percent in most_confused(confusion, _PAIRS)
@@ -92,7 +93,7 @@ def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> lis
     return [
         Section("Scores", "In percent.", {name: f"{value:.2f}" for name, value in found.scores.items()}),
         Section("Classes", "In percent.", table=table),
-        Section("What is taken for what", table=[["class", "taken for", "% of the class's pixels"], *pairs]),
+        Section("Confused classes", table=[["class", "predicted as", "% of the pixels of the class"], *pairs]),
         *_galleries(cfg, found, ranked, images, score, "mIoU {:.1f}"),
     ]
 
@@ -100,16 +101,16 @@ def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> lis
 def _galleries(
     cfg: Config, found: Detections | Regions, ranked: Sequence[tuple[int | str, float]], images: int, score: float, text: str
 ) -> list[Section]:
-    """The worst images, and the best that are not among them."""
+    """Return sections with the worst images, and with the best images that are not among the worst."""
     worst = ranked[:images]
     best = ranked[max(len(ranked) - images, len(worst)) :][::-1]
     both = [*worst, *best]
-    captions = [f"{Path(_name(found, one)).name}: {text.format(value)}" for one, value in both]
-    rows = draw(found.model, cfg, [one for one, _ in both], captions, score)
+    captions = [f"{Path(_file_name(found, image)).name}: {text.format(value)}" for image, value in both]
+    rows = draw_examples(found.model, cfg, [image for image, _ in both], captions, score)
     return [Section("Worst images", rows=rows[: len(worst)]), Section("Best images", rows=rows[len(worst) :])]
 
 
-def _name(found: Detections | Regions, image: int | str) -> str:
+def _file_name(found: Detections | Regions, image: int | str) -> str:
     return str(found.truth.imgs[image]["file_name"] if isinstance(found, Detections) else image)
 
 

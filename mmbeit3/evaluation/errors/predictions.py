@@ -1,4 +1,4 @@
-"""Running a detector or segmentor over its test data, for what its errors are."""
+"""Run a detector or segmentor over its test data, and draw its predictions beside the ground truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
-from mmbeit3.checkpoint import load_weights
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
 from mmbeit3.evaluation.metrics.confusion import ConfusionMatrix
@@ -21,20 +21,20 @@ from mmbeit3.runner.build import build_runner
 from mmbeit3.runner.loading import use_checked_loading
 from mmbeit3.visualization import Figure
 
-__all__ = ["Detections", "Regions", "detect", "draw", "find_metric", "segment"]
+__all__ = ["Detections", "Regions", "detect", "draw_examples", "find_metric", "segment"]
 
-_SMALL = 256
-"""Images below this side in pixels are enlarged to where their labels can be read."""
+_READABLE_SIDE = 256
+"""Images whose longer side is below this many pixels are enlarged, so that their labels can be read."""
 
 
 @dataclass
 class Detections:
-    """What a detector found.
+    """Results of a detector.
 
     Attributes:
         model: the detector.
         truth: annotations.
-        results: kinds, ``bbox`` and perhaps ``segm``, to detections.
+        results: ``bbox``, and ``segm`` if the metric evaluates masks, to detections.
     """
 
     model: BaseModel
@@ -44,13 +44,13 @@ class Detections:
 
 @dataclass
 class Regions:
-    """What a segmentor found.
+    """Results of a segmentor.
 
     Attributes:
         model: the segmentor.
-        classes: their names.
-        metric: what was counted.
-        scores: what it scores.
+        classes: names of the classes.
+        metric: the metric with its confusion matrix.
+        scores: scores of the metric.
     """
 
     model: BaseModel
@@ -60,20 +60,20 @@ class Regions:
 
 
 def find_metric(cfg: Config) -> dict:
-    """The ``CocoMetric`` or ``IoUMetric`` of a config's test.
+    """Return the ``CocoMetric`` or ``IoUMetric`` of a config's ``test_evaluator``.
 
     Raises:
-        UserError: if it has neither.
+        UserError: if the config has neither.
     """
     metrics = cfg.get("test_evaluator") or ()
     for metric in [metrics] if isinstance(metrics, dict) else metrics:
         if metric["type"].split(".")[-1] in ("CocoMetric", "IoUMetric"):
             return metric
-    raise UserError("the config's test_evaluator has neither CocoMetric nor IoUMetric: errors are known of these alone")
+    raise UserError("test_evaluator of the config has neither CocoMetric nor IoUMetric: only these metrics are supported")
 
 
 def detect(cfg: Config, checkpoint: str | Path, folder: Path) -> Detections:
-    """Run a detector over its test data; detections are left in the folder in COCO's format.
+    """Run a detector over its test data, and leave the detections in the folder in COCO's format.
 
     Raises:
         UserError: if config, checkpoint or data cannot be used.
@@ -101,25 +101,27 @@ def segment(cfg: Config, checkpoint: str | Path) -> Regions:
     return Regions(model, tuple(metric.dataset_meta["classes"]), metric, scores)
 
 
-def draw(model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[str], score: float) -> list[list[Figure]]:
-    """Rows of image, truth and prediction.
+def draw_examples(
+    model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[str], score: float
+) -> list[list[Figure]]:
+    """Return one row per image: the image, the ground truth and the prediction.
 
     Args:
-        model: it predicts once more.
-        cfg: its config.
-        wanted: images, by id or by path.
-        captions: of each.
-        score: least score of what is drawn.
+        model: the model; it predicts the images once more.
+        cfg: config of the model.
+        wanted: ids or paths of the images.
+        captions: one caption per image.
+        score: lowest score of detections that are drawn.
     """
     dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
-    places = {}
+    indices = {}
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        places[info.get("img_id", info["img_path"])] = index
+        indices[info.get("img_id", info["img_path"])] = index
     chosen = cfg.copy()
-    chosen.test_dataloader.dataset.indices = [places[one] for one in wanted]
-    info = dataset[places[wanted[0]]]["data_samples"] if wanted else None
-    factor = 1 if info is None else -(-_SMALL // max(*info.ori_shape, 1))
+    chosen.test_dataloader.dataset.indices = [indices[image] for image in wanted]
+    info = dataset[indices[wanted[0]]]["data_samples"] if wanted else None
+    factor = 1 if info is None else -(-_READABLE_SIDE // max(*info.ori_shape, 1))
     rows = compare_with_truth(model, chosen, len(wanted), factor, score)
     return [
         [
@@ -131,9 +133,10 @@ def draw(model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[
 
 
 def _run(cfg: Config, checkpoint: str | Path) -> tuple[BaseModel, object, dict[str, float]]:
+    """Test a model; return it with its metric and its scores."""
     cfg.load_from = None
     cfg.launcher = "none"
     runner = build_runner(cfg, ("test",))
-    load_weights(runner.model, checkpoint)
+    load_checkpoint(runner.model, checkpoint, strict=True)
     scores = runner.test()
     return runner.model, runner.test_loop.evaluator.metrics[0], scores

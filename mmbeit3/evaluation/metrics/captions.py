@@ -1,4 +1,4 @@
-"""Scores of captions, and the file that evaluation servers take."""
+"""Scores of captions, and submission files for evaluation servers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from mmengine.evaluator import BaseMetric
 
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.metrics.caption_math import bleu, cider_d
-from mmbeit3.evaluation.metrics.counts import report_scored
-from mmbeit3.evaluation.metrics.output import prepare_output, write_output
-from mmbeit3.evaluation.metrics.unreadable import report_unreadable
+from mmbeit3.evaluation.metrics.reporting import report_scored, report_unreadable
+from mmbeit3.evaluation.metrics.submission import prepare_submission, write_submission
 from mmbeit3.registry import METRICS
 from mmbeit3.text.caption_words import tokenize_captions
 
@@ -26,22 +25,22 @@ __all__ = ["CaptionScores"]
 class CaptionScores(BaseMetric):
     """Scores (times 100) of ``pred_caption`` against ``gt_captions``, over all images.
 
-    ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` by our own code, which splits captions into words as COCO's evaluation does, see
-    :func:`~mmbeit3.text.caption_words.tokenize_captions`. For numbers to publish take ``backend='pycocoevalcap'``, which
-    is that evaluation, adds ``METEOR``, ``ROUGE-L`` and, if wanted, ``SPICE``, and needs that package and Java. Images that
-    could not be read count as described by nothing.
+    The backend ``'own'`` computes ``CIDEr`` and ``BLEU-1`` to ``BLEU-4`` in Python. It splits captions into words as COCO's
+    evaluation does, see :func:`~mmbeit3.text.caption_words.tokenize_captions`. For numbers to publish, use
+    ``backend='pycocoevalcap'``: it is COCO's evaluation, also gives ``METEOR``, ``ROUGE-L`` and optionally ``SPICE``, and needs
+    the package pycocoevalcap and Java. Images that could not be read are scored with an empty caption.
 
     Args:
         backend: ``'own'`` or ``'pycocoevalcap'``.
-        spice: with that package, compute SPICE, too; it downloads Stanford CoreNLP when first used.
-        submission: file to write, ``[{"image_id": ..., "caption": ...}]``, as the servers of COCO and NoCaps take it. Where no
-            sample has captions by people, this is all that is done.
-        collect_device: MMEngine's.
-        prefix: stands before the names; default ``caption``.
+        spice: also compute SPICE; only with ``'pycocoevalcap'``, which downloads Stanford CoreNLP on first use.
+        submission: file to write, ``[{"image_id": ..., "caption": ...}]``, the format of the COCO and NoCaps servers. If no
+            sample has reference captions, the file is written and nothing is scored.
+        collect_device: see MMEngine's ``BaseMetric``.
+        prefix: prefix of the names of the scores; default ``caption``.
 
     Raises:
-        UserError: if the package or Java is missing, ``submission`` cannot be written, or for another ``backend``, or ``spice``
-            without the package.
+        UserError: if ``backend`` is unknown, ``spice`` is used with ``'own'``, pycocoevalcap or Java is missing, or
+            ``submission`` cannot be written.
     """
 
     default_prefix = "caption"
@@ -63,51 +62,52 @@ class CaptionScores(BaseMetric):
         if backend == "pycocoevalcap":
             _check_pycocoevalcap()
             self.score = partial(_score_by_pycocoevalcap, spice=spice)
-        self.submission = prepare_output(submission)
+        self.submission = prepare_submission(submission)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a batch's captions.
+        """Store the captions of a batch.
 
         Raises:
-            UserError: if the model gives no text.
+            UserError: if the samples have no ``pred_caption``.
         """
         for sample in data_samples:
             if "pred_caption" not in sample:
-                raise UserError("the model gives no captions: give it the text tokenizer, model=dict(tokenizer=FILE)")
+                raise UserError("the model predicts no captions: set its text tokenizer, model=dict(tokenizer=FILE)")
             unreadable = bool(sample.get("unreadable"))
             caption = "" if unreadable else sample["pred_caption"]
             self.results.append((sample["image_id"], caption, list(sample.get("gt_captions") or ()), unreadable))
 
     def compute_metrics(self, results: list[tuple[Any, str, list[str], bool]]) -> dict[str, float]:
-        """Write the file and score; an image that comes twice counts once."""
-        images = {image_id: (caption, people, unreadable) for image_id, caption, people, unreadable in results}
+        """Write the submission file and compute the scores; an image that occurs twice counts once."""
+        images = {image_id: (caption, references, unreadable) for image_id, caption, references, unreadable in results}
         reported = report_unreadable(sum(unreadable for *_, unreadable in images.values()), len(images))
         if self.submission is not None:
             predictions = [{"image_id": image_id, "caption": caption} for image_id, (caption, *_) in images.items()]
-            write_output(self.submission, predictions)
-        scored = [(caption, people) for caption, people, _ in images.values() if people]
+            write_submission(self.submission, predictions)
+        scored = [(caption, references) for caption, references, _ in images.values() if references]
         if not scored:
             return reported
-        silent = {"have no captions by people": len(images) - len(scored)}
-        repeated = {"have the image_id of another": len(results) - len(images)}
-        report_scored(len(scored), len(results), "images", silent | repeated)
-        return self.score([caption for caption, _ in scored], [people for _, people in scored]) | reported
+        unlabelled = {"have no reference captions": len(images) - len(scored)}
+        repeated = {"repeat the image_id of another": len(results) - len(images)}
+        report_scored(len(scored), len(results), "images", unlabelled | repeated)
+        return self.score([caption for caption, _ in scored], [references for _, references in scored]) | reported
 
 
 def _score(captions: list[str], references: list[list[str]]) -> dict[str, float]:
     candidates = tokenize_captions(captions)
-    words = iter(tokenize_captions([one for ones in references for one in ones]))
-    people = [[next(words) for _ in ones] for ones in references]
-    scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(bleu(candidates, people), start=1)}
-    ciders = cider_d(candidates, people)
+    # One call for all references, then the tokens are grouped by image again.
+    tokens = iter(tokenize_captions([caption for group in references for caption in group]))
+    tokenized = [[next(tokens) for _ in group] for group in references]
+    scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(bleu(candidates, tokenized), start=1)}
+    ciders = cider_d(candidates, tokenized)
     return {"CIDEr": 100 * sum(ciders) / len(ciders), **scores}
 
 
 def _check_pycocoevalcap() -> None:
     if find_spec("pycocoevalcap") is None:
-        raise UserError("backend='pycocoevalcap' needs that package: pip install pycocoevalcap, or take backend='own'")
+        raise UserError("backend='pycocoevalcap' needs that package: pip install pycocoevalcap, or use backend='own'")
     if shutil.which("java") is None:
-        raise UserError("backend='pycocoevalcap' needs Java, and there is no 'java' to call: install it, or take backend='own'")
+        raise UserError("backend='pycocoevalcap' needs Java, but 'java' is not on PATH: install it, or use backend='own'")
 
 
 def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]], spice: bool) -> dict[str, float]:
@@ -118,15 +118,15 @@ def _score_by_pycocoevalcap(captions: list[str], references: list[list[str]], sp
     from pycocoevalcap.spice.spice import Spice
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    split = PTBTokenizer().tokenize
-    mine = split({number: [{"caption": caption}] for number, caption in enumerate(captions)})
-    people = split({number: [{"caption": one} for one in ones] for number, ones in enumerate(references)})
-    orders, _ = Bleu(4).compute_score(people, mine, verbose=0)
+    tokenize = PTBTokenizer().tokenize
+    candidates = tokenize({index: [{"caption": caption}] for index, caption in enumerate(captions)})
+    tokenized = tokenize({index: [{"caption": caption} for caption in group] for index, group in enumerate(references)})
+    orders, _ = Bleu(4).compute_score(tokenized, candidates, verbose=0)
     scores = {f"BLEU-{order}": 100 * value for order, value in enumerate(orders, start=1)}
     scorers = {"CIDEr": Cider, "METEOR": Meteor, "ROUGE-L": Rouge, **({"SPICE": Spice} if spice else {})}
     try:
         for name, scorer in scorers.items():
-            scores[name] = 100 * float(scorer().compute_score(people, mine)[0])
+            scores[name] = 100 * float(scorer().compute_score(tokenized, candidates)[0])
     except (OSError, subprocess.SubprocessError) as error:
-        raise UserError(f"pycocoevalcap cannot compute {name} ({error}): check Java and, for SPICE, the network") from error
+        raise UserError(f"pycocoevalcap failed to compute {name} ({error}): check Java and, for SPICE, the network") from error
     return scores

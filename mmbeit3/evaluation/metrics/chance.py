@@ -1,4 +1,4 @@
-"""What guessing scores: what a model's scores stand beside."""
+"""Scores of guessing, as baselines for the scores of a model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Answer = TypeVar("Answer", bound=Hashable)
 
 
 def most_frequent(answers: Iterable[Answer]) -> Answer:
-    """The answer that comes most often; of equals the first."""
+    """Return the most frequent answer; the first one if several are equally frequent."""
     return Counter(answers).most_common(1)[0][0]
 
 
 def most_frequent_of(answered: Iterable[tuple[Key, Answer]]) -> Mapping[Key, Answer]:
-    """The most frequent answer to each question, which is the best that can be said without looking at the image.
+    """Return the most frequent answer to each question: the best guess without the image.
 
     Args:
-        answered: questions with their answers, of training.
+        answered: pairs of question and answer from the training data.
     """
     by_key: defaultdict[Key, list[Answer]] = defaultdict(list)
     for key, answer in answered:
@@ -31,16 +31,16 @@ def most_frequent_of(answered: Iterable[tuple[Key, Answer]]) -> Mapping[Key, Ans
 
 
 def random_recall(right: Sequence[int], candidates: int, topk: Sequence[int]) -> list[float]:
-    """Expected recall (in percent) at each k, if candidates are ranked at random.
+    """Return the expected recall (in percent) at each k if candidates are ranked at random.
 
     Args:
-        right: for each query, how many of the candidates are right.
-        candidates: how many there are.
+        right: number of right candidates of each query.
+        candidates: number of candidates.
         topk: values of k.
     """
     return [
         100
-        * sum(1 - comb(candidates - own, min(k, candidates)) / comb(candidates, min(k, candidates)) for own in right)
+        * sum(1 - comb(candidates - count, min(k, candidates)) / comb(candidates, min(k, candidates)) for count in right)
         / len(right)
         for k in topk
     ]

@@ -1,4 +1,4 @@
-"""Which classes a segmentor takes for which, pixel by pixel."""
+"""Confusion matrix of a segmentor, counted in pixels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["ConfusionMatrix", "class_scores", "most_confused"]
 
 @METRICS.register_module()
 class ConfusionMatrix(BaseMetric):
-    """mIoU, mAcc and aAcc (in percent) as mmseg's ``IoUMetric``, which keep what they are made of.
+    """mIoU, mAcc and aAcc (in percent) as mmseg's ``IoUMetric`` computes them, with the confusion matrix behind them.
 
-    After the evaluation ``confusion`` is an int64 array (C, C) of pixels, true classes down and predicted ones across, and
-    ``images`` has the path and the mIoU in percent of each image, over the classes that are in it or were predicted; None where
-    no pixel is labelled.
+    After the evaluation, ``confusion`` is an int64 array (C, C) of pixel counts; rows are true classes, columns predicted
+    classes. ``images`` holds the path and the mIoU in percent of each image, over the classes that occur in its ground truth
+    or prediction; None for an image without labelled pixels.
 
     Args:
         ignore_index: label of pixels that do not count.
-        collect_device: MMEngine's.
-        prefix: stands before the names; none by default.
+        collect_device: see MMEngine's ``BaseMetric``.
+        prefix: prefix of the names of the scores; none by default.
     """
 
     def __init__(self, ignore_index: int = 255, collect_device: str = "cpu", prefix: str | None = None) -> None:
@@ -35,10 +35,10 @@ class ConfusionMatrix(BaseMetric):
         self.images: list[tuple[str, float | None]] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Count the pairs of labels of a batch: ``gt_sem_seg`` and ``pred_sem_seg``, (1, H, W) each.
+        """Count pairs of true and predicted label in ``gt_sem_seg`` and ``pred_sem_seg`` of a batch, (1, H, W) each.
 
         Raises:
-            UserError: if a label is none of the dataset's classes.
+            UserError: if a label is not the index of a class of the dataset.
         """
         count = len((self.dataset_meta or {})["classes"])
         for sample in data_samples:
@@ -48,12 +48,13 @@ class ConfusionMatrix(BaseMetric):
             truth, predicted = truth[counted], predicted[counted]
             largest = max(truth.max(initial=0), predicted.max(initial=0))
             if largest >= count:
-                raise UserError(f"'{sample['img_path']}': label {largest}, but the dataset names {count} classes")
+                raise UserError(f"'{sample['img_path']}' has label {largest}, but the dataset has {count} classes")
+            # A pair of labels as one number: row-major index into the (C, C) matrix.
             pairs, pixels = np.unique(truth * count + predicted, return_counts=True)
             self.results.append((sample["img_path"], pairs, pixels))
 
     def compute_metrics(self, results: list[tuple[str, np.ndarray, np.ndarray]]) -> dict[str, float]:
-        """Sum over images."""
+        """Sum the confusion matrices of all images and compute the scores."""
         count = len((self.dataset_meta or {})["classes"])
         self.confusion = np.zeros((count, count), np.int64)
         self.images = []
@@ -69,10 +70,13 @@ class ConfusionMatrix(BaseMetric):
 
 
 def class_scores(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """IoU and accuracy of each class in percent, (C,) each; NaN where a class is neither there nor predicted, or not there.
+    """Return IoU and accuracy of each class in percent, (C,) each.
+
+    IoU is NaN for a class that is neither in the ground truth nor predicted, accuracy for a class that is not in the ground
+    truth.
 
     Args:
-        confusion: pixels (C, C), true classes down and predicted ones across.
+        confusion: pixel counts (C, C); rows are true classes, columns predicted classes.
     """
     right, truth, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     with np.errstate(invalid="ignore"):
@@ -80,11 +84,19 @@ def class_scores(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def most_confused(confusion: np.ndarray, count: int) -> list[tuple[int, int, float]]:
-    """The pairs of classes that cost most pixels: the true one, the predicted one, and percent of the true one's pixels."""
+    """Return the pairs of classes with the most wrong pixels.
+
+    Args:
+        confusion: pixel counts (C, C); rows are true classes, columns predicted classes.
+        count: largest number of pairs.
+
+    Returns:
+        True class, predicted class, and the wrong pixels in percent of the true class's pixels; most pixels first.
+    """
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    pairs = [divmod(int(place), len(wrong)) for place in order]
+    pairs = [divmod(int(index), len(wrong)) for index in order]
     return [
         (truth, predicted, 100 * float(wrong[truth, predicted] / confusion[truth].sum()))
         for truth, predicted in pairs

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["VOID", "PanopticStatistics", "Segment", "compare"]
+__all__ = ["VOID", "PanopticStatistics", "Segment", "match_segments", "mean_quality"]
 
 VOID = 0
 """Id of pixels that belong to no segment."""
 
 
 class Segment(NamedTuple):
-    """What is known of a segment besides its pixels."""
+    """Category id of a segment; ``crowd`` is True for a group of objects that are not annotated one by one."""
 
     category: int
     crowd: bool = False
@@ -26,8 +26,8 @@ class PanopticStatistics:
     """Counts of one category, summed over images.
 
     Attributes:
-        iou: sum of the matched segments' IoU.
-        tp, fp, fn: matched, unmatched predicted and unmatched true segments.
+        iou: sum of the IoU of the matched segments.
+        tp, fp, fn: number of matched, of unmatched predicted and of unmatched true segments.
     """
 
     iou: float = 0.0
@@ -40,46 +40,46 @@ class PanopticStatistics:
 
     @property
     def seen(self) -> bool:
-        """Whether the category occurs at all; others do not enter averages."""
+        """True if the category occurs in ground truth or prediction; other categories do not enter averages."""
         return bool(self.tp + self.fp + self.fn)
 
     def quality(self) -> tuple[float, float, float]:
-        """Panoptic, segmentation and recognition quality, each 0 to 1."""
+        """Return panoptic, segmentation and recognition quality, each from 0 to 1; zeros for a category that does not occur."""
         if not self.seen:
             return 0.0, 0.0, 0.0
         total = self.tp + 0.5 * self.fp + 0.5 * self.fn
         return self.iou / total, self.iou / self.tp if self.tp else 0.0, self.tp / total
 
 
-def compare(
+def match_segments(
     truth: np.ndarray,
     truth_segments: Mapping[int, Segment],
     predicted: np.ndarray,
     predicted_segments: Mapping[int, Segment],
 ) -> dict[int, PanopticStatistics]:
-    """Match the segments of one image.
+    """Match the predicted and true segments of one image.
 
-    Two segments match if they are of one category and their IoU is above one half, where pixels that are void in the truth do
-    not count for the prediction. A true crowd is never missed. A prediction that matches nothing is not counted against the
-    model if more than half of it lies on void or on crowds of its category.
+    Two segments match if they have the same category and their IoU is above 0.5. Predicted pixels that are void in the ground
+    truth do not count for the IoU. A crowd is never a false negative. An unmatched prediction is not a false positive if more
+    than half of it lies on void or on crowds of its category.
 
     Args:
-        truth: segment ids (H, W), 0 for void.
-        truth_segments: its segments.
-        predicted: segment ids (H, W), 0 for void.
-        predicted_segments: its segments.
+        truth: true segment ids (H, W), 0 for void.
+        truth_segments: true segments by id.
+        predicted: predicted segment ids (H, W), 0 for void.
+        predicted_segments: predicted segments by id.
 
     Returns:
-        Category to statistics.
+        Category id to statistics.
 
     Raises:
-        ValueError: if the sizes differ, or a map has an id that no segment has.
+        ValueError: if the sizes differ, or a map contains an id that is not in its segments.
     """
     if truth.shape != predicted.shape:
-        raise ValueError(f"the prediction is {predicted.shape}, the truth {truth.shape} pixels")
-    for name, ids, segments in (("truth", truth, truth_segments), ("prediction", predicted, predicted_segments)):
+        raise ValueError(f"the prediction has {predicted.shape} pixels, but the ground truth has {truth.shape}")
+    for name, ids, segments in (("ground truth", truth, truth_segments), ("prediction", predicted, predicted_segments)):
         if unknown := set(np.unique(ids).tolist()) - segments.keys() - {VOID}:
-            raise ValueError(f"the {name} has pixels of segments {sorted(unknown)} that it does not describe")
+            raise ValueError(f"the {name} has pixels with segment ids {sorted(unknown)}, but its list of segments lacks them")
     true_area, predicted_area = _areas(truth), _areas(predicted)
     overlaps = _overlaps(truth, predicted)
     statistics: dict[int, PanopticStatistics] = {}
@@ -109,9 +109,9 @@ def compare(
     return statistics
 
 
-def average(statistics: Iterable[PanopticStatistics]) -> tuple[float, float, float]:
-    """Mean panoptic, segmentation and recognition quality over the categories that occur."""
-    qualities = [one.quality() for one in statistics if one.seen]
+def mean_quality(statistics: Iterable[PanopticStatistics]) -> tuple[float, float, float]:
+    """Return mean panoptic, segmentation and recognition quality over the categories that occur, each from 0 to 1."""
+    qualities = [category.quality() for category in statistics if category.seen]
     if not qualities:
         return 0.0, 0.0, 0.0
     pq, sq, rq = np.mean(qualities, axis=0).tolist()
@@ -124,8 +124,8 @@ def _areas(ids: np.ndarray) -> dict[int, int]:
 
 
 def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], int]:
-    """Pixels that each pair of ids shares."""
-    # One number a pair: sorting numbers is about a hundred times faster than sorting pairs.
+    """Count the pixels that each pair of true and predicted id shares."""
+    # One number per pair, because sorting numbers is about a hundred times faster than sorting pairs.
     base = int(predicted.max(initial=0)) + 1
     pairs, counts = np.unique(truth.astype(np.int64) * base + predicted, return_counts=True)
     return {divmod(pair, base): count for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)}

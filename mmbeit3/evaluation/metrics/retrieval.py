@@ -10,54 +10,52 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.metrics.counts import report_scored
-from mmbeit3.evaluation.metrics.unreadable import report_unreadable
+from mmbeit3.evaluation.metrics.reporting import report_scored, report_unreadable
 from mmbeit3.ops import wide_dtype
 from mmbeit3.registry import METRICS
 
-__all__ = ["ImageTextRecall", "best_places"]
+__all__ = ["ImageTextRecall", "best_ranks"]
 
 _CHUNK = 1024
-"""Queries that are compared at once, to bound memory."""
+"""Number of queries that are compared at once; bounds the memory."""
 
 
-def best_places(queries: Tensor, candidates: Tensor, query_owners: Tensor, candidate_owners: Tensor) -> Tensor:
-    """For each query, how many wrong candidates come before its best right one.
+def best_ranks(queries: Tensor, candidates: Tensor, query_owners: Tensor, candidate_owners: Tensor) -> Tensor:
+    """Return the rank of the best right candidate of each query: the number of wrong candidates before it.
 
-    Wrong ones that are as similar come first, so that features which are all the same find nothing, and so do those that are no
-    numbers.
+    Wrong candidates of equal similarity come first, so constant features find nothing. NaN similarities find nothing either.
 
     Args:
         queries: features (N, C).
         candidates: features (M, C).
-        query_owners: ids (N,); a candidate of the same id is right.
+        query_owners: ids (N,); a candidate with the same id is right.
         candidate_owners: ids (M,).
 
     Returns:
-        (N,), int64; M for queries without a right candidate.
+        Ranks (N,), int64, from 0; M for queries without a right candidate.
     """
-    places = []
+    ranks = []
     for rows, owners in zip(queries.split(_CHUNK), query_owners.split(_CHUNK), strict=True):
         similarity = rows @ candidates.T
         right = owners[:, None] == candidate_owners
         best = similarity.masked_fill(~right | similarity.isnan(), -torch.inf).amax(1, keepdim=True)
         before = (~(similarity < best) & ~right).sum(1)
-        places.append(torch.where(best[:, 0] == -torch.inf, len(candidates), before))
-    return torch.cat(places)
+        ranks.append(torch.where(best[:, 0] == -torch.inf, len(candidates), before))
+    return torch.cat(ranks)
 
 
 @METRICS.register_module()
 class ImageTextRecall(BaseMetric):
-    """Recall (in percent) of texts by images, ``TR@k``, and of images by texts, ``IR@k``, and their ``mean``.
+    """Recall (in percent) of text retrieval by image, ``TR@k``, of image retrieval by text, ``IR@k``, and their ``mean``.
 
-    A query counts if any of its own is among the first k. Samples have ``image_feature`` (C,), ``text_feature`` (C,) and
-    ``text_id``, or both, and ``image_id``, a text's being that of its image. Features are gathered over all processes. An image
-    that could not be read stays, as a grey one, among the candidates, but neither it nor its texts find anything.
+    A query counts if a right candidate is among the first k. Every sample has ``image_id``; a text has the id of its image. It
+    also has ``image_feature`` (C,), or ``text_feature`` (C,) and ``text_id``, or all three. Features are gathered over all
+    processes. An image that could not be read remains a candidate, as a grey image, but it and its texts find nothing.
 
     Args:
         topk: values of k.
-        collect_device: MMEngine's.
-        prefix: stands before the names; default ``retrieval``.
+        collect_device: see MMEngine's ``BaseMetric``.
+        prefix: prefix of the names of the scores; default ``retrieval``.
     """
 
     default_prefix = "retrieval"
@@ -67,65 +65,61 @@ class ImageTextRecall(BaseMetric):
         self.topk = tuple(topk)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a batch's features."""
+        """Store the features of a batch."""
         kept = ("image_id", "image_feature", "text_id", "text_feature", "unreadable")
         for sample in data_samples:
             result = {name: sample[name] for name in kept if name in sample}
-            # A view of a batch's features would keep, and send, all of them.
+            # Cloned, because a view would keep the features of the whole batch in memory and send them to other processes.
             self.results.append({k: v.cpu().clone() if isinstance(v, Tensor) else v for k, v in result.items()})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Compare all images with all texts; what comes twice counts once.
+        """Compare all images with all texts; an image or text that occurs twice counts once.
 
         Raises:
-            UserError: if there are no images, or no texts.
+            UserError: if the samples contain no images, or no texts.
         """
-        images = {one["image_id"]: one for one in results if "image_feature" in one}
-        texts = {one["text_id"]: one for one in results if "text_feature" in one}
+        images = {sample["image_id"]: sample for sample in results if "image_feature" in sample}
+        texts = {sample["text_id"]: sample for sample in results if "text_feature" in sample}
         if not images or not texts:
             raise UserError(
                 f"retrieval was evaluated on {len(images)} images and {len(texts)} texts: test a ConcatDataset of both, see "
                 "KarpathyRetrieval"
             )
         self._report(results, images, texts)
-        unreadable = {image_id for image_id, one in images.items() if one.get("unreadable")}
+        unreadable = {image_id for image_id, sample in images.items() if sample.get("unreadable")}
         reported = report_unreadable(len(unreadable), len(images))
-        image_features = torch.stack([one["image_feature"] for one in images.values()])
-        text_features = torch.stack([one["text_feature"] for one in texts.values()])
+        image_features = torch.stack([sample["image_feature"] for sample in images.values()])
+        text_features = torch.stack([sample["text_feature"] for sample in texts.values()])
         dtype = wide_dtype(image_features, text_features)
         image_features, text_features = image_features.to(dtype), text_features.to(dtype)
-        # Ids may be of any kind.
+        # Ids may be of any type, so images are numbered for the tensors.
         numbers = {image_id: number for number, image_id in enumerate(images)}
         image_owners = torch.arange(len(images))
-        text_owners = torch.tensor([numbers.get(one["image_id"], -1) for one in texts.values()])
+        text_owners = torch.tensor([numbers.get(sample["image_id"], -1) for sample in texts.values()])
         lost = torch.tensor([image_id in unreadable for image_id in images])
-        places = {
-            "TR": best_places(image_features, text_features, image_owners, text_owners).masked_fill(lost, len(texts)),
-            "IR": best_places(text_features, image_features, text_owners, image_owners).masked_fill(
+        ranks = {
+            "TR": best_ranks(image_features, text_features, image_owners, text_owners).masked_fill(lost, len(texts)),
+            "IR": best_ranks(text_features, image_features, text_owners, image_owners).masked_fill(
                 lost[text_owners] & (text_owners >= 0), len(images)
             ),
         }
-        # Places from the number of candidates on stand for nothing found, however great k is.
+        # A rank equal to the number of candidates means that nothing was found, also if k is larger.
         sizes = {"TR": len(texts), "IR": len(images)}
         recalls = {
-            f"{name}@{k}": 100 * (place < min(k, sizes[name])).double().mean().item()
-            for name, place in places.items()
+            f"{name}@{k}": 100 * (rank < min(k, sizes[name])).double().mean().item()
+            for name, rank in ranks.items()
             for k in self.topk
         }
         return {**recalls, "mean": sum(recalls.values()) / len(recalls), **reported}
 
     def _report(self, results: list[dict[str, Any]], images: Mapping[Any, Any], texts: Mapping[Any, Any]) -> None:
-        """Log how many images and texts are compared, and what cannot be found because its counterpart is not there."""
-        owners = {one["image_id"] for one in texts.values()}
-        for feature, what, key, found, reasons in (
-            ("image_feature", "images", "image_id", images, {"have no text and find nothing": len(images.keys() - owners)}),
-            (
-                "text_feature",
-                "texts",
-                "text_id",
-                texts,
-                {"are of no image here and find nothing": sum(one["image_id"] not in images for one in texts.values())},
-            ),
+        """Log how many images and texts are compared, and how many cannot be found because their counterpart is missing."""
+        owners = {sample["image_id"] for sample in texts.values()}
+        lonely_images = len(images.keys() - owners)
+        lonely_texts = sum(sample["image_id"] not in images for sample in texts.values())
+        for feature, what, key, kept, reasons in (
+            ("image_feature", "images", "image_id", images, {"have no text and find nothing": lonely_images}),
+            ("text_feature", "texts", "text_id", texts, {"have no image in the data and find nothing": lonely_texts}),
         ):
-            given = sum(feature in one for one in results)
-            report_scored(len(found), given, what, {f"have the {key} of another": given - len(found), **reasons})
+            given = sum(feature in sample for sample in results)
+            report_scored(len(kept), given, what, {f"repeat the {key} of another": given - len(kept), **reasons})

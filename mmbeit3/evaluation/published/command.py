@@ -1,62 +1,103 @@
-"""What the commands that evaluate an index's models share."""
+"""The part that the commands ``tools/evaluate.py`` and ``tools/evaluate_robustness.py`` share."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from mmbeit3 import zoo
 from mmbeit3.cli import OptionsAction
-from mmbeit3.evaluation.published.entries import Entry, choose, read_index
-from mmbeit3.evaluation.published.evaluate import evaluate, evaluate_apart
-from mmbeit3.evaluation.published.jobs import Job, read_roots, root_of
+from mmbeit3.evaluation.published.entries import choose
+from mmbeit3.evaluation.published.evaluate import evaluate, evaluate_in_subprocess
+from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
 from mmbeit3.evaluation.published.journal import Journal
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.run import run_jobs
 
-__all__ = ["add_arguments", "entries_of", "jobs_of", "run_command"]
+__all__ = ["add_arguments", "run_command"]
+
+Reporter = Callable[[Sequence[EvaluationRecord], Path, Console], None]
+"""Prints records to a console, and writes ``table.md`` and ``plot.png`` into a folder."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add the arguments that say what to evaluate, on what, and where results go."""
+    """Add the arguments that name the models, the data and the output folder.
+
+    Args:
+        parser: changed in place.
+        out: default output folder.
+    """
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="models of the index, or patterns (all that have weights and published scores)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="names of models in the index, or patterns (default: all models with weights and published scores)",
     )
-    parser.add_argument("--index", help="an index in OpenMMLab's schema (the zoo's)")
+    parser.add_argument("--index", help="model index in OpenMMLab's schema (default: the index of the zoo)")
     parser.add_argument(
-        "--data-root", nargs="+", default=[], metavar="FOLDER", help="folder of the data, or DATASET=FOLDER (the configs' own)"
+        "--data-root",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="data folder, or DATASET=FOLDER (default: the folders in the configs)",
     )
-    parser.add_argument("--split", choices=["test", "val"], default="test", help="whose data of the config (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of all randomness (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(out), help="folder to write to (%(default)s)")
-    parser.add_argument("--again", action="store_true", help="evaluate also what was evaluated before")
-    parser.add_argument("--in-process", action="store_true", help="no process of its own for each evaluation, for debuggers")
-    parser.add_argument("--list", action="store_true", help="only print the models' names")
-    parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, default={}, help="settings to change, as name=value")
+    parser.add_argument(
+        "--split", choices=["test", "val"], default="test", help="split of the config to evaluate on (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(out), help="output folder (%(default)s)")
+    parser.add_argument("--again", action="store_true", help="evaluate again what was already evaluated")
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="evaluate in this process, for debuggers (default: one process per evaluation)",
+    )
+    parser.add_argument("--list", action="store_true", help="only print the names of the models")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=OptionsAction, default={}, help="config settings to override, as name=value"
+    )
 
 
-def entries_of(args: argparse.Namespace) -> list[Entry]:
-    """The models that the arguments name.
+def run_command(
+    args: argparse.Namespace, report: Reporter, corruptions: Iterable[tuple[str, int]] = (), what: str = "models"
+) -> None:
+    """Evaluate the models that the arguments name, and report the results; exit with 1 if an evaluation failed.
+
+    With ``--list``, only print the names. Evaluations that ``results.jsonl`` in the output folder already contains are not
+    repeated, except with ``--again``.
+
+    Args:
+        args: the parsed arguments of :func:`add_arguments`.
+        report: prints and writes the results.
+        corruptions: pairs of corruption and severity (1 to 5). Each model is evaluated on clean images first, then under these.
+        what: plural noun for the evaluations in the message about failures.
 
     Raises:
-        UserError: if the index cannot be read, or lacks one.
+        UserError: if the index cannot be read or does not have a named model, or a data folder does not exist.
     """
-    return choose(read_index(args.index or zoo.index_root() / "model-index.yml"), args.names)
-
-
-def jobs_of(args: argparse.Namespace, entry: Entry, corruption: str | None = None, severity: int = 0) -> Job:
-    """A model's evaluation as the arguments want it.
-
-    Raises:
-        UserError: if a folder of data does not exist.
-    """
-    root = root_of(entry, read_roots(args.data_root))
-    return Job(entry, root, args.split, args.seed, args.cfg_options, corruption, severity)
-
-
-def run_command(args: argparse.Namespace, jobs: list[Job], console: Console) -> list[Record]:
-    """Run what is not in ``results.jsonl`` of the arguments' folder, or all of it."""
+    models = choose(zoo.read_index(args.index).values(), args.names)
+    if args.list:
+        print("\n".join(model.name for model in models))
+        return
+    jobs = [_make_job(args, model) for model in models]
+    corruptions = list(corruptions)
+    jobs += [_make_job(args, model, corruption, severity) for model in models for corruption, severity in corruptions]
+    console = Console()
     with Journal(args.out / "results.jsonl") as journal:
-        return run_jobs(jobs, journal, evaluate if args.in_process else evaluate_apart, args.out, args.again, console)
+        records = run_jobs(
+            jobs, journal, evaluate if args.in_process else evaluate_in_subprocess, args.out, args.again, console
+        )
+    report(records, args.out, console)
+    print(f"results.jsonl, table.md and plot.png in {args.out}")
+    if failed := sum(record.error is not None for record in records):
+        print(f"{failed} of {len(records)} {what} failed", file=sys.stderr)
+        sys.exit(1)
+
+
+def _make_job(args: argparse.Namespace, model: zoo.Model, corruption: str | None = None, severity: int = 0) -> Job:
+    root = data_root_of(model, parse_data_roots(args.data_root))
+    return Job(model, root, args.split, args.seed, args.cfg_options, corruption, severity)

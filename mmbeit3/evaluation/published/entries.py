@@ -1,123 +1,53 @@
-"""The models that any index names, the zoo's or a user's: what it imports, and weights that are files, are no downloads."""
+"""Choosing models of an index, and the datasets of their published scores."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from pathlib import Path
-from urllib.parse import urlparse
 
 from mmbeit3.errors import UserError
-from mmbeit3.zoo.schema import Section
+from mmbeit3.zoo import Model
 
-__all__ = ["Entry", "choose", "read_index"]
+__all__ = ["choose", "published_on"]
 
-_WORDS = {"test": ("test",), "val": ("val", "dev")}
-"""How the names of splits begin."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model of an index.
-
-    Attributes:
-        name: its name.
-        config: its config file.
-        weights: path or address of its checkpoint; None if there is none.
-        published: names of scores to names of data to values.
-    """
-
-    name: str
-    config: Path
-    weights: str | None
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of what it was scored on."""
-        return list(dict.fromkeys(name for values in self.published.values() for name in values))
-
-    def published_on(self, split: str) -> dict[str, str]:
-        """Names of scores to those of the data to compare with: what is called after a split, or else the last.
-
-        Args:
-            split: ``test`` or ``val``.
-        """
-        chosen = {}
-        for metric, values in self.published.items():
-            fitting = [name for name in values if any(word.startswith(_WORDS[split]) for word in re.findall(r"[\w-]+", name))]
-            chosen[metric] = [*values, *fitting][-1]
-        return chosen
+_SPLIT_WORDS = {"test": ("test",), "val": ("val", "dev")}
+"""Beginnings of the words by which datasets name a split, as in ``NLVR2 dev``."""
 
 
-def read_index(path: str | Path) -> list[Entry]:
-    """Read the models of an index, and of the files that it imports, in their order.
+def published_on(model: Model, split: str) -> dict[str, str]:
+    """Return the dataset to compare with for each metric: the last one that names the split, or else the last one.
 
     Args:
-        path: a YAML file with ``Models``, ``Import`` or both. Paths in it start at its folder, or at one above that has them.
-
-    Raises:
-        UserError: if a file is missing or says something else, or a name comes twice.
+        model: a model with published scores.
+        split: ``test`` or ``val``.
     """
-    entries = [_entry(model, file) for model, file in _models(Path(path))]
-    names = [entry.name for entry in entries]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"index '{path}' has more than one model named {', '.join(twice)}")
-    return entries
+    chosen = {}
+    for metric, values in model.published.items():
+        fitting = [name for name in values if any(word.startswith(_SPLIT_WORDS[split]) for word in re.findall(r"[\w-]+", name))]
+        chosen[metric] = [*values, *fitting][-1]
+    return chosen
 
 
-def choose(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
-    """The entries of given names, in the index's order; all that have weights and published scores if none are given.
+def choose(models: Iterable[Model], patterns: Sequence[str]) -> list[Model]:
+    """Return the models with the given names, in their order; without names, all that have weights and published scores.
 
     Args:
-        entries: of an index.
+        models: entries of an index; those without a config are left out.
         patterns: names, or patterns such as ``*_ade20k*``.
 
     Raises:
-        UserError: if a pattern fits nothing, or nothing is left.
+        UserError: if a pattern matches no model, or no model is left.
     """
-    chosen = {entry.name for entry in entries if not patterns and entry.weights and entry.published}
+    models = [model for model in models if model.config]
+    chosen = {model.name for model in models if not patterns and model.weights and model.results}
     for pattern in patterns:
-        fitting = {entry.name for entry in entries if fnmatchcase(entry.name, pattern)}
+        fitting = {model.name for model in models if fnmatchcase(model.name, pattern)}
         if not fitting:
-            close = get_close_matches(pattern, [entry.name for entry in entries], n=3, cutoff=0.4)
+            close = get_close_matches(pattern, [model.name for model in models], n=3, cutoff=0.4)
             raise UserError(f"the index has no model '{pattern}'" + (f": did you mean {', '.join(close)}?" if close else ""))
         chosen |= fitting
     if not chosen:
-        raise UserError("the index has no model with weights and published scores: name what to evaluate")
-    return [entry for entry in entries if entry.name in chosen]
-
-
-def _models(path: Path) -> Iterator[tuple[Section, Path]]:
-    if not path.is_file():
-        raise UserError(f"index '{path}' does not exist")
-    index = Section.of_file(path)
-    models, imports = index.parts("Models"), index.texts("Import")
-    if not models and not imports:
-        raise UserError(f"{index.where} names no models: it needs 'Models' or 'Import'")
-    for model in models:
-        yield model, path
-    for imported in imports:
-        yield from _models(path.parent / imported)
-
-
-def _entry(model: Section, file: Path) -> Entry:
-    published: dict[str, dict[str, float]] = {}
-    for result in model.parts("Results"):
-        for name, value in result.part("Metrics").numbers():
-            published.setdefault(name, {})[result.get("Dataset", str, needed=True)] = value
-    weights = model.get("Weights", str)
-    if weights is not None and urlparse(weights).scheme not in ("http", "https"):
-        weights = str(_find(weights, file))
-    name, config = model.get("Name", str, needed=True), model.get("Config", str, needed=True)
-    return Entry(name, _find(config, file), weights, published)
-
-
-def _find(path: str, file: Path) -> Path:
-    """A path of an index, which may count from the repository's root while the index is in a folder of it."""
-    folder = file.resolve().parent
-    candidates = [folder / path, *(parent / path for parent in folder.parents)]
-    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+        raise UserError("the index has no model with weights and published scores: name the models to evaluate")
+    return [model for model in models if model.name in chosen]

@@ -1,4 +1,4 @@
-"""A file of JSON lines that a kill at any moment leaves usable."""
+"""A file of JSON lines that stays usable if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Lines that are on the disk when :meth:`append` returns; a context manager, which one process at a time may enter.
+    """Lines that are on the disk when :meth:`append` returns; a context manager that one process at a time may enter.
 
-    A last line without its end, which a kill leaves behind, is dropped when the journal is opened.
+    An incomplete last line, as a kill can leave it, is dropped when the journal is opened.
 
     Args:
-        path: the file; made, with its folder, if need be.
+        path: the file; it and its folder are created if they are missing.
 
     Raises:
-        UserError: if the file cannot be written, or a line is no JSON object.
+        UserError: on entering, if the file cannot be written, another process writes it, or a line is not a JSON object.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.lines: list[dict[str, Any]] = []
-        """What the file holds."""
+        """Complete lines of the file."""
 
     def __enter__(self) -> Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise UserError(f"'{self.path}' cannot be written ({error.strerror}): give another --out") from error
+            raise UserError(f"'{self.path}' cannot be written ({error.strerror}): use another --out") from error
         try:
             if sys.platform != "win32":
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +51,7 @@ class Journal:
             os.ftruncate(self._file, whole)
         except BlockingIOError as error:
             os.close(self._file)
-            raise UserError(f"'{self.path}' is being written by another process: wait for it, or give another --out") from error
+            raise UserError(f"another process is writing '{self.path}': wait for it, or use another --out") from error
         except UserError:
             os.close(self._file)
             raise
@@ -61,7 +61,7 @@ class Journal:
         os.close(self._file)
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Add a line, and wait until it is on the disk."""
+        """Add a line and wait until it is on the disk."""
         data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
         with naming_target(self.path):
             while data:
@@ -75,5 +75,5 @@ class Journal:
         except ValueError:
             content = None
         if not isinstance(content, dict):
-            raise UserError(f"'{self.path}', line {number}, is no JSON object: remove the line, or give another --out")
+            raise UserError(f"'{self.path}', line {number}, is not a JSON object: remove the line, or use another --out")
         return content

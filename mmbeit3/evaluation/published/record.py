@@ -1,4 +1,4 @@
-"""One evaluation's line: what was measured, and all that it takes to measure it again."""
+"""The record of one evaluation: what was measured, and everything needed to measure it again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from mmbeit3.evaluation.published.score_names import find_score, known_scores
 
-__all__ = ["Record", "Score"]
+__all__ = ["EvaluationRecord", "Score"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A line of the table.
+    """One row of the score table.
 
     Attributes:
         metric: name of the score.
-        value: what was measured; None if it was not.
-        published: what the index says; None if nothing.
-        published_on: the data that this is of.
+        value: measured value; None if it was not measured.
+        published: published value; None if the index has none.
+        published_on: data set of the published value.
     """
 
     metric: str
@@ -29,35 +29,35 @@ class Score:
 
     @property
     def difference(self) -> float | None:
-        """Measured less published."""
+        """Measured minus published value; None if one of them is missing."""
         return None if self.value is None or self.published is None else self.value - self.published
 
 
 @dataclass
-class Record:
-    """What an evaluation found; everything in it is plain, for JSON.
+class EvaluationRecord:
+    """Result of an evaluation; all fields are plain values that JSON can hold.
 
     Attributes:
-        name: of the model.
-        config: path of its config.
-        config_hash: SHA-256 of what the config says, its options included.
-        weights: path or address of its weights.
-        weights_sha256: SHA-256 of the file.
-        data_root: folder of the data; None for the config's own.
+        name: name of the model.
+        config: path of the config.
+        config_hash: SHA-256 of the config with its base configs and options merged.
+        weights: path or URL of the weights.
+        weights_sha256: SHA-256 of the weights file.
+        data_root: data folder; None for the folder in the config.
         split: ``test`` or ``val``.
-        seed: of all randomness.
-        corruption: what was done to the images; None for nothing.
-        severity: how much of it, from 1 to 5; 0 for nothing.
+        seed: random seed.
+        corruption: corruption of the images; None for clean images.
+        severity: severity of the corruption, from 1 to 5; 0 for clean images.
         scores: names to values, as MMEngine logs them.
-        published: names to values, as the index has them.
-        published_on: names to the data that these are of.
-        differences: measured less published, by the index's names.
-        seconds: duration of the evaluation, loading the model aside.
+        published: names of scores to published values, from the index.
+        published_on: names of scores to the data sets of the published values.
+        differences: measured minus published values, by the names in the index.
+        seconds: duration of the evaluation without loading the model.
         memory_mb: peak memory in 10^6 bytes: of the GPU if there is one, else of the process.
-        device: what it ran on.
-        versions: packages to their versions, and the commit of a checkout.
-        finished: when, in UTC.
-        error: why there are no scores, in a line.
+        device: name of the GPU or CPU.
+        versions: packages to their versions, and the commit if mmbeit3 runs from a checkout.
+        finished: time of the end in UTC.
+        error: one line that tells why there are no scores; None if there are.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Record:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What decides the scores: two evaluations of one key need not both be made."""
+        """Everything that decides the scores; two evaluations with the same key give the same scores."""
         return (
             self.name,
             self.config_hash,
@@ -96,7 +96,11 @@ class Record:
         )
 
     def table(self) -> list[Score]:
-        """The published scores with what was measured of them, or else the best known of those measured."""
+        """Return the published scores with their measured values; without published scores, the measured ones.
+
+        Of measured scores, only those with a usual name are returned if there are any, see
+        :func:`~mmbeit3.evaluation.published.score_names.known_scores`.
+        """
         if not self.published:
             return [Score(name, value) for name, value in known_scores(self.scores).items()]
         return [
@@ -105,11 +109,11 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict that JSON can hold."""
+        """Return a dict that JSON can hold."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Record:
-        """The record of a line; fields of later versions are left out."""
+    def from_dict(cls, content: Mapping[str, Any]) -> EvaluationRecord:
+        """Return the record of a line; fields that this version does not have are ignored."""
         known = {part.name for part in fields(cls)}
         return cls(**{name: value for name, value in content.items() if name in known})

@@ -1,4 +1,4 @@
-"""Evaluations one after the other, each of which is made once, however often the run is interrupted."""
+"""Run evaluations one after the other, each of them once, also if the run is interrupted and continued."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.evaluation.published.jobs import Job, hash_config
 from mmbeit3.evaluation.published.journal import Journal
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.weights import find_weights
 from mmbeit3.files import hash_file
 
@@ -27,24 +27,24 @@ def run_jobs(
     folder: Path,
     again: bool = False,
     console: Console | None = None,
-) -> list[Record]:
-    """Evaluate, and write a line as soon as there is a score or an error; go on after errors.
+) -> list[EvaluationRecord]:
+    """Run jobs and write a line to the journal after each; an error of a job does not stop the others.
 
-    What the journal has a score of, for the same config, weights, data and seed, is not evaluated; what failed is tried again.
+    A job with the same config, weights, data and seed as a line of the journal is skipped; failed jobs are run again.
 
     Args:
-        jobs: what to evaluate.
-        journal: an entered one.
-        evaluate: as :func:`~mmbeit3.evaluation.published.evaluate.evaluate`.
-        folder: logs go to its folder ``logs``.
-        again: evaluate in any case.
-        console: where to say what happens; default the terminal.
+        jobs: the evaluations.
+        journal: an entered journal.
+        evaluate: runs a job, see :func:`~mmbeit3.evaluation.published.evaluate.evaluate`.
+        folder: output folder; logs are written to ``logs`` in it.
+        again: also run the jobs that the journal contains.
+        console: console for progress; default the terminal.
 
     Returns:
-        A record for each job, in their order.
+        One record per job, in the order of the jobs.
     """
     console = console or Console()
-    done = {record.key: record for record in map(Record.from_dict, journal.lines) if record.error is None}
+    done = {record.key: record for record in map(EvaluationRecord.from_dict, journal.lines) if record.error is None}
     hashes: dict[Path, str] = {}
     records = []
     for number, job in enumerate(jobs, start=1):
@@ -59,8 +59,8 @@ def run_jobs(
             record.weights_sha256 = hashes[weights]
             if not again and record.key in done:
                 _say(console, f"{title}: done before")
-                # The index may have other published scores by now.
-                records.append(_with_published(done[record.key], record))
+                # The published scores of the index may have changed since.
+                records.append(_update_published(done[record.key], record))
                 continue
             _say(console, f"{title} ...")
             log = "-".join([job.entry.name, *([job.corruption, str(job.severity)] if job.corruption else [])])
@@ -68,7 +68,7 @@ def run_jobs(
                 setattr(record, name, value)
         except UserError as error:
             record.error = one_line(error)
-        except Exception as error:  # noqa: BLE001  whatever a model's code raises, the other models are evaluated
+        except Exception as error:  # noqa: BLE001  an error in the code of one model must not stop the other models
             record.error = f"{type(error).__name__}: {one_line(error)}"
         if record.error:
             _say(console, f"{title} failed: {record.error}")
@@ -77,10 +77,11 @@ def run_jobs(
     return records
 
 
-def _with_published(record: Record, asked: Record) -> Record:
-    record.published, record.published_on = asked.published, asked.published_on
-    measured = {score.metric: score.difference for score in record.table()}
-    record.differences = {name: value for name, value in measured.items() if value is not None and name in record.published}
+def _update_published(record: EvaluationRecord, current: EvaluationRecord) -> EvaluationRecord:
+    """Give a finished record the published scores of the current index."""
+    record.published, record.published_on = current.published, current.published_on
+    differences = {score.metric: score.difference for score in record.table()}
+    record.differences = {name: value for name, value in differences.items() if value is not None and name in record.published}
     return record
 
 

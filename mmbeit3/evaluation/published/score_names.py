@@ -1,4 +1,4 @@
-"""What publications call a score, and what MMEngine's logs call it."""
+"""Names of scores in publications and in MMEngine's logs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _KNOWN = {
     "BLEU-4": ("caption/BLEU-4", 1.0),
     **{f"{way}@{k}": (f"retrieval/{way}@{k}", 1.0) for way in ("TR", "IR") for k in (1, 5, 10)},
 }
-"""Names in indices to names in logs, and what makes percent of the latter, most important first."""
+"""Name in indices to name in logs and the factor that turns the logged value into percent; most important scores first."""
 
 _ALIASES = {"accuracy": "Top 1 Accuracy", "top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy", "vqaaccuracy": "VQA score"}
 
 
 def find_score(published: str, scores: Mapping[str, float]) -> float | None:
-    """The measured score that is meant by a published one's name, in the same unit.
+    """Return the measured score with the name of a published score, in the same unit.
 
     Args:
-        published: a name as in an index, such as ``'box AP'`` or ``'Top-1 accuracy'``, or one that is logged.
-        scores: what was logged.
+        published: a name from an index, such as ``'box AP'`` or ``'Top-1 accuracy'``, or a name from the log.
+        scores: logged scores.
 
     Returns:
-        Its value; None if it was not measured, if there was nothing to measure it on, which COCO says by -1, or if the name
-        means nothing here, as ``'mIoU(ms+flip)'`` does not.
+        The value; None if it was not measured, if it is -1, which COCO's evaluation reports for data without ground truth, or
+        if the name is not supported, such as ``'mIoU(ms+flip)'``.
     """
     if published in scores:
         return scores[published]
@@ -45,7 +45,7 @@ def find_score(published: str, scores: Mapping[str, float]) -> float | None:
 
 
 def known_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """The scores that have a usual name under it; all as they are where none has."""
+    """Return the scores that have a usual name under that name; if none has one, all scores unchanged."""
     known = {name: factor * scores[key] for name, (key, factor) in _KNOWN.items() if scores.get(key, -1.0) >= 0}
     return known or dict(scores)
 

@@ -1,4 +1,4 @@
-"""What evaluations found, for reading: a table in the terminal and one in Markdown."""
+"""Rows of the score table, printed in the terminal or written as Markdown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmbeit3.evaluation.published.record import Record
+from mmbeit3.evaluation.published.record import EvaluationRecord
+from mmbeit3.markdown import markdown_table
 
-__all__ = ["markdown", "print_lines", "print_records", "record_lines"]
+__all__ = ["print_records", "print_rows", "rows_to_markdown", "score_rows"]
 
 _HEADER = ("model", "score", "measured", "published", "on", "difference", "s", "MB")
 
 
-def record_lines(records: Sequence[Record]) -> list[list[str]]:
-    """Header and lines of a table: a line for each score of a model, or for its error."""
-    lines = [list(_HEADER)]
+def score_rows(records: Sequence[EvaluationRecord]) -> list[list[str]]:
+    """Return the header and one row per score; a model that failed gets a single row."""
+    table = [list(_HEADER)]
     for record in records:
         rows = [
             [
@@ -31,36 +32,35 @@ def record_lines(records: Sequence[Record]) -> list[list[str]]:
         ]
         if record.error:
             rows = [["failed", "", "", "", ""]]
-        for place, row in enumerate(rows):
-            cost = ["", ""] if place else [_number(record.seconds, ".1f"), _number(record.memory_mb, ".0f")]
-            lines.append(["" if place else record.name, *row, *cost])
-    return lines
+        for index, row in enumerate(rows):
+            # Only the first row of a model has its name and its cost.
+            cost = ["", ""] if index else [_number(record.seconds, ".1f"), _number(record.memory_mb, ".0f")]
+            table.append(["" if index else record.name, *row, *cost])
+    return table
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; all columns but the first are numbers' or short words'."""
-    header, *body = lines
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in (header, rule, *body)) + "\n"
+def rows_to_markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a Markdown table; all columns except the first are aligned right."""
+    return markdown_table(rows, right=range(1, len(rows[0])))
 
 
-def print_records(records: Sequence[Record], console: Console | None = None) -> None:
-    """Print the table, and below it why models failed."""
+def print_records(records: Sequence[EvaluationRecord], console: Console | None = None) -> None:
+    """Print the table of scores, then one line per model that failed, with its error."""
     console = console or Console()
-    print_lines(record_lines(records), console)
+    print_rows(score_rows(records), console)
     for record in records:
         if record.error:
             console.print(f"{record.name}: {record.error}", highlight=False, markup=False, soft_wrap=True)
 
 
-def print_lines(lines: Sequence[Sequence[str]], console: Console) -> None:
-    """Print a table whose first line is its header."""
-    header, *body = lines
+def print_rows(rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print rows as a table; the first row is the header."""
+    header, *body = rows
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, name in enumerate(header):
-        table.add_column(name, justify="right" if place else "left", overflow="fold")
-    for line in body:
-        table.add_row(*line)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="right" if index else "left", overflow="fold")
+    for row in body:
+        table.add_row(*row)
     console.print(table, markup=False)
 
 

@@ -1,32 +1,25 @@
-"""Where a model's weights are on this machine."""
+"""The checkpoint file of a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlparse
 
 from mmbeit3 import zoo
-from mmbeit3.downloads import download
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published.entries import Entry
 
 __all__ = ["find_weights"]
 
 
-def find_weights(entry: Entry) -> Path:
-    """The file of a model's weights; what has an address is downloaded.
+def find_weights(model: zoo.Model) -> Path:
+    """Return the checkpoint file of a model; download it first if the index names a URL.
 
     Raises:
-        UserError: if there are none, the file is missing, or it cannot be had.
+        UserError: if the model has no weights, the file does not exist, or the download fails.
     """
-    if entry.weights is None:
-        raise UserError(f"{entry.name} has no weights in the index")
-    if urlparse(entry.weights).scheme in ("http", "https"):
-        known = zoo.read_index().get(entry.name)
-        if known is not None and entry.weights in known.sources:
-            return zoo.fetch(entry.name)
-        return download((entry.weights,))
-    path = Path(entry.weights)
-    if not path.is_file():
-        raise UserError(f"weights '{path}' of {entry.name} do not exist")
-    return path
+    if model.sources:
+        return zoo.download_model(model)
+    if model.local_weights is None:
+        raise UserError(f"{model.name} has no weights in the index")
+    if not Path(model.local_weights).is_file():
+        raise UserError(f"weights '{model.local_weights}' of {model.name} do not exist")
+    return Path(model.local_weights)

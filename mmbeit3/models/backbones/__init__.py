@@ -1,6 +1,6 @@
-"""Backbones for dense prediction: plain ViTs, and the adapter around them."""
+"""Backbones for dense prediction: plain ViTs, and ViT-Adapter around them."""
 
-import mmbeit3.registry  # noqa: F401  (says what to install)
+import mmbeit3.registry  # noqa: F401  (reports missing packages)
 from mmbeit3.models.backbones.beit3_vision import BEiT3Vision
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_vit import TimmViT

@@ -1,8 +1,10 @@
-"""Geometry of the adapter: which cell of one grid lies where on another.
+"""Geometry of the adapter: positions of one grid's cells on another grid.
 
-Grids start at the image's top left corner and have square cells of ``stride`` pixels; their last cells may reach beyond the
-image. A token grid of patch 14 and the adapter's grids of strides 8, 16 and 32 are all such grids, so positions are compared
-in pixels. Where an image is a multiple of 32 and the patch is 16, everything reduces to the reference's fractions of the image.
+A grid starts at the image's top left corner and has square cells of ``stride`` pixels. Its last cells may extend beyond the
+image. The ViT's tokens form such a grid (stride = patch size, e.g. 14), and so do the adapter's maps of strides 8, 16 and 32.
+Their extents differ: for an image of 100 pixels, 8 cells of 14 pixels span 112, 13 cells of 8 pixels span 104. Positions are
+therefore compared in pixels. If the sides of the image are multiples of 32 and the patch size is 16, all extents are equal, and
+the positions are the reference's fractions of the image.
 """
 
 from __future__ import annotations
@@ -48,37 +50,37 @@ class Grid:
 def reference_points(
     queries: Sequence[Grid], levels: Sequence[Grid], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Where the cells of the query grids lie on each level. The points of the last few sizes are kept.
+    """Compute the positions of the query grids' cells on each level. The points of the last few sizes are cached.
 
     Args:
-        queries: grids whose cells, one grid after another, are the queries.
+        queries: grids whose cells, concatenated, are the queries.
         levels: grids of the value's levels.
-        device: where to make the points.
-        dtype: their type; half precision would misplace them.
+        device: device of the points.
+        dtype: dtype of the points; half precision is too coarse.
 
     Returns:
-        (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Not to be written to.
+        (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Do not write to this tensor: it is cached.
     """
     if torch.compiler.is_compiling() or tracing():
         return _reference_points(tuple(queries), tuple(levels), device, dtype)
-    # Not an inference tensor even in inference mode, so that it can be used outside, too.
+    # A cached inference tensor could not be used outside of inference mode.
     with torch.inference_mode(False):
-        return _kept_reference_points(tuple(queries), tuple(levels), device, dtype)
+        return _cached_reference_points(tuple(queries), tuple(levels), device, dtype)
 
 
 def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    centres = torch.cat([grid.centres(device, dtype) for grid in queries])
-    extents = torch.stack([level.extent(device, dtype) for level in levels])
-    return (centres[:, None] / extents[None])[None]
+    centres = torch.cat([grid.centres(device, dtype) for grid in queries])  # (Q, 2)
+    extents = torch.stack([level.extent(device, dtype) for level in levels])  # (levels, 2)
+    return (centres[:, None] / extents[None])[None]  # (1, Q, levels, 2)
 
 
-_kept_reference_points = lru_cache(maxsize=32)(_reference_points)
+_cached_reference_points = lru_cache(maxsize=32)(_reference_points)
 
 
 def crop(features: Tensor, target: Grid) -> Tensor:
-    """Cut a map (B, C, h, w) to a grid's (B, C, target.h, target.w), beyond which it may reach by a cell."""
+    """Crop a map (B, C, h, w), at most one cell larger than the grid, to (B, C, target.h, target.w)."""
     if exporting():
-        # A slice would have to know whether there is anything to cut.
+        # A slice would specialise the graph on whether the map is larger.
         rows, columns = (torch.arange(side, device=features.device) for side in target.shape)
         return features.index_select(2, rows).index_select(3, columns)
     return features[:, :, : target.h, : target.w]
@@ -89,25 +91,28 @@ def resample(features: Tensor, source: Grid, target: Grid) -> Tensor:
 
     Args:
         features: (B, C, source.h, source.w).
-        source: the grid it is on.
-        target: the grid it is wanted on.
+        source: grid of ``features``.
+        target: grid of the result.
 
     Returns:
         (B, C, target.h, target.w).
     """
-    # Strides first: they are never symbols of a compiled graph, which sizes may be.
+    # Compare strides first: unlike sizes, they are never symbolic in a compiled graph.
     if source.stride == target.stride and (exporting() or source.shape == target.shape):
         return features
     if not exporting() and _same_extent(source, target):
         return F.interpolate(features, size=target.shape, mode="bilinear", align_corners=False)
-    # The same where extents are equal, only slower: the way of a graph for all sizes.
+    # If extents are equal, this gives the result of interpolate, but is slower. Graphs for all sizes cannot branch on the size.
+    # The target's cell centres as fractions of the source's extent, scaled from 0..1 to the -1..1 of grid_sample.
     wide = widened(features)
     points = target.centres(wide.device, wide.dtype) / source.extent(wide.device, wide.dtype) * 2 - 1
-    points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)
-    sampled = F.grid_sample(wide, points, mode="bilinear", padding_mode="border", align_corners=False)
+    points = points.view(1, target.h, target.w, 2).expand(features.shape[0], -1, -1, -1)  # (B, h, w, 2)
+    sampled = F.grid_sample(
+        wide, points, mode="bilinear", padding_mode="border", align_corners=False
+    )  # (B, C, target.h, target.w)
     return sampled.to(features.dtype)
 
 
 def _same_extent(a: Grid, b: Grid) -> bool:
-    """Whether grids end at the same pixels."""
+    """Return True if two grids cover the same pixels."""
     return a.h * a.stride == b.h * b.stride and a.w * a.stride == b.w * b.stride

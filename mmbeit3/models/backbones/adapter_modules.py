@@ -1,4 +1,4 @@
-"""The parts of a ViT-Adapter (arXiv 2205.08534). Parameter names are the reference's, so its weights load unchanged."""
+"""Modules of ViT-Adapter (arXiv 2205.08534). Parameter names are those of the reference, so its weights load unchanged."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _EPS = 1e-6
 
 
 class SpatialPriorModule(nn.Module):
-    """A small convolutional stem that sees the image at strides 4, 8, 16 and 32.
+    """A small convolutional stem with maps at strides 4, 8, 16 and 32.
 
     Args:
         inplanes: channels of its first stage.
-        embed_dims: channels C of what it returns.
+        embed_dims: channels C of the four maps.
         norm_cfg: norm after each convolution.
-        in_channels: of images.
+        in_channels: channels of images.
     """
 
     def __init__(self, inplanes: int, embed_dims: int, norm_cfg: dict[str, Any], in_channels: int = 3) -> None:
@@ -56,7 +56,7 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(4 * inplanes, embed_dims, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn (B, in_channels, H, W) into four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
+        """Compute from (B, in_channels, H, W) four maps (B, C, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32."""
         # Convolutions and batch norm are faster on channels-last memory.
         memory_format = torch.contiguous_format if reads_raw_memory(self) else torch.channels_last
         c1 = self.stem(image.contiguous(memory_format=memory_format))
@@ -67,11 +67,11 @@ class SpatialPriorModule(nn.Module):
 
 
 class _MaxPool(nn.MaxPool2d):
-    """Of sides that may be odd or even in an exported graph, where PyTorch would decide for one of them."""
+    """Max pooling whose exported graph works for odd and even sides. PyTorch's graph works for only one of them."""
 
     def forward(self, input: Tensor) -> Tensor:
         if exporting():
-            # A last row or column that is there twice is no greater than once.
+            # Repeating the last row or column does not change a maximum.
             for dim in (2, 3):
                 side = input.shape[dim]
                 even = torch.arange((side + 1) // 2 * 2, device=input.device)
@@ -80,18 +80,39 @@ class _MaxPool(nn.MaxPool2d):
 
 
 def _pointwise(conv: nn.Conv2d, features: Tensor) -> Tensor:
-    """A 1x1 convolution as a matrix product, which leaves each cell's channels together, as tokens have them."""
-    return linear(features.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
+    """Compute a 1x1 convolution as a matrix product: (B, I, h, w) to (B, C, h, w), channels-last in memory, like tokens."""
+    cells = features.permute(0, 2, 3, 1)  # (B, h, w, I)
+    return linear(cells, conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)  # (B, C, h, w)
 
 
-class Injector(nn.Module):
-    """Brings the spatial prior into the ViT: ``x + gamma * attention(x, c)``.
+class _CrossAttention(nn.Module):
+    """Deformable attention from one set of features to another, with a norm on each.
+
+    Args:
+        embed_dims: width C.
+        num_levels: number of levels of the features that are attended to.
+        num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
+    """
+
+    def __init__(self, embed_dims: int, num_levels: int, num_heads: int, num_points: int, ratio: float) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
+        self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
+
+    def attend(self, query: Tensor, points: Tensor, features: Tensor, levels: Sequence[Grid]) -> Tensor:
+        """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels; returns (B, Q, C)."""
+        return self.attn(self.query_norm(query), points, self.feat_norm(features), [level.shape for level in levels])
+
+
+class Injector(_CrossAttention):
+    """Add features of the spatial prior to the ViT's patches: ``x + gamma * attention(x, c)``.
 
     Args:
         embed_dims: width C.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
         num_levels: levels of the spatial prior.
-        init_value: initial gamma; 0 leaves a pretrained ViT as it is at the start.
+        init_value: initial gamma; with 0, a pretrained ViT's output is unchanged at the start of training.
     """
 
     def __init__(
@@ -103,10 +124,7 @@ class Injector(nn.Module):
         num_levels: int = 3,
         init_value: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
-        self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
-        self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
+        super().__init__(embed_dims, num_levels, num_heads, num_points, ratio)
         self.gamma = nn.Parameter(torch.full((embed_dims,), init_value))
 
     def forward(self, x: Tensor, c: Tensor, points: Tensor, levels: Sequence[Grid]) -> Tensor:
@@ -114,12 +132,14 @@ class Injector(nn.Module):
 
         Args:
             x: patches (B, N, C).
-            c: spatial prior (B, M, C), its levels one after another.
-            points: where the patches lie on each level, (1, N, levels, 2).
+            c: spatial prior (B, M, C), its levels concatenated.
+            points: the patches' positions on each level, (1, N, levels, 2).
             levels: the prior's grids.
+
+        Returns:
+            The updated patches (B, N, C).
         """
-        attended = self.attn(self.query_norm(x), points, self.feat_norm(c), [level.shape for level in levels])
-        return x + self.gamma * attended
+        return x + self.gamma * self.attend(x, points, c, levels)
 
 
 class ConvFFN(nn.Module):
@@ -133,7 +153,7 @@ class ConvFFN(nn.Module):
     def __init__(self, embed_dims: int, hidden_dims: int) -> None:
         super().__init__()
         self.fc1 = Linear(embed_dims, hidden_dims)
-        # The reference wraps its convolution in a module of its own; the name is kept for its weights.
+        # The reference wraps the convolution in another module, so its key is ``dwconv.dwconv.weight``.
         self.dwconv = nn.ModuleDict(
             {"dwconv": nn.Conv2d(hidden_dims, hidden_dims, 3, padding=1, groups=hidden_dims)},
         )
@@ -141,23 +161,23 @@ class ConvFFN(nn.Module):
         self.fc2 = Linear(hidden_dims, embed_dims)
 
     def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
-        """Compute the residual branch for (B, M, C)."""
-        scales = self.fc1(c).split([grid.h * grid.w for grid in levels], dim=1)
-        # Tokens are maps with channels last: neither way moves them in memory.
+        """Compute the residual branch (B, M, C) of the spatial prior (B, M, C)."""
+        scales = self.fc1(c).split([grid.h * grid.w for grid in levels], dim=1)  # (B, h * w, hidden) each
+        # Tokens (B, h * w, C) viewed as maps (B, C, h, w) are channels-last: no copy is needed.
         convolved = [
             self.dwconv["dwconv"](scale.unflatten(1, grid.shape).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
             for scale, grid in zip(scales, levels, strict=True)
         ]
-        return self.fc2(self.act(torch.cat(convolved, dim=1)))
+        return self.fc2(self.act(torch.cat(convolved, dim=1)))  # (B, M, C)
 
 
-class Extractor(nn.Module):
-    """Brings the ViT's features to the spatial prior: ``c + attention(c, x)``, then a :class:`ConvFFN`.
+class Extractor(_CrossAttention):
+    """Add the ViT's features to the spatial prior: ``c + attention(c, x)``, then a :class:`ConvFFN`.
 
     Args:
         embed_dims: width C.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
-        with_cffn: whether the ConvFFN is there.
+        with_cffn: build the ConvFFN.
         cffn_ratio: inner width of the ConvFFN as a fraction of C.
         drop_path_rate: stochastic depth of the ConvFFN.
     """
@@ -172,10 +192,7 @@ class Extractor(nn.Module):
         cffn_ratio: float = 0.25,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
-        self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
-        self.attn = DeformableAttention(embed_dims, num_heads, 1, num_points, ratio)
+        super().__init__(embed_dims, 1, num_heads, num_points, ratio)
         self.with_cffn = with_cffn
         if with_cffn:
             self.ffn = ConvFFN(embed_dims, int(embed_dims * cffn_ratio))
@@ -186,13 +203,16 @@ class Extractor(nn.Module):
         """Update the spatial prior.
 
         Args:
-            c: spatial prior (B, M, C), its levels one after another.
+            c: spatial prior (B, M, C), its levels concatenated.
             x: the ViT's patches (B, N, C).
-            points: where the prior's cells lie on the token grid, (1, M, 1, 2).
+            points: the positions of the prior's cells on the token grid, (1, M, 1, 2).
             levels: the prior's grids.
             tokens: the ViT's grid.
+
+        Returns:
+            The updated spatial prior (B, M, C).
         """
-        c = c + self.attn(self.query_norm(c), points, self.feat_norm(x), [tokens.shape])
+        c = c + self.attend(c, points, x, [tokens])
         if self.with_cffn:
             c = c + self.drop_path(self.ffn(self.ffn_norm(c), levels))
         return c

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmbeit3.models.backbones.plain_vit import PlainViT
-from mmbeit3.models.beit3 import GatheredWindows, Tower, VisionEmbedding, WindowOrder, get_arch, init_beit3, run_layer
+from mmbeit3.models.beit3 import (
+    GatheredWindows,
+    Segment,
+    Tower,
+    VisionEmbedding,
+    WindowOrder,
+    get_arch,
+    init_beit3,
+    joint_attention,
+    run_layer,
+)
 from mmbeit3.ops import attend
 from mmbeit3.ops.exporting import exporting
 from mmbeit3.registry import MODELS
@@ -17,11 +28,11 @@ __all__ = ["BEiT3Vision"]
 
 
 @MODELS.register_module()
-class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodule is the contract's function
+class BEiT3Vision(Tower, PlainViT):
     """The vision tower of BEiT-3 for dense prediction: any image size, global or windowed attention.
 
-    It is the same class as in the full model, without text weights and without the mask token, so the ``vision.`` part of a
-    full model's state dict is this backbone's.
+    It is the vision tower of the full model without the mask token. Its state dict has the keys that follow ``vision.`` in the
+    full model's state dict.
 
     Args:
         arch: ``'tiny'``, ``'base'``, ``'large'``, ``'giant'`` or a dict of sizes, see :func:`mmbeit3.models.beit3.get_arch`.
@@ -29,17 +40,17 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
             architecture's. Images of other sizes get resized positions in each forward.
         patch_size: side of a patch in pixels; default the architecture's. Checkpoints of another patch size are resized.
         out_indices: blocks whose outputs are returned; default the last.
-        window_size: side in patches of the windows that blocks attend in; 0 for global attention everywhere.
-        global_indices: blocks that attend globally although ``window_size`` is set; negative ones count from the end.
+        window_size: side of the attention windows in patches; 0 for global attention in all blocks.
+        global_indices: blocks with global attention if ``window_size`` is set; negative ones count from the end.
         drop_path_rate: stochastic depth at the last block, linear from 0 at the first.
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
-        final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter work without.
-        in_channels: of images. Checkpoints for RGB are fitted: kernels are summed for 1 channel and repeated for others.
+        final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter do not use it.
+        in_channels: channels of images. RGB kernels of checkpoints are summed for 1 channel and repeated for other numbers.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
-        ValueError: for sizes or indices that do not fit.
+        ValueError: for inconsistent sizes or indices out of range.
     """
 
     def __init__(
@@ -75,10 +86,14 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         self.num_prefix_tokens = 1
         self.window_size = window_size
         if out_of_range := [i for i in global_indices if not -self.num_layers <= i < self.num_layers]:
-            raise ValueError(f"global_indices {out_of_range} are not among the {self.num_layers} blocks")
+            raise ValueError(f"global_indices {out_of_range} are out of range: this network has {self.num_layers} blocks")
         self.global_indices = {i % self.num_layers for i in global_indices}
         init_beit3(self, sizes.init)
         self.freeze()
+
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, 1 + h * w, C) and the grid (h, w)."""
+        return self.embed(image)
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, 1 + h * w, C); no final norm."""
@@ -89,7 +104,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
             tokens = order.enter(tokens)
         for index in range(first, last):
             attention = attend if order is None or index in self.global_indices else order.attend
-            (tokens,) = run_layer([self], [tokens], index, attention)
+            (tokens,) = run_layer([Segment(self)], [tokens], index, partial(joint_attention, attend=attention))
         return tokens if order is None else order.leave(tokens)
 
     def normalize(self, tokens: Tensor) -> Tensor:
@@ -97,7 +112,7 @@ class BEiT3Vision(Tower, PlainViT):  # type: ignore[misc]  # the tower's submodu
         return self.norm(tokens)
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """The embedding, then each block with its stochastic depth."""
+        """List the embedding, then each block with its stochastic depth."""
         stages: list[list[nn.Module | nn.Parameter]] = [[self.embed]]
         stages += [[layer, drop] for layer, drop in zip(self.layers, self.drop_paths, strict=True)]
         return stages

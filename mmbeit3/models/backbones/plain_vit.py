@@ -1,36 +1,36 @@
-"""The contract between a plain ViT and whatever makes a feature pyramid of it."""
+"""The interface between a plain ViT and the modules that build a feature pyramid from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmbeit3.models.backbones.pretrained import init_pretrained
+from mmbeit3.models.backbones.init_cfg import init_pretrained
 
 __all__ = ["PlainViT", "tokens_to_map"]
 
 
 def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_prefix: int) -> Tensor:
-    """Drop the prefix tokens of (B, P + h * w, C) and see the patches as (B, C, h, w), channels last in memory."""
-    return tokens[:, num_prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+    """Drop the prefix tokens of (B, P + h * w, C) and view the patches as (B, C, h, w), channels last in memory."""
+    return tokens[:, num_prefix:].unflatten(1, grid).permute(0, 3, 1, 2)  # (B, C, h, w)
 
 
 class PlainViT(BaseModule):
-    """A Vision Transformer of one resolution that can be run block by block.
+    """Base class of Vision Transformers with one resolution, whose blocks can be run one by one.
 
-    Subclasses give:
+    Subclasses define:
 
     * ``embed_dims``, ``num_layers``, ``patch_size`` (pixels), ``num_prefix_tokens``;
-    * ``in_channels``, where images have not three;
-    * ``embed(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
-      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are no multiple of the patch are
-      padded right and below;
+    * ``in_channels``, if it is not three;
+    * ``embed_image(image) -> (tokens, grid)``: (B, in_channels, H, W) of any size to (B, P + h * w, C), prefix tokens (class,
+      registers) first, positions added, and ``grid = (h, w)`` in Python ints; sides that are not a multiple of the
+      patch are padded on the right and at the bottom;
     * ``run(tokens, grid, first, last) -> tokens``: blocks ``first`` to ``last - 1``, without the final norm;
-    * ``normalize(tokens) -> tokens``: the final norm, or nothing where it was not built;
-    * ``stages()``: what ``frozen_stages`` counts.
+    * ``normalize(tokens) -> tokens``: the final norm, or the tokens unchanged if it was not built;
+    * ``stages()``: the parts that ``frozen_stages`` counts.
 
     A subclass calls :meth:`freeze` at the end of its constructor.
 
@@ -46,8 +46,6 @@ class PlainViT(BaseModule):
     patch_size: int
     num_prefix_tokens: int
     in_channels: int = 3
-    # An attribute and not a method here: a subclass may use a submodule.
-    embed: Callable[..., tuple[Tensor, tuple[int, int]]]
 
     def __init__(
         self,
@@ -59,25 +57,29 @@ class PlainViT(BaseModule):
         self.out_indices = (-1,) if out_indices is None else tuple(out_indices)
         self.frozen_stages = frozen_stages
 
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
+        raise NotImplementedError(f"{type(self).__name__} must define embed_image")
+
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
         """Run blocks ``first`` to ``last - 1`` over tokens (B, P + h * w, C)."""
-        raise NotImplementedError(f"{type(self).__name__} must say how its blocks are run")
+        raise NotImplementedError(f"{type(self).__name__} must define run")
 
     def normalize(self, tokens: Tensor) -> Tensor:
         """Apply the final norm to tokens (B, P + h * w, C)."""
-        raise NotImplementedError(f"{type(self).__name__} must give its final norm")
+        raise NotImplementedError(f"{type(self).__name__} must define normalize")
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """What makes up the embedding (index 0) and each block (index 1 and on)."""
-        raise NotImplementedError(f"{type(self).__name__} must name its stages")
+        """List the modules and parameters of the embedding (index 0) and of each block (from index 1)."""
+        raise NotImplementedError(f"{type(self).__name__} must define stages")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute feature maps (B, C, h, w), contiguous, of an image (B, in_channels, H, W) at ``out_indices``."""
-        tokens, grid = self.embed(image)
+        tokens, grid = self.embed_image(image)
         maps, first = [], 0
         for index in self._resolved_out_indices():
             tokens = self.run(tokens, grid, first, index + 1)
-            # mmcv's compiled operators read a map's memory as NCHW and check nothing.
+            # mmcv's compiled ops read memory as NCHW without a check.
             maps.append(tokens_to_map(self.normalize(tokens), grid, self.num_prefix_tokens).contiguous())
             first = index + 1
         return tuple(maps)
@@ -86,7 +88,7 @@ class PlainViT(BaseModule):
         return [index + self.num_layers if index < 0 else index for index in self.out_indices]
 
     def freeze(self) -> None:
-        """Check the constructor's arguments against the finished network and freeze what ``frozen_stages`` says.
+        """Check the constructor's arguments against the finished network and freeze ``frozen_stages``.
 
         Raises:
             ValueError: for indices or a number of stages that this network does not have.
@@ -116,5 +118,5 @@ class PlainViT(BaseModule):
         return self
 
     def init_weights(self) -> None:
-        """Load what ``init_cfg`` names. Called by MMEngine once the model is built."""
+        """Load the checkpoint of ``init_cfg``. MMEngine calls this once the model is built."""
         init_pretrained(self)

@@ -1,4 +1,4 @@
-"""timm's plain ViTs as backbones, so that ViT-Adapter and ViTDet's pyramid work around them."""
+"""timm's plain ViTs as backbones for ViT-Adapter and ViTDet's feature pyramid."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.checkpoint import Translated
 from mmbeit3.checkpoint.positions import PositionTable
+from mmbeit3.checkpoint.prefixes import TIMM_MODEL
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_models import create_vit
 from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
@@ -23,38 +24,39 @@ __all__ = ["TimmViT"]
 
 @MODELS.register_module()
 class TimmViT(PlainViT, PositionTable):
-    """A plain ViT of timm, run block by block on images of any size.
+    """A plain timm ViT, run block by block on images of any size.
 
-    Works for every model of timm's that is a ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
-    DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also behind a convolutional stem, as hybrids and ViTamin have it)
-    or an ``Eva`` (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …): class, distillation and register tokens, absolute
-    positions (resized by timm to the image at hand) and rotary ones. All other classes are refused: BEiT, SAM's and others with
-    relative positions, NaFlexViT, CaiT, and networks of several resolutions.
+    It supports every timm model of class ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
+    DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also with a convolutional stem, such as hybrids and ViTamin) or ``Eva``
+    (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …), with class, distillation and register tokens, and with absolute
+    positions (timm resizes them to each image's grid) or rotary ones. All other classes are refused: BEiT, SAM and others with
+    relative positions, NaFlexViT, CaiT, and networks with several resolutions.
 
-    Heads, poolings and, with ``final_norm=False``, the final norm are not built, so that no parameter stays without a gradient.
+    Heads, poolings and, with ``final_norm=False``, the final norm are not built, so every parameter gets a gradient.
 
     Args:
-        model_name: timm's, with or without a weight tag, e.g. ``'vit_base_patch14_dinov2'``.
-        pretrained: load timm's weights (may download). ``init_cfg`` is for files.
-        image_size: side in pixels, or (height, width), whose grid the position table has; default the model's.
+        model_name: timm's model name, with or without a weight tag, e.g. ``'vit_base_patch14_dinov2'``.
+        pretrained: load timm's weights (may download). For files use ``init_cfg``.
+        image_size: side in pixels, or (height, width), of the image that the position table is for; default the model's.
         out_indices: blocks whose outputs are returned; default the last.
         drop_path_rate: stochastic depth at the last block.
         with_cp: recompute each block in the backward pass to save memory.
         frozen_stages: -1 trains everything, 0 freezes the embedding, k the embedding and the first k blocks.
-        final_norm: apply the final norm to the returned maps. Where timm has it behind the average of all patches
-            (``fc_norm``), the same norm is applied to each. A few models have none (RADIO, Perception Encoder's).
+        final_norm: apply the final norm to the returned maps. If timm applies it to the average of all patches (``fc_norm``),
+            it is applied to each patch here. A few models have no final norm (RADIO, Perception Encoder).
         patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's. Weights of
             another patch size are resized.
-        in_channels: of images. Weights for RGB are fitted as timm does it.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a file of this model under timm's names, its authors' (DINOv2,
-            DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or transformers' (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP),
-            made for any image or patch size. Position tables are resized as timm does it. A file that lacks a weight, or has
-            one that the model does not know, is refused; heads and decoders may be there. ``grid=(h, w)`` beside ``checkpoint``
-            says how the patches of its position table lie, where that is not a square and the file is not ours.
+        in_channels: channels of images. RGB weights are adapted as in timm.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a checkpoint of this model, for any image or patch size. Its
+            keys may be timm's, those of the original release (DINOv2, DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or those of
+            transformers (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP). Position tables are resized as in timm. A
+            checkpoint with missing or unknown weights is refused, but may contain heads and decoders. ``grid=(h, w)``, next to
+            ``checkpoint``, gives the patch grid of its position table; it is needed if the grid is not square and mmbeit3 did
+            not write the file.
 
     Raises:
-        ValueError: if timm has no such model, or it is none of these classes.
-        mmbeit3.errors.UserError: if timm's weights cannot be had.
+        ValueError: if timm has no such model, or if it has another class.
+        mmbeit3.errors.UserError: if timm's weights cannot be loaded.
     """
 
     def __init__(
@@ -77,28 +79,28 @@ class TimmViT(PlainViT, PositionTable):
         self.in_channels = in_channels
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
-        # Of a convolutional stem and the patches that are made of its map together.
+        # With a convolutional stem this is its stride times the patch size on its map.
         self.patch_size = cast(int, self.model.patch_embed.feat_ratio())
         self.num_prefix_tokens = self.model.num_prefix_tokens
         self.model_name = model_name
         self._rope: Tensor | None = None
         if (grid := table_grid(self.model)) is not None:
-            self.keep_grid("model.pos_embed", grid)
+            self.keep_grid(f"{TIMM_MODEL}pos_embed", grid)
         self.freeze()
 
-    def embed(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed (B, in_channels, H, W); see :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`."""
+    def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
         p = self.patch_size
         bottom, right = -image.shape[2] % p, -image.shape[3] % p
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
-        patches = self.model.patch_embed(image)
+        patches = self.model.patch_embed(image)  # (B, h, w, C)
         h, w = fixed(patches.shape[1], patches.shape[2])
         embedded = self.model._pos_embed(patches)
-        # Eva returns rotary embeddings besides. Where they are drawn at random in training, all blocks get the same.
-        tokens, drawn = embedded if isinstance(embedded, tuple) else (embedded, None)
+        # Eva also returns rotary embeddings. If training augments them at random, all blocks must use the same sample.
+        tokens, sampled = embedded if isinstance(embedded, tuple) else (embedded, None)
         rope = getattr(self.model, "rope", None)
-        self._rope = drawn if rope is not None and rope.training and getattr(rope, "aug_active", False) else None
+        self._rope = sampled if rope is not None and rope.training and getattr(rope, "aug_active", False) else None
         return self.model.norm_pre(tokens), (h, w)
 
     def run(self, tokens: Tensor, grid: tuple[int, int], first: int, last: int) -> Tensor:
@@ -113,38 +115,38 @@ class TimmViT(PlainViT, PositionTable):
         return tokens
 
     def _rotary(self, grid: tuple[int, int]) -> Tensor | None:
-        """Rotary embeddings of a grid, for each block others where they are mixed."""
+        """Return the rotary embeddings of a grid, one per block if the model mixes them, or None for other models."""
         rope = getattr(self.model, "rope", None)
         if rope is None or self._rope is not None:
             return self._rope
         return rope.get_embed(shape=grid)
 
     def translate(self, state: Mapping[str, Tensor], source: str, grid: Sequence[int] | Tensor | None = None) -> Translated:
-        """Translate a file of this model: under timm's names, its authors' or transformers', for any image and patch size.
+        """Translate a checkpoint of any image and patch size from timm's, the original or transformers' names.
 
-        See :func:`mmbeit3.checkpoint.load_checkpoint`, which calls it.
+        :func:`mmbeit3.checkpoint.load_checkpoint` calls this method.
 
         Raises:
-            mmbeit3.errors.UserError: if the file is of another model.
+            mmbeit3.errors.UserError: if the checkpoint belongs to another model.
         """
-        read = read_weights(self.model, self.model_name, state, source, grid)
-        tensors = {f"model.{name}": tensor for name, tensor in read.tensors.items()}
-        resized = {f"model.{name}": words for name, words in read.resized.items()}
-        return Translated(tensors, read.layout, resized, read.unused)
+        translated = read_weights(self.model, self.model_name, state, source, grid)
+        tensors = {f"{TIMM_MODEL}{name}": tensor for name, tensor in translated.tensors.items()}
+        resized = {f"{TIMM_MODEL}{name}": sizes for name, sizes in translated.resized.items()}
+        return Translated(tensors, translated.layout, resized, translated.unused)
 
-    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
-        """Resize a position table of another grid as timm does; one of another width is left for the error that follows."""
-        own = cast(nn.Parameter, self.model.pos_embed)
-        if table.ndim != 3 or len(table) != 1 or table.shape[2] != own.shape[2]:
+    def fit_positions(self, table: Tensor, source_grid: Tensor | None) -> Tensor:
+        """Resize a table of another grid as timm does. Return a table of another width unchanged: PyTorch refuses it."""
+        target = cast(nn.Parameter, self.model.pos_embed)
+        if table.ndim != 3 or len(table) != 1 or table.shape[2] != target.shape[2]:
             return table
-        return fit_positions(self.model, self.model_name, table, told)[0]
+        return fit_positions(self.model, self.model_name, table, source_grid)[0]
 
     def normalize(self, tokens: Tensor) -> Tensor:
-        """Apply the final norm, if it was built."""
+        """Apply the final norm, if it was built, to tokens (B, P + h * w, C)."""
         return self.model.norm(tokens)
 
     def stages(self) -> list[list[nn.Module | nn.Parameter]]:
-        """Everything before the first block, then each block."""
+        """List the modules and parameters before the first block, then each block."""
         outside = {"blocks", "norm", "fc_norm", "head", "head_drop", "attn_pool", "head_dist"}
         embedding: list[nn.Module | nn.Parameter] = [
             module for name, module in self.model.named_children() if name not in outside

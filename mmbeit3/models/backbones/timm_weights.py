@@ -1,4 +1,16 @@
-"""Files of weights for timm's ViTs: by timm's names, their authors' or transformers', made for any image and patch size."""
+"""Read checkpoints for timm's ViTs, with timm's, the original or transformers' keys, for any image and patch size.
+
+Three steps translate a key. For example, for DINOv2:
+
+1. :func:`mmbeit3.checkpoint.vit_layouts.find_vit` translates transformers' keys to the original ones:
+   ``embeddings.cls_token`` → ``cls_token``, ``encoder.layer.0.mlp.fc1.weight`` → ``blocks.0.mlp.fc1.weight``.
+2. This module translates what timm would lose: with registers, ``pos_embed`` has a row for the class token, which is added
+   to ``cls_token``; ``register_tokens`` → ``reg_token``. DINOv3's ``attn.qkv.bias`` → ``attn.{q,k,v}_bias``.
+3. timm's ``checkpoint_filter_fn`` translates the rest: DINOv3's ``ls1.gamma`` → ``gamma_1``, ``storage_tokens`` →
+   ``reg_token``.
+
+Position tables, patch kernels and input channels are resized at the end.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +33,13 @@ from mmbeit3.errors import UserError, one_line
 
 __all__ = ["fit_positions", "read_weights", "table_grid"]
 
-_MATTERS = re.compile(
+_CHANGES_TOKENS = re.compile(
     r"(?:blocks|patch_embed|norm_pre|rope|embeddings|pre_layrnorm)\.|(?:encoder\.|model\.)?layers?\.\d"
     r"|(?:(?:cls|reg|dist)_token|register_tokens|pos_embed)$"
 )
-"""Names of what a ViT computes its tokens by; anything else of a file may go unused."""
+"""Regex for keys that change a ViT's tokens. All other keys of a checkpoint, such as heads and decoders, may be left unused."""
 
-_PREFIX = {"cls_token": "class", "dist_token": "distillation", "reg_token": "register"}
+_PREFIX_TOKENS = {"cls_token": "class", "dist_token": "distillation", "reg_token": "register"}
 
 
 def read_weights(
@@ -35,23 +47,23 @@ def read_weights(
     name: str,
     state: Mapping[str, Tensor],
     source: str,
-    told: Sequence[int] | Tensor | None = None,
+    source_grid: Sequence[int] | Tensor | None = None,
 ) -> Translated:
-    """Fit a file's tensors to a model of timm's.
+    """Translate a checkpoint to the keys and sizes of a timm model.
 
     Args:
         model: the model, without its head.
-        name: timm's name of it.
-        state: the file's tensors, under any names that timm or :mod:`mmbeit3.checkpoint.vit_layouts` knows.
+        name: timm's name of the model.
+        state: the checkpoint's tensors, with any keys that timm or :mod:`mmbeit3.checkpoint.vit_layouts` supports.
         source: the file, for messages.
-        told: (h, w) of the file's position table, if known.
+        source_grid: (h, w) of the checkpoint's position table, if known.
 
     Returns:
-        The tensors by the model's names and in its sizes, all of them.
+        Tensors for all of the model's keys.
 
     Raises:
-        UserError: if the file is of another model: if it lacks a weight, or has one that the model does not know and that would
-            change its tokens.
+        UserError: if the checkpoint belongs to another model: if it lacks a weight, or has one that is not in the model and
+            would change its tokens.
     """
     found = find_vit(state)
     tensors = found.tensors
@@ -60,39 +72,43 @@ def read_weights(
     before = set(tensors)
     try:
         tensors = _split_biases(tensors) if isinstance(model, Eva) else _fold_position(tensors)
-        tensors = _by_timm(model, name, tensors, kernel)
+        tensors = _apply_timm_filter(model, tensors, kernel)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        raise UserError(f"checkpoint {source} is damaged or not of timm's '{name}' ({one_line(error)})") from error
+        raise UserError(
+            f"checkpoint {source} is damaged or does not belong to timm's '{name}' ({one_line(error)}): download it again, or "
+            "choose the timm model that it was trained with"
+        ) from error
     layout = found.layout
-    if layout in ("timm", "own"):
+    if layout in ("timm", "native"):
         layout = "timm" if before - {"mask_token"} <= tensors.keys() else "original"
     target = model.state_dict()
     tensors = _move_norm(tensors, target)
     if not tensors.keys() & target.keys():
         raise UserError(
-            f"checkpoint {source} has nothing for timm's '{name}': its names start like {list_names(list(state))}, timm's like "
-            f"{list_names(list(target))}"
+            f"checkpoint {source} contains no weights of timm's '{name}': its keys are {list_names(list(state))}, but timm's "
+            f"are {list_names(list(target))}"
         )
     unused = [key for key in tensors if key not in target]
-    # A batch norm's counter is of no consequence where its statistics are there.
+    # A batch norm does not need its counter.
     missing = [key for key in target if key not in tensors and not key.endswith("num_batches_tracked")]
+    # If most weights match, different prefix tokens are the best explanation of the rest.
     if 2 * len(missing) < len(target):
-        _check_prefix(model, name, tensors, source)
-    strange = [key for key in unused if _MATTERS.match(key) and not _is_no_bias(key, tensors[key])]
-    if missing or strange:
+        _check_prefix_tokens(model, name, tensors, source)
+    unknown = [key for key in unused if _CHANGES_TOKENS.match(key) and not _is_zero_bias(key, tensors[key])]
+    if missing or unknown:
         lacks = f"lacks {list_names(missing)}" if missing else ""
-        more = f"has {list_names(strange)} besides" if strange else ""
+        more = f"has {list_names(unknown)}, unknown to this model" if unknown else ""
         raise UserError(
-            f"checkpoint {source} is not of timm's '{name}': it {' and '.join(filter(None, (lacks, more)))}; choose the timm "
-            "name that it was made for"
+            f"checkpoint {source} does not belong to timm's '{name}': it {' and '.join(filter(None, (lacks, more)))}; choose "
+            "the timm model that it was trained with"
         )
-    fitted, resized = _fit(model, name, {key: tensors[key] for key in target if key in tensors}, source, told, kernel)
+    fitted, resized = _fit(model, name, {key: tensors[key] for key in target if key in tensors}, source, source_grid, kernel)
     unused += [key for key in before if key.endswith("mask_token") and key not in unused]
     return Translated(fitted, layout, resized, [*unused, *found.others])
 
 
 def table_grid(model: VisionTransformer | Eva) -> tuple[int, int] | None:
-    """The (h, w) of a model's position table, None where it has none."""
+    """Return the (h, w) of a model's position table, or None if it has no table."""
     if model.pos_embed is None:
         return None
     h, w = model.patch_embed.grid_size
@@ -103,20 +119,23 @@ def fit_positions(
     model: VisionTransformer | Eva,
     name: str,
     table: Tensor,
-    told: Sequence[int] | Tensor | None = None,
+    source_grid: Sequence[int] | Tensor | None = None,
     patch_size: Sequence[int] | None = None,
 ) -> tuple[Tensor, str]:
-    """Resize a position table for a model as timm does, but by grids, where timm may go by the number of rows.
+    """Resize a position table to a model's grid as timm does.
+
+    timm may compare only the number of rows; this function compares the grids, so 2x8 patches are not taken for 4x4.
 
     Args:
         model: the model.
-        name: timm's name of it.
+        name: timm's name of the model.
         table: (1, rows, C).
-        told: (h, w) of the table, if known.
-        patch_size: of the file, by which the grid of timm's own weights is known.
+        source_grid: (h, w) of the table, if known.
+        patch_size: (height, width) of the checkpoint's patches, in pixels or cells of the stem's map, from which the grid of
+            timm's weights is computed. Default the model's.
 
     Returns:
-        The table, itself if it is of the model's grid, and in words what was done.
+        The table, unchanged if it already has the model's grid, and a description of the change or an empty string.
     """
     grid = table_grid(model)
     assert grid is not None
@@ -124,7 +143,7 @@ def fit_positions(
     height, width = cast(Sequence[int], model.patch_embed.feat_ratio(as_scalar=False)) if patch_size is None else patch_size
     _, *size = cast(Mapping[str, Any], model.pretrained_cfg)["input_size"]
     native = (size[0] // height, size[1] // width)
-    old = grid_of_rows(table.shape[1], prefix, told, native)
+    old = grid_of_rows(table.shape[1], prefix, source_grid, native)
     if old == grid:
         return table, ""
     aligned = any(part in name for part in getattr(vision_transformer, "_RADIO_ALIGN_CORNERS", ()))
@@ -133,33 +152,33 @@ def fit_positions(
 
 
 def _interpolation(name: str) -> dict[str, Any]:
-    """How timm resizes this model's weights: FlexiViT's and RADIO's otherwise than all others'."""
+    """Return timm's options for resizing this model's weights. FlexiViT and RADIO differ from all other models."""
     bilinear = "flexi" in name or "radio" in name
     return {"mode": "bilinear", "antialias": False} if bilinear else {"mode": "bicubic", "antialias": True}
 
 
-def _by_timm(model: VisionTransformer | Eva, name: str, tensors: dict[str, Tensor], kernel: Tensor | None) -> dict[str, Tensor]:
-    """Names as timm translates them."""
+def _apply_timm_filter(model: VisionTransformer | Eva, tensors: dict[str, Tensor], kernel: Tensor | None) -> dict[str, Tensor]:
+    """Translate keys with timm's ``checkpoint_filter_fn``, without its resizing."""
     translate: Callable[..., dict[str, Tensor]] = eva.checkpoint_filter_fn
     options: dict[str, Any] = {}
     if not isinstance(model, Eva):
         translate, options = vision_transformer.checkpoint_filter_fn, {"adapt_layer_scale": True}
-    likeness: Any = _Likeness(model, kernel)
-    # Positions are resized here, by their grids.
+    target: Any = _ModelWithKernel(model, kernel)
+    # timm would resize the position table by its number of rows; fit_positions resizes it by its grid.
     table = {key: tensor for key, tensor in tensors.items() if key == "pos_embed"}
     tensors = {key: tensor for key, tensor in tensors.items() if key not in table}
     if any(key.startswith("radio_model.") for key in tensors):
-        # Of RADIO's original files timm cuts the table to a model's size besides.
-        likeness, options = model, {**options, "interpolation": "bilinear", "antialias": False}
-    return {**translate(tensors, likeness, **options), **table}
+        # timm also crops the position table of RADIO's original files to the model's size, so it needs the real model.
+        target, options = model, {**options, "interpolation": "bilinear", "antialias": False}
+    return {**translate(tensors, target, **options), **table}
 
 
-class _Likeness:
-    """A model of the file's sizes, for timm's translation to leave them as they are."""
+class _ModelWithKernel:
+    """A proxy for a model with the checkpoint's patch kernel, so that timm's filter does not resize the weights."""
 
     def __init__(self, model: VisionTransformer | Eva, kernel: Tensor | None) -> None:
         self._model = model
-        # Older versions of timm ask for the table's size, whether there is one or not.
+        # Older versions of timm read the table's size even if the checkpoint has no table.
         self.pos_embed = None if hasattr(vision_transformer, "get_pretrained_grid_size") else model.pos_embed
         if kernel is not None and kernel.ndim == 4:
             self.patch_embed = SimpleNamespace(proj=SimpleNamespace(weight=kernel))
@@ -169,7 +188,7 @@ class _Likeness:
 
 
 def _fold_position(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2 with registers: the class token has a position, which timm adds to the token."""
+    """Translate DINOv2 with registers: the class token has a position, which timm stores as part of the token."""
     if "register_tokens" not in tensors or tensors.get("pos_embed", torch.empty(0)).ndim != 3 or "cls_token" not in tensors:
         return tensors
     rest = {key: tensor for key, tensor in tensors.items() if key != "register_tokens"}
@@ -179,12 +198,12 @@ def _fold_position(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _split_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv3's bias of queries, keys and values: with a mask that leaves out the keys', and in one."""
+    """Split DINOv3's ``attn.qkv.bias`` into ``q_bias``, ``k_bias`` and ``v_bias``; its mask sets the bias of the keys to 0."""
     split = {}
     for key, tensor in tensors.items():
         if key.endswith("attn.qkv.bias") and "storage_tokens" in tensors:
             mask = tensors.get(f"{key}_mask", torch.ones_like(tensor))
-            # Before its weights are initialised or read, the mask is NaN.
+            # In a model without initialised or loaded weights, the mask is NaN.
             kept = tensor * mask if mask.isfinite().all() else tensor
             for part, bias in zip("qkv", kept.chunk(3), strict=True):
                 split[key.replace("qkv.bias", f"{part}_bias")] = bias
@@ -194,17 +213,20 @@ def _split_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_periods(model: VisionTransformer | Eva, name: str, tensors: Mapping[str, Tensor], source: str) -> None:
-    """timm computes rotary periods and reads none; DINOv3's files have them, rounded to bfloat16."""
-    ours = getattr(getattr(model, "rope", None), "periods", None)
-    theirs = tensors.get("rope_embed.periods")
-    if ours is None or theirs is None:
+    """Check the rotary periods of DINOv3's checkpoints, rounded to bfloat16. timm computes periods and does not load them."""
+    computed = getattr(getattr(model, "rope", None), "periods", None)
+    stored = tensors.get("rope_embed.periods")
+    if computed is None or stored is None:
         return
-    if theirs.shape != ours.shape or not torch.allclose(theirs.to(ours), ours, rtol=1e-2):
-        raise UserError(f"checkpoint {source} is not of timm's '{name}': its rotary positions have other periods")
+    if stored.shape != computed.shape or not torch.allclose(stored.to(computed), computed, rtol=1e-2):
+        raise UserError(
+            f"checkpoint {source} does not belong to timm's '{name}': rope_embed.periods differs from the model's "
+            "rotary periods: choose the timm model that it was trained with"
+        )
 
 
 def _move_norm(tensors: dict[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The final norm is ``norm`` here, also where it follows the average of all patches."""
+    """Rename ``fc_norm``, a final norm after the average of all patches, to ``norm``, as in the model."""
     moved = dict(tensors)
     for part in ("weight", "bias"):
         if f"norm.{part}" in target and f"norm.{part}" not in moved and f"fc_norm.{part}" in moved:
@@ -212,25 +234,27 @@ def _move_norm(tensors: dict[str, Tensor], target: Mapping[str, Tensor]) -> dict
     return moved
 
 
-def _check_prefix(model: VisionTransformer | Eva, name: str, tensors: Mapping[str, Tensor], source: str) -> None:
-    theirs, ours = _prefix_tokens(tensors), _prefix_tokens(model.state_dict())
-    if theirs != ours:
+def _check_prefix_tokens(model: VisionTransformer | Eva, name: str, tensors: Mapping[str, Tensor], source: str) -> None:
+    found, wanted = _prefix_tokens(tensors), _prefix_tokens(model.state_dict())
+    if found != wanted:
         raise UserError(
-            f"checkpoint {source} is not of timm's '{name}': before the patches it has {theirs}, the model {ours}; choose the "
-            "timm name that it was made for"
+            f"checkpoint {source} does not belong to timm's '{name}': before the patches it has {found}, but the model has "
+            f"{wanted}; choose the timm model that it was trained with"
         )
 
 
 def _prefix_tokens(tensors: Mapping[str, Tensor]) -> str:
+    """Describe the tokens before the patches, e.g. ``1 class token, 4 register tokens``."""
     tokens = [
         f"{tensors[key].shape[1]} {word} token{'s' if tensors[key].shape[1] != 1 else ''}"
-        for key, word in _PREFIX.items()
+        for key, word in _PREFIX_TOKENS.items()
         if key in tensors and tensors[key].ndim == 3
     ]
     return ", ".join(tokens) or "no tokens"
 
 
-def _is_no_bias(name: str, tensor: Tensor) -> bool:
+def _is_zero_bias(name: str, tensor: Tensor) -> bool:
+    """Return True for a bias of zeros, which changes nothing (DINOv3's distilled models have them)."""
     return name.endswith("bias") and not tensor.any()
 
 
@@ -239,10 +263,10 @@ def _fit(
     name: str,
     tensors: dict[str, Tensor],
     source: str,
-    told: Sequence[int] | Tensor | None,
+    source_grid: Sequence[int] | Tensor | None,
     kernel: Tensor | None,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Resize positions, the patch kernel and the first convolution's channels; also returns what was resized, in words."""
+    """Resize positions, the patch kernel and the first convolution's channels. Also return a description of each change."""
     target = model.state_dict()
     resized = {}
     first = f"{cast(Mapping[str, Any], model.pretrained_cfg)['first_conv']}.weight"
@@ -255,12 +279,12 @@ def _fit(
             tensors[key] = resize_patch_kernel(tensors[key], wanted[2:], **_interpolation(name))
         if key == "pos_embed" and tensor.ndim == 3 and len(tensor) == 1 and tensor.shape[2] == wanted[2]:
             patch = None if kernel is None or kernel.ndim != 4 or min(kernel.shape[2:]) < 2 else kernel.shape[2:]
-            tensors[key], resized[key] = fit_positions(model, name, tensor, told, patch)
+            tensors[key], resized[key] = fit_positions(model, name, tensor, source_grid, patch)
         if tensors[key].shape != wanted:
             raise UserError(
-                f"checkpoint {source} is not of timm's '{name}': {key} is {shape_text(tensor.shape)} there and "
-                f"{shape_text(wanted)} in the model; choose the timm name that it was made for"
+                f"checkpoint {source} does not belong to timm's '{name}': {key} is {shape_text(tensor.shape)} in the file and "
+                f"{shape_text(wanted)} in the model; choose the timm model that it was trained with"
             )
         if tensor.shape != wanted and key != "pos_embed":
             resized[key] = f"{shape_text(tensor.shape)} to {shape_text(wanted)}"
-    return tensors, {key: words for key, words in resized.items() if words}
+    return tensors, {key: text for key, text in resized.items() if text}

@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.backbones.adapter_grids import Grid, crop, reference_points, resample
 from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
+from mmbeit3.models.backbones.init_cfg import init_pretrained
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
-from mmbeit3.models.backbones.pretrained import init_pretrained
 from mmbeit3.models.layers import LN2d
 from mmbeit3.ops import wide_dtype
 from mmbeit3.ops.exporting import fixed, tracing
@@ -28,39 +28,39 @@ _STRIDES = (4, 8, 16, 32)
 
 @MODELS.register_module()
 class ViTAdapter(BaseModule):
-    """A plain ViT that exchanges features with a convolutional spatial prior and gives maps at strides 4, 8, 16 and 32.
+    """A plain ViT that exchanges features with a convolutional spatial prior and returns maps at strides 4, 8, 16 and 32.
 
-    Beyond the reference: images of any size (cells are matched by their place in pixels), patch sizes other than 16, any norm,
-    one image a batch, CPU, bf16 and fp16. For images that are multiples of 32, patch 16 and the reference's weights, the
-    maps are the reference's.
+    Unlike the reference, it supports images of any size (cells are matched by their position in pixels), patch sizes other than
+    16, any norm, batches of one image, CPU, bf16 and fp16. With the reference's weights, patch 16 and images whose sides are
+    multiples of 32, the maps equal the reference's.
 
     Args:
         vit: config of a :class:`~mmbeit3.models.backbones.plain_vit.PlainViT`, such as ``mmbeit3.BEiT3Vision``. Its
-            ``in_channels`` is the adapter's.
+            ``in_channels`` is also used for the adapter.
         interaction_indexes: first and last block (inclusive) of each interaction. Blocks must be covered in order.
         conv_inplane: channels of the spatial prior's first stage.
         n_points: sampled points of deformable attention on each level.
         deform_num_heads: heads of deformable attention.
         deform_ratio: width of its values as a fraction of the ViT's.
         cffn_ratio: inner width of the ConvFFN as a fraction of the ViT's.
-        with_cffn: whether extractors have a ConvFFN.
+        with_cffn: give the extractors a ConvFFN.
         add_vit_feature: add the ViT's features to the four maps.
-        vit_feature: ``'stages'``: each map gets the output of one interaction (the reference's segmentation form, needs four
-            interactions); ``'last'``: all get the last (its detection form).
-        use_extra_extractor: two more extractors after the last interaction.
+        vit_feature: with ``'stages'`` each map gets the output of one interaction (as in the reference for segmentation; needs
+            four interactions); with ``'last'`` all maps get the output of the last one (as in the reference for detection).
+        use_extra_extractor: add two more extractors after the last interaction.
         init_value: initial value of the injectors' gamma.
-        init_gain: factor on the initial weights of what is added to the spatial prior: the extractors' outputs and ``up``. 1 as
-            in the reference; about 0.1 is better for training from random weights, where the ViT has nothing to say yet and
-            would drown the prior's form in noise.
+        init_gain: factor on the initial weights of the extractors' outputs and ``up``, which are added to the spatial prior. 1
+            is the reference's value; about 0.1 is better for training from random weights: an untrained ViT only adds noise.
         drop_path_rate: stochastic depth of the ConvFFNs; the reference uses the ViT's largest rate.
-        norm_cfg: norm of the prior and of the four maps. ``SyncBN`` as in the reference; it needs GPUs when training on several
-            processes, where ``GN`` or ``mmbeit3.LN2d`` also do on CPUs.
+        norm_cfg: norm of the prior and of the four maps. Default: ``SyncBN``, as in the reference, which needs GPUs to train
+            with several processes. ``GN`` and ``mmbeit3.LN2d`` also work on CPUs.
         with_cp: recompute injectors and extractors in the backward pass to save memory (the ViT has its own switch).
-        freeze_vit: keep the ViT fixed; injectors are then built all the same and trained.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole; ``vit.init_cfg`` for the ViT alone.
+        freeze_vit: freeze the ViT; the injectors are still trained.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole backbone; ``vit.init_cfg`` for the ViT only.
 
     Raises:
-        ValueError: for interactions that do not cover the ViT's blocks in order, or widths that cannot be divided.
+        ValueError: for interactions that do not cover the ViT's blocks in order, or widths that do not divide by
+            ``deform_num_heads``.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class ViTAdapter(BaseModule):
 
     @torch.no_grad()
     def _init_adapter(self, gain: float) -> None:
-        """The reference's initial values, everywhere but in the ViT and in deformable attention, which has its own."""
+        """Set the reference's initial values, except in the ViT and in deformable attention, which initialises itself."""
         nn.init.normal_(self.level_embed)
         for part in (self.spm, self.interactions, self.up):
             for name, module in part.named_modules():
@@ -137,7 +137,7 @@ class ViTAdapter(BaseModule):
             cast(Tensor, added.weight).mul_(gain)
 
     def init_weights(self) -> None:
-        """Load what ``init_cfg`` of the ViT and of the adapter name. Called by MMEngine once the model is built."""
+        """Load the checkpoints of the ViT's and the adapter's ``init_cfg``. MMEngine calls this once the model is built."""
         self.vit.init_weights()
         if self.init_cfg:
             init_pretrained(self)
@@ -156,13 +156,15 @@ class ViTAdapter(BaseModule):
             Grid(*fixed(m.shape[2], m.shape[3]), stride) for m, stride in zip((c1, *prior), _STRIDES, strict=True)
         )
         c = torch.cat([m.flatten(2).transpose(1, 2) + embed for m, embed in zip(prior, self.level_embed, strict=True)], dim=1)
-        x, shape = self.vit.embed(image)
+        # (B, M, C), the cells of the three levels
+        x, shape = self.vit.embed_image(image)  # (B, P + N, C)
         tokens = Grid(*shape, self.vit.patch_size)
         c, stages = self._interact(x, c, tokens, levels)
 
-        cells = c.split([grid.h * grid.w for grid in levels], dim=1)
+        cells = c.split([grid.h * grid.w for grid in levels], dim=1)  # (B, h * w, C) each
         maps = [part.unflatten(1, grid.shape).permute(0, 3, 1, 2) for part, grid in zip(cells, levels, strict=True)]
-        # On CPUs a transposed convolution's backward is faster in NCHW, its forward alone in channels-last.
+        # (B, C, h, w) each
+        # On CPUs a transposed convolution is faster in NCHW if it has a backward pass, else in channels-last.
         coarser = maps[0].contiguous() if torch.is_grad_enabled() or tracing() else maps[0]
         maps.insert(0, crop(self.up(coarser), first) + c1)
         if self.add_vit_feature:
@@ -190,7 +192,7 @@ class ViTAdapter(BaseModule):
         for interaction, (first, last) in zip(self.interactions, self.groups, strict=True):
             modules = cast(nn.ModuleDict, interaction)
             patches = self._call(modules["injector"], x[:, prefix:], c, on_levels, levels)
-            x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches
+            x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches  # (B, P + N, C)
             x = self.vit.run(x, tokens.shape, first, last + 1)
             extractors = [modules["extractor"]]
             if "extra_extractors" in modules:
@@ -207,9 +209,9 @@ class ViTAdapter(BaseModule):
 
 
 def _norm_to_nchw(norm: nn.Module, features: Tensor) -> Tensor:
-    """Normalize a map and make its memory NCHW, which mmcv's compiled operators take for granted without a check."""
+    """Normalise a map and make its memory NCHW, which mmcv's compiled ops assume without a check."""
     if not isinstance(norm, LN2d):
-        # Batch and group norm keep the memory format, and train faster in this one.
+        # Batch and group norm keep the memory format, and train faster in NCHW.
         features = features.contiguous()
     return norm(features).contiguous()
 
@@ -224,6 +226,6 @@ def _check_interactions(indexes: Sequence[Sequence[int]], num_layers: int) -> li
     if not groups or expected != num_layers:
         raise ValueError(
             f"interaction_indexes {[list(group) for group in groups]} must cover blocks 0 to {num_layers - 1} of the ViT "
-            "in order, each given as first and last block"
+            "in order: give the first and last block of each interaction"
         )
     return groups

@@ -1,4 +1,4 @@
-"""Sizes of the BEiT-3 network as data."""
+"""Sizes and variants of the BEiT-3 network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ARCHS", "Arch", "get_arch"]
 class Arch:
     """Size and variant of a BEiT-3 network.
 
-    The defaults are those shared by all released models (paper appendix and released configuration).
+    Defaults are the values of all released models (paper appendix and released configuration).
 
     Attributes:
         embed_dims: width C of the residual stream.
@@ -23,14 +23,14 @@ class Arch:
         patch_size: side of a square image patch, in pixels.
         image_size: side in pixels of the square image whose patch grid the position table has.
         vocab_size: rows of the word table.
-        max_text_positions: rows of the text position table, the two unused ones included.
+        max_text_positions: rows of the text position table, including two unused ones.
         attention: ``'decoupled'``: each tower has its own attention weights (released models); ``'shared'``: the towers use
             one set of attention weights and attention norms (the paper).
-        num_fusion_layers: how many of the last layers replace both towers' FFNs by a vision-language FFN when both
-            modalities are present (0 in the released models, 3 in the paper).
+        num_fusion_layers: number of last layers that use a vision-language FFN instead of both towers' FFNs if both modalities
+            are given (0 in the released models, 3 in the paper).
         layer_norm_eps: epsilon of every layer norm.
-        init: how weights start, see :func:`~mmbeit3.models.beit3.init_beit3`: ``'beit'`` (the paper), or ``'magneto'``, from
-            which small and narrow networks learn several times as fast.
+        init: initialisation, see :func:`~mmbeit3.models.beit3.init_beit3`: ``'beit'`` (the paper), or ``'magneto'``, with which
+            small and narrow networks learn several times as fast.
     """
 
     embed_dims: int
@@ -73,11 +73,11 @@ class Arch:
 
 
 ARCHS: dict[str, Arch] = {
-    # Ours, for demos and tests: small enough to train on two CPU cores.
+    # For demos and tests, not from the paper: small enough to train on two CPU cores.
     "tiny": Arch(embed_dims=192, num_layers=8, num_heads=3, ffn_dims=768, max_text_positions=64),
     "base": Arch(embed_dims=768, num_layers=12, num_heads=12, ffn_dims=3072),
     "large": Arch(embed_dims=1024, num_layers=24, num_heads=16, ffn_dims=4096),
-    # Table 2 and 3 of the paper; its weights were never released.
+    # Tables 2 and 3 of the paper. Its weights were never released.
     "giant": Arch(embed_dims=1408, num_layers=40, num_heads=16, ffn_dims=6144, patch_size=14),
 }
 
@@ -88,11 +88,11 @@ def get_arch(arch: str | Mapping[str, Any] | Arch, **changes: Any) -> Arch:
     A mapping may hold ``base='tiny'`` (or another name) to change only some attributes of a named size.
 
     Args:
-        arch: what to resolve.
+        arch: name, mapping or :class:`Arch`.
         **changes: attributes to change; ``None`` values are ignored.
 
     Raises:
-        ValueError: for an unknown name or attribute, or inconsistent sizes; the message lists what is known.
+        ValueError: for an unknown name or attribute, or inconsistent sizes. The message lists the known names.
     """
     if isinstance(arch, Arch):
         resolved = arch
@@ -105,13 +105,13 @@ def get_arch(arch: str | Mapping[str, Any] | Arch, **changes: Any) -> Arch:
         base = values.pop("base", None)
         known = {field.name for field in fields(Arch)}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"arch: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            raise ValueError(f"arch: unknown {', '.join(unknown)}; choose from {', '.join(sorted(known))}")
         if base is not None:
             resolved = get_arch(base).with_changes(**values)
         else:
             required = {"embed_dims", "num_layers", "num_heads", "ffn_dims"}
             if missing := sorted(required - set(values)):
-                raise ValueError(f"arch: {', '.join(missing)} missing (or name a size to start from with base=)")
+                raise ValueError(f"arch: {', '.join(missing)} missing: add them, or start from a named size with base=")
             resolved = Arch(**values)
     else:
         raise ValueError(f"arch must be a name, a dict or an Arch, got {type(arch).__name__}")

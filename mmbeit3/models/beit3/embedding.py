@@ -1,4 +1,4 @@
-"""From pixels and token ids to the residual stream."""
+"""Embeddings of images and texts."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mmbeit3.ops.exporting import exporting, fixed, tracing
 
 __all__ = ["UNUSED_POSITIONS", "TextEmbedding", "VisionEmbedding"]
 
-_KEPT_SIZES = 8
+_CACHED_SIZES = 8
 
 UNUSED_POSITIONS = 2
-"""Rows at the start of both position tables that are never read: positions count from 2 in the released models."""
+"""Number of unused rows at the start of both position tables: positions count from 2 in the released models."""
 
 
 class VisionEmbedding(PositionTable):
-    """Patches, class token, mask token and positions of an image.
+    """Embedding of an image: patches, class token, mask token and positions.
 
-    ``positions`` has ``2 + 1 + patches`` rows: two unused ones (kept so that released tables load and save unchanged), the
-    class token's, then the patches row-major. For other grids the patch rows are resized on the fly as the reference does
-    when image sizes differ: bicubic, no antialiasing, never in half precision. A table of another grid is resized as it is
-    loaded. Grids that are not square are kept in the state dict, as ``position_grid``.
+    ``positions`` has ``2 + 1 + patches`` rows: two unused ones (so that released tables load and save unchanged), one for the
+    class token, then the patches row-major. For images of another grid the patch rows are resized in the forward pass as in the
+    reference: bicubic, without antialiasing, in float32 or float64. A checkpoint's table of another grid is resized when it is
+    loaded. A grid that is not square is saved in the state dict as ``position_grid``.
 
     Args:
         arch: sizes.
-        mask_token: whether patches can be masked out; a dense-prediction backbone has no use for it.
-        grid: rows and columns of the position table's patch grid; the architecture's own by default.
-        in_channels: of images.
+        mask_token: build the mask token, which backbones for dense prediction do not need.
+        grid: rows and columns of the position table's patch grid; default the architecture's.
+        in_channels: channels of images.
     """
 
     def __init__(self, arch: Arch, mask_token: bool = True, grid: tuple[int, int] | None = None, in_channels: int = 3) -> None:
@@ -50,7 +50,7 @@ class VisionEmbedding(PositionTable):
         self.keep_grid("positions", self.grid)
 
     def forward(self, image: Tensor, masked: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
-        """Embed an image of any size; sides that are no multiple of the patch are padded right and below with zeros.
+        """Embed an image of any size. Zeros pad the right and the bottom if a side is not a multiple of the patch size.
 
         Args:
             image: (B, in_channels, H, W), normalised.
@@ -60,43 +60,43 @@ class VisionEmbedding(PositionTable):
             Tokens (B, 1 + h * w, C), class token first, and the grid (h, w).
 
         Raises:
-            ValueError: if ``masked`` does not fit the grid, or the embedding was built without a mask token.
+            ValueError: if ``masked`` does not have the grid's shape, or the embedding was built without a mask token.
         """
         p = self.patch_size
-        # A graph for all sizes cannot ask how much is missing: so much always suffices, and what is too much is no whole patch.
+        # A graph for all sizes cannot branch on the size. It always pads by p - 1: the convolution ignores an incomplete patch.
         bottom, right = (p - 1, p - 1) if exporting() else (-image.shape[2] % p, -image.shape[3] % p)
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))
-        patches = self.proj(image)
+        patches = self.proj(image)  # (B, C, h, w)
         B = patches.shape[0]
         h, w = fixed(patches.shape[2], patches.shape[3])
-        tokens = patches.flatten(2).transpose(1, 2)
+        tokens = patches.flatten(2).transpose(1, 2)  # (B, h * w, C)
         if masked is not None:
             tokens = self._mask(tokens, masked)
-        # Under autocast the patches are half precision; added to positions in float32, the residual stream is not.
-        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(B, -1, -1), tokens], dim=1)
+        # Under autocast patches are half precision; adding float32 positions makes the residual stream float32.
+        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(B, -1, -1), tokens], dim=1)  # (B, 1 + h * w, C)
         return tokens + self._positions((h, w)), (h, w)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        table = self.positions[None, UNUSED_POSITIONS:]
+        table = self.positions[None, UNUSED_POSITIONS:]  # (1, 1 + h * w, C)
         if exporting():
-            # For any grid; resizing to the same one gives the same table.
+            # The graph must work for any grid. Resizing to the same grid does not change the table.
             return self._resize(grid)
         if grid == self.grid:
             return table
         differentiable = torch.is_grad_enabled() and table.requires_grad
         if differentiable or torch.compiler.is_compiling() or tracing():
             return self._resize(grid)
-        # The table is kept for the last few sizes, as long as the parameter is the same.
+        # Resized tables of the last few sizes are cached until the parameter changes.
         source = (self.positions.data_ptr(), self.positions._version, self.positions.dtype)
         if source != self._resized_from:
             self._resized.clear()
             self._resized_from = source
         if grid not in self._resized:
-            # Not an inference tensor even in inference mode, so that it can be used outside, too.
+            # A cached inference tensor could not be used outside of inference mode.
             with torch.inference_mode(False), torch.no_grad():
                 self._resized[grid] = self._resize(grid)
-            if len(self._resized) > _KEPT_SIZES:
+            if len(self._resized) > _CACHED_SIZES:
                 self._resized.popitem(last=False)
         self._resized.move_to_end(grid)
         return self._resized[grid]
@@ -105,26 +105,26 @@ class VisionEmbedding(PositionTable):
         table = self.positions[None, UNUSED_POSITIONS:]
         return resample_positions(table, self.grid, grid, num_prefix=1)
 
-    def fit_positions(self, table: Tensor, told: Tensor | None) -> Tensor:
-        """Resize a table of another grid, as it is loaded; one of another width is left for the error that follows."""
+    def fit_positions(self, table: Tensor, source_grid: Tensor | None) -> Tensor:
+        """Resize a loaded table of another grid. Return a table of another width unchanged: PyTorch refuses it."""
         if table.shape[1:] != self.positions.shape[1:]:
             return table
-        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, told)
+        return resize_position_table(table, self.grid, UNUSED_POSITIONS + 1, source_grid)
 
     def _mask(self, tokens: Tensor, masked: Tensor) -> Tensor:
         if self.mask_token is None:
-            raise ValueError("this vision embedding was built without a mask token: masked_positions cannot be used")
-        flat = masked.flatten(1)
+            raise ValueError("masked_positions need a mask token: build the vision embedding with mask_token=True")
+        flat = masked.flatten(1)  # (B, h * w)
         if flat.dtype != torch.bool or flat.shape != tokens.shape[:2]:
             raise ValueError(
                 f"masked_positions must be boolean with one entry for each of {tokens.shape[1]} patches in each of "
                 f"{tokens.shape[0]} images, got {masked.dtype} of shape {tuple(masked.shape)}"
             )
-        return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
+        return torch.where(flat.unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)  # (B, h * w, C)
 
 
 class TextEmbedding(nn.Module):
-    """Words and positions of a text. Positions count from 2; padded positions are zero vectors.
+    """Embedding of a text: words and positions. Positions start at row 2 of the table. Padded positions are zero vectors.
 
     Args:
         arch: sizes.
@@ -148,6 +148,6 @@ class TextEmbedding(nn.Module):
         usable = self.positions.shape[0] - UNUSED_POSITIONS
         T = tokens.shape[1]
         if usable < T:
-            raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model")
+            raise ValueError(f"text of {T} tokens is longer than the {usable} positions of this model: shorten it")
         embedded = self.words(tokens) + self.positions[UNUSED_POSITIONS : UNUSED_POSITIONS + T]
         return embedded if padding_mask is None else embedded.masked_fill(padding_mask.unsqueeze(-1), 0.0)

@@ -1,4 +1,4 @@
-"""The token-wise half of a layer: everything a modality does to its own tokens, before and after attention."""
+"""Token-wise modules of one modality in one layer, before and after attention."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
 
 class AttentionProjections(nn.Module):
-    """Projections around attention, with Sub-LN: ``norm → qkv`` before it, ``inner_norm → out`` after it.
+    """Projections before and after attention, with Sub-LN: ``norm → qkv``, then ``inner_norm → out``.
 
-    q, k and v are one fused matrix, in this order. All projections have biases (facts of the released models).
+    q, k and v are fused in one matrix, in this order. All projections have biases, as in the released models.
 
     Args:
         arch: sizes.
@@ -29,18 +29,16 @@ class AttentionProjections(nn.Module):
         self.out = Linear(arch.embed_dims, arch.embed_dims)
 
     def project(self, tokens: Tensor) -> Tensor:
-        """Norm and project tokens (B, N, C) to q, k, v stacked as (3, B, heads, N, C / heads)."""
-        B, N, _ = tokens.shape
-        qkv = self.qkv(self.norm(tokens))
-        return qkv.view(B, N, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        """Normalise tokens (..., C) and project them to q, k, v (..., 3, H, D), D = C / H."""
+        return self.qkv(self.norm(tokens)).unflatten(-1, (3, self.num_heads, -1))  # (..., 3, H, D)
 
     def merge(self, attended: Tensor) -> Tensor:
-        """Merge heads (B, heads, N, C / heads), norm over the full width (Sub-LN) and project: (B, N, C)."""
-        return self.out(self.inner_norm(attended.transpose(1, 2).flatten(2)))
+        """Normalise attended tokens (..., C) over the full width (Sub-LN) and project them to (..., C)."""
+        return self.out(self.inner_norm(attended))
 
 
 class FeedForward(nn.Module):
-    """``norm → fc1 → GELU → inner_norm → fc2``: a feed-forward network with Sub-LN; (B, N, C) to (B, N, C).
+    """Feed-forward network with Sub-LN, ``norm → fc1 → GELU → inner_norm → fc2``: (..., C) to (..., C).
 
     Args:
         arch: sizes.
@@ -54,16 +52,16 @@ class FeedForward(nn.Module):
         self.fc2 = Linear(arch.ffn_dims, arch.embed_dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Compute the residual branch for tokens (B, N, C)."""
+        """Compute the residual branch (..., C) of tokens (..., C)."""
         return self.fc2(self.inner_norm(F.gelu(self.fc1(self.norm(tokens)))))
 
 
 class Expert(nn.Module):
-    """One modality's weights in one layer. It never sees another modality; attention happens outside.
+    """Weights of one modality in one layer. :func:`~mmbeit3.models.beit3.layer.run_layer` computes the layer.
 
     Args:
         arch: sizes.
-        attn: attention projections to use instead of new ones, for towers that share them.
+        attn: attention projections to share with another tower; default new ones.
     """
 
     def __init__(self, arch: Arch, attn: AttentionProjections | None = None) -> None:

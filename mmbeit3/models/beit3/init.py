@@ -16,19 +16,20 @@ from mmbeit3.ops.precision import wide_dtype
 __all__ = ["init_beit3", "truncated_normal_"]
 
 _EMBEDDING_STD = 0.5
-"""Of positions and words under ``'magneto'``: about that of embedded patches, so that what and where weigh alike."""
+"""Standard deviation of positions and words with ``'magneto'``, about that of embedded patches."""
 
 
 @torch.no_grad()
 def truncated_normal_(tensor: Tensor, std: float = 0.02) -> Tensor:
     """Fill a tensor from a normal distribution truncated at one standard deviation on either side, as BEiT does.
 
-    By the inverse of the distribution's function, as PyTorch's own ``trunc_normal_`` did before 2.12. Since then that draws
-    until all values lie inside, which for this distribution takes forty times as long: half a minute for a base model.
+    It uses the inverse of the cumulative distribution function, as PyTorch's ``trunc_normal_`` did before 2.12. Newer versions
+    redraw until all values are within the bounds. With bounds of one standard deviation this takes forty times as long, half a
+    minute for a base model.
 
     Args:
         tensor: floating point, filled in place.
-        std: the normal distribution's standard deviation; the truncated one's is 0.54 of it.
+        std: standard deviation of the normal distribution. That of the truncated distribution is 0.54 times as large.
     """
     bound = math.erf(math.sqrt(0.5))
     drawn = torch.empty_like(tensor, dtype=wide_dtype(tensor)).uniform_(-bound, bound)
@@ -39,18 +40,19 @@ def truncated_normal_(tensor: Tensor, std: float = 0.02) -> Tensor:
 def init_beit3(model: nn.Module, init: str = "beit") -> None:
     """Initialise a tower or the full network. The class and mask tokens start at zero, as do all biases.
 
-    ``'beit'`` is the paper's stated choice for the giant: matrices, positions and the word table are drawn from a normal
+    ``'beit'`` is what the paper states for the giant model: matrices, positions and the word table are drawn from a normal
     distribution of standard deviation 0.02 truncated at ±0.02, and the output matrices of attention and FFN in layer l
-    (from 1) are divided by sqrt(2 l). (The released fine-tuning code never calls its own depth scaling; the paper says it
-    was used.)
+    (from 1) are divided by sqrt(2 l). (The paper says that this scaling was used;
+    the released fine-tuning code has it but never calls it.)
 
-    ``'magneto'`` is what Sub-LN was designed with (arXiv 2210.06423, encoders of L layers): Xavier's normal distribution with
-    a gain of sqrt(ln(2 L)) for values, output matrices and FFNs, 1 for queries and keys. The norms behind values and
-    ``fc1`` undo the size of these matrices but not that of an optimizer's steps, which under ``'beit'`` are large beside
-    them, the more so in narrow networks. Embeddings are ours: standard deviation 0.5.
+    ``'magneto'`` is the initialisation that Sub-LN was designed for (arXiv 2210.06423, encoders of L layers): Xavier's normal
+    distribution, with a gain of sqrt(ln(2 L)) for values, output matrices and FFNs, and 1 for queries and keys. The norms after
+    values and ``fc1`` cancel the scale of these matrices, but not that of an optimizer's steps. With ``'beit'`` these steps are
+    large compared to the matrices, above all in narrow networks. For embeddings, which that paper does not cover, mmbeit3 uses
+    a standard deviation of 0.5.
 
     Args:
-        model: a module holding towers; parameters outside of :mod:`mmbeit3.models.beit3` are left alone.
+        model: a module that contains towers. Parameters outside of :mod:`mmbeit3.models.beit3` are not changed.
         init: ``'beit'`` or ``'magneto'``.
     """
     if init == "magneto":
@@ -80,15 +82,15 @@ def _magneto(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, AttentionProjections):
             query, key, value = module.qkv.weight.chunk(3)
-            for matrix, its_gain in ((query, 1.0), (key, 1.0), (value, gain), (module.out.weight, gain)):
-                nn.init.xavier_normal_(matrix, its_gain)
+            for matrix, matrix_gain in ((query, 1.0), (key, 1.0), (value, gain), (module.out.weight, gain)):
+                nn.init.xavier_normal_(matrix, matrix_gain)
             _clear_biases(module.qkv, module.out)
         elif isinstance(module, FeedForward):
             for layer in (module.fc1, module.fc2):
                 nn.init.xavier_normal_(layer.weight, gain)
             _clear_biases(module.fc1, module.fc2)
         elif isinstance(module, VisionEmbedding):
-            # A patch is one vector; by itself xavier_normal_ would take a kernel's outputs for as many as its inputs.
+            # Flattened to (C, 3 * p * p): for a kernel, xavier_normal_ would multiply the outputs by the kernel's area, too.
             nn.init.xavier_normal_(module.proj.weight.flatten(1))
             _clear_biases(module.proj)
             nn.init.normal_(module.positions, std=_EMBEDDING_STD)

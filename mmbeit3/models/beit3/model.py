@@ -1,8 +1,8 @@
-"""BEiT-3: a vision tower and a language tower that meet in attention."""
+"""The BEiT-3 network: a vision tower and a language tower with joint attention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -13,14 +13,15 @@ from mmbeit3.models.beit3.arch import Arch, get_arch
 from mmbeit3.models.beit3.embedding import TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import FeedForward
 from mmbeit3.models.beit3.init import init_beit3
-from mmbeit3.models.beit3.tower import Tower, run_layer
+from mmbeit3.models.beit3.layer import Attention, Segment, joint_attention, run_layer
+from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
 __all__ = ["BEiT3", "BEiT3Output", "attention_mask", "check_inputs"]
 
 
 class BEiT3Output(NamedTuple):
-    """What :class:`BEiT3` returns; an absent modality is ``None``.
+    """Output of :class:`BEiT3`. A modality that was not given is ``None``.
 
     Attributes:
         vision: (B, 1 + N, C), class token first.
@@ -40,7 +41,7 @@ class BEiT3(nn.Module):
             ``BEiT3('giant', attention='shared', num_fusion_layers=3)``.
         drop_path_rate: stochastic depth at the last layer, linear from 0 at the first.
         with_cp: recompute each layer in the backward pass to save memory.
-        final_norm: whether the towers end in a layer norm (the released ImageNet and VQA models have none).
+        final_norm: end each tower with a layer norm (the released ImageNet and VQA models have none).
         **changes: attributes of the architecture to change.
 
     Raises:
@@ -80,7 +81,8 @@ class BEiT3(nn.Module):
             tokens: token ids (B, T).
             padding_mask: boolean (B, T), True = pad. Padded tokens are not attended to.
             masked_positions: boolean (B, N), True = this patch is replaced by the mask token.
-            causal_text: captioning's rule: text sees the image and earlier text, the image sees only the image.
+            causal_text: use the attention mask of captioning: text attends to the image and to earlier text, the image only to
+                itself.
 
         Returns:
             :class:`BEiT3Output`, after the final norm.
@@ -89,64 +91,91 @@ class BEiT3(nn.Module):
             ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
         """
         check_inputs(image, tokens, padding_mask, masked_positions)
-        towers: list[Tower] = []
-        streams: list[Tensor] = []
+        fused = image is not None and tokens is not None
+        segments: list[Segment] = []
+        hidden: list[Tensor] = []
         if image is not None:
             embedded, _ = self.vision.embed(image, masked_positions)
-            towers.append(self.vision)
-            streams.append(embedded)
-        if tokens is not None:
-            towers.append(self.language)
-            streams.append(self.language.embed(tokens, padding_mask))
-        num_image = streams[0].shape[1] if image is not None else 0
+            segments.append(Segment(self.vision, fused))
+            hidden.append(embedded)  # (B, 1 + N, C)
+        num_image = hidden[0].shape[1] if hidden else 0
         mask = None
         if tokens is not None:
+            segments.append(Segment(self.language, fused))
+            hidden.append(self.language.embed(tokens, padding_mask))  # (B, T, C)
             mask = attention_mask(num_image, tokens, padding_mask, causal_text)
-        attention = partial(attend, mask=mask)
+        attention = partial(joint_attention, attend=partial(attend, mask=mask))
         for index in range(self.arch.num_layers):
-            fused = len(towers) == 2 and str(index) in self.fusion_ffns
-            fusion_ffn = cast(FeedForward, self.fusion_ffns[str(index)]) if fused else None
-            streams = run_layer(towers, streams, index, attention, fusion_ffn)
-        normed = [tower.norm(stream) for tower, stream in zip(towers, streams, strict=True)]
+            hidden = self.run_layer(segments, hidden, index, attention)
+        normed = [segment.tower.norm(states) for segment, states in zip(segments, hidden, strict=True)]
         return BEiT3Output(
             vision=normed[0] if image is not None else None,
             language=normed[-1] if tokens is not None else None,
         )
 
+    def run_layer(
+        self, segments: Sequence[Segment], tokens: Sequence[Tensor], index: int, attention: Attention
+    ) -> list[Tensor]:
+        """Run one layer; in the paper's last layers fused segments use the vision-language FFN.
+
+        Args:
+            segments: segments to process.
+            tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
+            index: index of the layer.
+            attention: see :data:`~mmbeit3.models.beit3.layer.Attention`.
+
+        Returns:
+            Each segment's tokens after the layer, shaped as ``tokens``.
+        """
+        name = str(index)
+        fusion_ffn = cast(FeedForward, self.fusion_ffns[name]) if name in self.fusion_ffns else None
+        return run_layer(segments, tokens, index, attention, fusion_ffn)
+
 
 def check_inputs(
     image: Tensor | None, tokens: Tensor | None, padding_mask: Tensor | None, masked_positions: Tensor | None
 ) -> None:
-    """Check arguments of :meth:`BEiT3.forward` against each other.
+    """Check that the arguments of :meth:`BEiT3.forward` match each other.
 
     Raises:
         ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
     """
     if image is None and tokens is None:
-        raise ValueError("BEiT3 needs an image, tokens, or both")
+        raise ValueError("BEiT3 needs image, tokens, or both")
     if image is not None and tokens is not None and image.shape[0] != tokens.shape[0]:
-        raise ValueError(f"batch of {image.shape[0]} images and {tokens.shape[0]} texts: the sizes must agree")
+        raise ValueError(f"got {image.shape[0]} images and {tokens.shape[0]} texts: each image needs one text")
     if masked_positions is not None and image is None:
-        raise ValueError("masked_positions given without an image")
+        raise ValueError("masked_positions were given without an image: pass the image, too")
     if padding_mask is not None and (tokens is None or padding_mask.shape != tokens.shape or padding_mask.dtype != torch.bool):
-        wanted = "no tokens were given" if tokens is None else f"tokens are {tuple(tokens.shape)}"
+        given = "without tokens" if tokens is None else f"for tokens of shape {tuple(tokens.shape)}"
         raise ValueError(
-            f"padding_mask must be boolean (True = pad) and of the tokens' shape, got {padding_mask.dtype} "
-            f"{tuple(padding_mask.shape)} and {wanted}"
+            "padding_mask must be boolean (True = pad) and have the tokens' shape, got "
+            f"{padding_mask.dtype} {tuple(padding_mask.shape)} {given}"
         )
 
 
 def attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
-    """Who may attend to whom, broadcastable to (B, heads, N, N), True = may; None where everybody may."""
+    """Build the attention mask for image tokens followed by text tokens.
+
+    Args:
+        num_image: number of image tokens, 0 without an image.
+        tokens: token ids (B, T).
+        padding_mask: boolean (B, T), True = pad.
+        causal_text: use the attention mask of captioning, see :meth:`BEiT3.forward`.
+
+    Returns:
+        Boolean, broadcastable to (B, H, N, N) with N = num_image + T, True = may attend. None if all tokens attend to all.
+    """
     B, T = tokens.shape
     mask = None
     if causal_text:
         total = num_image + T
         mask = torch.ones(total, total, dtype=torch.bool, device=tokens.device).tril()
-        # The image attends to all of itself, whatever the order of its tokens.
+        # The lower triangle would also hide later image tokens from earlier ones.
         mask[:num_image, :num_image] = True
-        mask = mask[None, None]
+        mask = mask[None, None]  # (1, 1, N, N)
     if padding_mask is not None:
-        visible = torch.cat([padding_mask.new_ones(B, num_image), ~padding_mask], dim=1)[:, None, None]
+        visible = torch.cat([padding_mask.new_ones(B, num_image), ~padding_mask], dim=1)  # (B, N)
+        visible = visible[:, None, None]  # (B, 1, 1, N)
         mask = visible if mask is None else mask & visible
     return mask

@@ -1,4 +1,4 @@
-"""The network to a folder and back, as Hugging Face's ``save_pretrained`` and ``from_pretrained`` do it."""
+"""Save a network to a folder and load it, like Hugging Face's ``save_pretrained`` and ``from_pretrained``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def save_pretrained(model: BEiT3, folder: str | Path, card: str | None = None) -
     """Write a network as a folder with ``config.json``, ``model.safetensors`` and ``README.md``.
 
     Args:
-        model: the network; its weights are written in the precision they are in.
-        folder: made if need be.
-        card: text of the card; default a few lines that say how to load it.
+        model: the network. Its weights are written in their current dtype.
+        folder: created if it does not exist.
+        card: text of the model card, ``README.md``. Default: a few lines on how to load the network.
 
     Raises:
-        UserError: if weights are no numbers.
+        UserError: if weights are NaN or infinite, or have a type that safetensors does not support.
     """
     final_norm = not isinstance(model.vision.norm, nn.Identity)
     config = {"arch": asdict(model.arch), "final_norm": final_norm}
@@ -38,40 +38,40 @@ def save_pretrained(model: BEiT3, folder: str | Path, card: str | None = None) -
 
 
 def from_pretrained(folder: str | Path, dtype: torch.dtype | None = None) -> BEiT3:
-    """Read a network that :func:`save_pretrained` wrote. Needs no network connection, and runs nothing of the folder's.
+    """Load a network that :func:`save_pretrained` wrote. It works offline and runs no code from the folder.
 
     Args:
         folder: a folder on disk.
-        dtype: precision of the weights; default as stored.
+        dtype: dtype of the weights; default as stored.
 
     Returns:
         The network, in evaluation mode.
 
     Raises:
-        UserError: if something in the folder is missing, damaged or unknown, or weights and configuration differ.
+        UserError: if a file or setting in the folder is missing, damaged or unknown, or the weights do not match config.json.
     """
     config, state = read_folder(folder, _KIND, _CONFIG)
     where = Path(folder) / "config.json"
     arch, final_norm = _read_arch(config.get("arch"), where), config.get("final_norm", True)
     if not isinstance(final_norm, bool):
-        raise UserError(f"'{where}': final_norm must be true or false")
+        raise UserError(f"'{where}': final_norm must be true or false, not {final_norm!r}")
     _check_sizes(arch, state, where)
     with torch.device("meta"):
         model = BEiT3(arch, final_norm=final_norm)
-    kinds = {tensor.dtype for tensor in state.values()}
-    model.to_empty(device="cpu").to(dtype or (kinds.pop() if len(kinds) == 1 else torch.float32))
+    stored = {tensor.dtype for tensor in state.values()}
+    model.to_empty(device="cpu").to(dtype or (stored.pop() if len(stored) == 1 else torch.float32))
     report = load_checkpoint(model, state)
     if report.missing or report.unused or report.resized:
-        raise UserError(f"folder '{folder}': weights and config.json are not of one model: {report}")
+        raise UserError(f"folder '{folder}': config.json does not match the weights: {report}; save the model again")
     return model.eval()
 
 
 def _read_arch(values: object, where: Path) -> Arch:
     if not isinstance(values, dict):
-        raise UserError(f"'{where}': arch must be an object of sizes")
+        raise UserError(f"'{where}': arch must be an object with sizes")
     known = {field.name: _KINDS[str(field.type)] for field in fields(Arch)}
     if unknown := sorted(set(values) - known.keys()):
-        raise UserError(f"'{where}': arch has unknown {', '.join(map(repr, unknown))}; known are {', '.join(sorted(known))}")
+        raise UserError(f"'{where}': arch has unknown {', '.join(map(repr, unknown))}; use only {', '.join(sorted(known))}")
     if wrong := [name for name, value in values.items() if type(value) is not known[name]]:
         raise UserError(f"'{where}': arch.{wrong[0]} must be {known[wrong[0]].__name__}, not {values[wrong[0]]!r}")
     try:
@@ -81,7 +81,7 @@ def _read_arch(values: object, where: Path) -> Arch:
 
 
 def _check_sizes(arch: Arch, state: dict[str, Tensor], where: Path) -> None:
-    """Before anything is built: sizes that the weights do not have could take any amount of memory."""
+    """Compare sizes with the weights before anything is built: wrong sizes could take any amount of memory."""
     grid = arch.position_grid()
     wanted = {
         "vision.embed.positions": (3 + grid[0] * grid[1], arch.embed_dims),
@@ -94,7 +94,7 @@ def _check_sizes(arch: Arch, state: dict[str, Tensor], where: Path) -> None:
     for name, shape in wanted.items():
         found = tuple(state[name].shape) if name in state else None
         if found != shape:
-            raise UserError(f"'{where}' does not describe model.safetensors: {name} is {found or 'absent'} there, not {shape}")
+            raise UserError(f"'{where}' does not match model.safetensors: {name} is {found or 'missing'}, should be {shape}")
 
 
 def _card(model: BEiT3) -> str:

@@ -1,4 +1,4 @@
-"""Which parts of a network are sharded, gathered and freed together when its weights are spread over ranks."""
+"""The modules that fully sharded data parallel (FSDP) wraps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ __all__ = ["sharding_units"]
 
 
 def sharding_units(model: nn.Module) -> list[nn.Module]:
-    """The modules of a model that hold nearly all weights of its layers, and of its heads.
+    """List the modules with nearly all weights of the layers and heads, as units that FSDP gathers and frees.
 
-    Each of them is called as a module, once in a pass over all streams, which is when FSDP gathers its weights. What is in none
-    of them (embeddings, norms, class token) is small, or used several times in a pass, and stays gathered for a whole step.
+    FSDP gathers the weights when a unit is called; :func:`~mmbeit3.models.beit3.layer.run_layer` calls each unit once per pass.
+    Other weights (embeddings, norms, class token) are small or used several times in a pass. They stay gathered for the whole
+    step.
 
     Args:
-        model: a :class:`~mmbeit3.models.beit3.BEiT3`, a tower of it, or something around one.
+        model: a :class:`~mmbeit3.models.beit3.BEiT3`, one of its towers, or a module that contains one.
 
     Returns:
-        Modules that do not contain each other, in the order of ``model.modules()``.
+        Disjoint modules, in the order of ``model.modules()``.
     """
     units: list[nn.Module] = []
     for module in model.modules():

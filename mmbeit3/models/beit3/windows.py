@@ -15,11 +15,11 @@ __all__ = ["WindowOrder"]
 
 @dataclass(frozen=True)
 class _Group:
-    """Windows of one size: a rectangle of the grid.
+    """Windows of one size, which cover a rectangle of the grid.
 
     Attributes:
-        rows, columns: its first and last + 1.
-        height, width: of a window.
+        rows, columns: (first, last + 1) row and column of the rectangle.
+        height, width: size of a window in patches.
     """
 
     rows: tuple[int, int]
@@ -29,26 +29,30 @@ class _Group:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns of the rectangle."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
 
     @property
     def windows(self) -> tuple[int, int]:
-        """Rows and columns of windows."""
+        """Number of windows down and across."""
         return self.shape[0] // self.height, self.shape[1] // self.width
 
     @property
     def size(self) -> int:
-        """Patches in a window."""
+        """Number of patches in a window."""
         return self.height * self.width
 
 
 class WindowOrder:
-    """An order of a tower's tokens in which each window's patches stand together, and attention within windows in it.
+    """Windowed attention on tokens ordered window by window.
 
-    Everything else that a tower does, global attention included, is the same in any order, so tokens are put in this order once
-    and not in every block. Windows start at the top left. Where the grid is no multiple of the window, the last ones are
-    smaller: nothing is padded or masked. (ViTDet and the reference ViT-Adapter fill them up, the latter with places that take
-    part in the softmax.) Patches see their window and the prefix tokens, prefix tokens see everything.
+    All other modules of a tower, including global attention, do not depend on the order of tokens, so tokens are reordered once
+    and not in every block. Windows start at the top left. If a side of the grid is not a multiple of the window, the last
+    windows are smaller; padding and masks are not needed. (ViTDet and the reference ViT-Adapter pad them; in the latter, padded
+    tokens take part in the softmax.) Patches attend to their window and the prefix tokens, prefix tokens to all tokens.
+
+    A 5 x 4 grid with windows of 2 has two groups: four windows of 2 x 2 in rows 0 to 3, two of 1 x 2 in row 4. Row-major
+    patches ``0 1 2 3 / 4 5 6 7 / ...`` are reordered to ``0 1 4 5, 2 3 6 7, ...``.
 
     Args:
         grid: (h, w) of the patches.
@@ -66,48 +70,54 @@ class WindowOrder:
         ]
 
     def enter(self, tokens: Tensor) -> Tensor:
-        """Bring tokens (B, P + h * w, C), patches row-major, into this order."""
-        patches = tokens[:, self.num_prefix :].unflatten(1, self.grid)
+        """Reorder tokens (B, P + h * w, C) from row-major patches to windows."""
+        patches = tokens[:, self.num_prefix :].unflatten(1, self.grid)  # (B, h, w, C)
         parts = [tokens[:, : self.num_prefix]]
         for group in self.groups:
-            part = patches[:, slice(*group.rows), slice(*group.columns)]
+            part = patches[:, slice(*group.rows), slice(*group.columns)]  # (B, rows, columns, C)
             part = part.unflatten(2, (-1, group.width)).unflatten(1, (-1, group.height)).transpose(2, 3)
-            parts.append(part.flatten(1, 4))
-        return torch.cat(parts, dim=1)
+            # (B, down, across, height, width, C)
+            parts.append(part.flatten(1, 4))  # (B, rows * columns, C)
+        return torch.cat(parts, dim=1)  # (B, P + h * w, C)
 
     def leave(self, tokens: Tensor) -> Tensor:
-        """Bring tokens in this order back to row-major patches."""
+        """Reorder tokens (B, P + h * w, C) from windows to row-major patches."""
         prefix, *parts = tokens.split([self.num_prefix, *(g.shape[0] * g.shape[1] for g in self.groups)], dim=1)
         regions = []
         for group, part in zip(self.groups, parts, strict=True):
             part = part.unflatten(1, (*group.windows, group.height, group.width)).transpose(2, 3)
-            regions.append(part.flatten(3, 4).flatten(1, 2))
+            # (B, down, height, across, width, C)
+            regions.append(part.flatten(3, 4).flatten(1, 2))  # (B, rows, columns, C)
+        # Groups are ordered row by row: join those with the same rows, then stack the rows.
         columns = sum(group.rows == self.groups[0].rows for group in self.groups)
-        rows = [torch.cat(regions[i : i + columns], dim=2) for i in range(0, len(regions), columns)]
-        return torch.cat([prefix, *(row.flatten(1, 2) for row in rows)], dim=1)
+        rows = [torch.cat(regions[i : i + columns], dim=2) for i in range(0, len(regions), columns)]  # (B, rows, w, C)
+        return torch.cat([prefix, *(row.flatten(1, 2) for row in rows)], dim=1)  # (B, P + h * w, C)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), in this order."""
+        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), ordered window by window."""
         P = self.num_prefix
-        # Rows before heads, as the tower lays out its projections and wants the result: a window's tokens then stay together.
-        queries, keys, values = (t.transpose(1, 2) for t in (q, k, v))
+        # The projections' memory has tokens before heads, so in this view a window's tokens are adjacent and need no copy.
+        queries, keys, values = (t.transpose(1, 2) for t in (q, k, v))  # (B, P + h * w, heads, d)
         outputs = [attend(q[:, :, :P], k, v).transpose(1, 2)] if P else []
         start = P
         for group in self.groups:
             rows, columns = group.windows
             stop = start + rows * columns * group.size
             windows = [t[:, start:stop].unflatten(1, (-1, group.size)) for t in (queries, keys, values)]
+            # (B, W, size, heads, d) each, with W windows in the group
             if P:
                 prefix = [t[:, None, :P].expand(-1, rows * columns, -1, -1, -1) for t in (keys, values)]
                 windows[1:] = [torch.cat(pair, dim=2) for pair in zip(prefix, windows[1:], strict=True)]
-            attended = attend(*(t.flatten(0, 1).transpose(1, 2) for t in windows))
+                # keys and values: (B, W, P + size, heads, d)
+            attended = attend(*(t.flatten(0, 1).transpose(1, 2) for t in windows))  # (B * W, heads, size, d)
             outputs.append(attended.transpose(1, 2).unflatten(0, (-1, rows * columns)).flatten(1, 2))
+            # (B, W * size, heads, d)
             start = stop
-        return torch.cat(outputs, dim=1).transpose(1, 2)
+        return torch.cat(outputs, dim=1).transpose(1, 2)  # (B, heads, P + h * w, d)
 
 
 def _spans(length: int, window_size: int) -> Sequence[tuple[tuple[int, int], int]]:
-    """The stretch of whole windows along a side and that of the rest, each with its window's length; none is empty."""
+    """Split a side into non-empty spans of whole windows and of the rest, each as ((first, last + 1), window length)."""
     whole = length // window_size * window_size
     spans = []
     if whole:

@@ -1,4 +1,4 @@
-"""Layers that several models share."""
+"""Layers that several models use."""
 
 from mmbeit3.models.layers.deform_attention import DeformableAttention
 from mmbeit3.models.layers.norms import LN2d, reads_raw_memory

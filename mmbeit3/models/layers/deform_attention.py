@@ -16,19 +16,19 @@ __all__ = ["DeformableAttention"]
 
 
 class DeformableAttention(nn.Module):
-    """Each query looks at a few points around its reference point on each level (Deformable DETR, arXiv 2010.04159).
+    """Attention of each query to a few points around its reference point on each level (Deformable DETR, arXiv 2010.04159).
 
-    Sub-layer names, shapes and initial values are those of the reference ViT-Adapter's.
+    Parameter names, shapes and initial values are those of the reference ViT-Adapter.
 
     Args:
         embed_dims: width C of queries and values.
         num_heads: attention heads.
-        num_levels: levels of the value.
-        num_points: points on each level.
-        ratio: width of the projected values as a fraction of C; must leave a whole number a head.
+        num_levels: number of levels of the values.
+        num_points: number of points per head on each level.
+        ratio: width of the projected values as a fraction of C; the width must be a multiple of ``num_heads``.
 
     Raises:
-        ValueError: if the widths cannot be divided so.
+        ValueError: if ``num_heads`` does not divide the width of the values.
     """
 
     def __init__(self, embed_dims: int, num_heads: int, num_levels: int = 1, num_points: int = 4, ratio: float = 1.0) -> None:
@@ -36,7 +36,8 @@ class DeformableAttention(nn.Module):
         width = int(embed_dims * ratio)
         if width % num_heads or not width:
             raise ValueError(
-                f"deformable attention of {num_heads} heads cannot divide {embed_dims} x ratio {ratio} = {width} channels"
+                f"deformable attention: embed_dims {embed_dims} x ratio {ratio} = {width} channels must be a positive multiple "
+                f"of num_heads {num_heads}"
             )
         self.num_heads = num_heads
         self.num_levels = num_levels
@@ -50,13 +51,14 @@ class DeformableAttention(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Uniform attention over points that lie on a ray of each head's own direction, one cell apart."""
+        """Initialise uniform attention weights, and points one cell apart on one ray per head."""
         dtype = wide_dtype(self.sampling_offsets.bias)
         angles = 2 * math.pi * torch.arange(self.num_heads, dtype=dtype) / self.num_heads
         rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
         rays = rays / rays.abs().amax(dim=-1, keepdim=True)
         steps = torch.arange(1, self.num_points + 1, dtype=dtype)
         offsets = (rays[:, None] * steps[:, None]).unsqueeze(1).expand(-1, self.num_levels, -1, -1)
+        # (heads, levels, points, 2)
         nn.init.zeros_(self.sampling_offsets.weight)
         self.sampling_offsets.bias.copy_(offsets.reshape(-1))
         nn.init.zeros_(self.attention_weights.weight)
@@ -68,12 +70,12 @@ class DeformableAttention(nn.Module):
     def forward(
         self, query: Tensor, reference_points: Tensor, value: Tensor, spatial_shapes: Sequence[tuple[int, int]]
     ) -> Tensor:
-        """Attend.
+        """Attend from queries to the values of all levels.
 
         Args:
             query: (B, Q, C).
             reference_points: (1 or B, Q, levels, 2), (x, y) with 0 to 1 spanning each level's map.
-            value: (B, S, C), the levels' cells row-major one after another.
+            value: (B, S, C), the levels' cells row-major, levels concatenated.
             spatial_shapes: (h, w) of each level.
 
         Returns:
@@ -81,27 +83,30 @@ class DeformableAttention(nn.Module):
         """
         B, Q, _ = query.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
-        projected = self.value_proj(value).view(B, value.shape[1], heads, -1)
-        # Coordinates are never of half precision, also under autocast: see ms_deform_attn.
+        projected = self.value_proj(value).view(B, value.shape[1], heads, -1)  # (B, S, heads, d)
+        # Coordinates stay float32 or wider under autocast, see ms_deform_attn.
         offsets = widened(self.sampling_offsets(query)).view(B, Q, heads, levels, points, 2)
         steps = _steps(tuple(spatial_shapes), offsets.device, offsets.dtype)
-        locations = torch.addcmul(reference_points.to(offsets.dtype)[:, :, None, :, None], offsets, steps)
+        references = reference_points.to(offsets.dtype)[:, :, None, :, None]  # (1 or B, Q, 1, levels, 1, 2)
+        locations = torch.addcmul(references, offsets, steps)  # (B, Q, heads, levels, points, 2)
         weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
         attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
+        # (B, Q, heads * d)
         return self.output_proj(attended.to(query.dtype))
 
 
 def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Width and height of each level's cells as fractions of its map, (levels, 1, 2)."""
+    """Return the width and height of a cell of each level as fractions of the map, (levels, 1, 2)."""
     if torch.compiler.is_compiling() or tracing():
         return _new_steps(shapes, device, dtype)
+    # A cached inference tensor could not be used outside of inference mode.
     with torch.inference_mode(False):
-        return _kept_steps(shapes, device, dtype)
+        return _cached_steps(shapes, device, dtype)
 
 
 def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     sizes = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=device)
-    return sizes.reciprocal()[:, None]
+    return sizes.reciprocal()[:, None]  # (levels, 1, 2)
 
 
-_kept_steps = lru_cache(maxsize=32)(_new_steps)
+_cached_steps = lru_cache(maxsize=32)(_new_steps)

@@ -1,4 +1,4 @@
-"""Norms that configs can name in ``norm_cfg``, and what is to be known of others'."""
+"""Norms for ``norm_cfg``, and a check for layers that use mmcv's compiled ops."""
 
 from timm.layers import LayerNorm2d
 from torch import nn
@@ -8,14 +8,14 @@ from mmbeit3.registry import MODELS
 __all__ = ["LN2d", "reads_raw_memory"]
 
 LN2d = LayerNorm2d
-"""Layer norm over the channels of (B, C, H, W), timm's; ``norm_cfg=dict(type='mmbeit3.LN2d')``."""
+"""timm's layer norm over the channels of (B, C, H, W). In a config: ``norm_cfg=dict(type='mmbeit3.LN2d')``."""
 
 MODELS.register_module(name="LN2d", module=LN2d)
 
 
 def reads_raw_memory(module: nn.Module) -> bool:
-    """Whether a module has layers of mmcv's compiled operators, which take the memory of their input for NCHW unchecked.
+    """Return True if a module has layers with mmcv's compiled ops, which read memory as NCHW without a check.
 
-    Among norms it is ``MMSyncBN``, which MMEngine's ``sync_bn='mmcv'`` also puts in the place of others.
+    The only such norm is ``MMSyncBN``. MMEngine's ``sync_bn='mmcv'`` replaces other norms by it.
     """
     return any(type(layer).__module__.startswith("mmcv.ops") for layer in module.modules())

@@ -1,4 +1,4 @@
-"""Losses in plain PyTorch. Imports nothing of OpenMMLab."""
+"""Losses in plain PyTorch. Does not import OpenMMLab."""
 
 from mmbeit3.models.losses.contrastive import contrastive_loss
 

@@ -1,4 +1,4 @@
-"""Contrastive loss of images and texts over the batch of all processes (InfoNCE both ways, CLIP, arXiv 2103.00020)."""
+"""Contrastive loss of images and texts over the batch of all processes (symmetric InfoNCE, CLIP, arXiv 2103.00020)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ __all__ = ["contrastive_loss"]
 
 
 def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Tell for each image which text is its own among those of all processes, and for each text which image.
+    """Compute the symmetric InfoNCE loss over the global batch, that is the batches of all processes together.
 
-    A process looks from its own images at all texts and from its own texts at all images, and gradients flow back to the
-    processes that features came from. Losses and gradients averaged over processes, as DDP does, are those of one process with
-    the whole batch. Everything that is not the partner counts as negative, a second caption of the same image included.
+    Each process compares its images with all texts and its texts with all images. Gradients flow back to the processes that
+    computed the features. Losses and gradients averaged over processes, as in DDP, equal those of one process with the global
+    batch. All pairs except (i-th image, i-th text) are negatives, even a second caption of the same image.
 
     Args:
         image_features: unit vectors (B, C); B must be the same in every process.
         text_features: unit vectors (B, C); the i-th belongs to the i-th image.
-        logit_scale: factor of the cosines, a scalar: the inverse of the temperature, not its logarithm.
+        logit_scale: scalar factor of the cosine similarities: 1 / temperature, not its logarithm.
 
     Returns:
-        The loss, a scalar in float32 (float64 if anything given is), and the accuracies (0 to 1) ``image_to_text`` and
-        ``text_to_image`` of this process's rows.
+        The loss, a scalar in float32 (float64 if an argument is), and the accuracies (0 to 1) ``image_to_text`` and
+        ``text_to_image`` of this process's batch.
 
     Raises:
         ValueError: if the features' shapes differ or are not (B, C).
     """
     if image_features.ndim != 2 or image_features.shape != text_features.shape:
         raise ValueError(
-            f"contrastive loss wants as many texts as images, both (B, C), got images {tuple(image_features.shape)} and texts "
+            f"contrastive loss needs as many texts as images, both (B, C), got images {tuple(image_features.shape)} and texts "
             f"{tuple(text_features.shape)}"
         )
-    # Autocast would multiply in half precision.
+    # Autocast would compute the similarities in half precision.
     with torch.autocast(image_features.device.type, enabled=False):
         dtype = wide_dtype(image_features, text_features, logit_scale)
         images, texts, scale = image_features.to(dtype), text_features.to(dtype), logit_scale.to(dtype)
@@ -47,13 +47,13 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
 
 
 def _gather(*features: Tensor) -> tuple[int, list[Tensor]]:
-    """Put together the rows of all processes, in the order of ranks; also returns where this process's begin."""
+    """Concatenate features of all processes by rank. Also return the index of this process's first row."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, list(features)
-    # Builds of PyTorch without distributed training lack it.
+    # PyTorch builds without distributed training do not have this module.
     from torch.distributed.nn.functional import all_gather
 
-    return distributed.get_rank() * len(features[0]), [torch.cat(all_gather(own)) for own in features]
+    return distributed.get_rank() * len(features[0]), [torch.cat(all_gather(rows)) for rows in features]
 
 
 def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:

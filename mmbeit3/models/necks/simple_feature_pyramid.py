@@ -1,4 +1,4 @@
-"""A feature pyramid from one map (ViTDet, arXiv 2203.16527)."""
+"""Feature pyramid from a single map (ViTDet, arXiv 2203.16527)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["SimpleFeaturePyramid"]
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Maps at several scales from the last map of a plain backbone.
+    """Feature pyramid from the last map of a plain backbone.
 
-    Scale 4 is two transposed convolutions with norm and GELU between, 2 is one, 1 nothing, 0.5 max pooling; each is followed by
-    a 1x1 and a 3x3 convolution with norm. Further levels are the smallest map subsampled by 2. Of odd sides the half is rounded
-    up, so a map of one cell is a pyramid, too.
+    Scale 4 uses two transposed convolutions with a norm and GELU in between, scale 2 one transposed convolution, scale 1
+    nothing and scale 0.5 max pooling. A 1x1 and a 3x3 convolution follow, each with a norm. Further levels subsample the smallest map
+    by 2. Half of an odd side is rounded up, so a map of one cell works, too.
 
     Args:
         in_channels: channels of the backbone's map.
         out_channels: channels of every level.
-        scale_factors: of each level, relative to the backbone's map; of 4, 2, 1 and 0.5.
-        num_outs: number of levels, at least as many as scales.
-        norm_cfg: norm of the convolutions.
-        init_cfg: MMEngine's.
+        scale_factors: scale of each level relative to the backbone's map: 4, 2, 1 or 0.5.
+        num_outs: number of levels, at least the number of scales.
+        norm_cfg: norm of the convolutions; default layer norm over the channels.
+        init_cfg: see MMEngine's ``BaseModule``.
 
     Raises:
-        ValueError: for another scale, or fewer levels than scales.
+        ValueError: for other scales, or if ``num_outs`` is less than the number of scales.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class SimpleFeaturePyramid(BaseModule):
             )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Turn the backbone's maps, of which the last (B, C, h, w) is used, into ``num_outs`` contiguous maps, finest first."""
-        # Layer norm leaves maps channels-last; mmcv's compiled operators read their memory as NCHW and check nothing.
+        """Compute ``num_outs`` contiguous maps, finest first, from the last of the backbone's maps, (B, C, h, w)."""
+        # Layer norm returns channels-last maps, but mmcv's compiled ops read memory as NCHW without a check.
         maps = [level(inputs[-1]).contiguous() for level in self.levels]
         while len(maps) < self.num_outs:
             maps.append(F.max_pool2d(maps[-1], kernel_size=1, stride=2))
@@ -70,7 +70,7 @@ class SimpleFeaturePyramid(BaseModule):
 
 
 def _resize(channels: int, scale: float, norm_cfg: dict[str, Any]) -> tuple[list[nn.Module], int]:
-    """Layers that change a map's size by ``scale``, and their output channels."""
+    """Return layers that resize a map by ``scale``, and their number of output channels."""
     half = channels // 2
     if scale == 4:
         layers = [
@@ -86,4 +86,4 @@ def _resize(channels: int, scale: float, norm_cfg: dict[str, Any]) -> tuple[list
         return [], channels
     if scale == 0.5:
         return [nn.MaxPool2d(2, 2, ceil_mode=True)], channels
-    raise ValueError(f"scale_factors must be of 4, 2, 1 and 0.5, got {scale}")
+    raise ValueError(f"scale_factors must be 4, 2, 1 or 0.5, got {scale}")

@@ -1,4 +1,4 @@
-"""Test-time augmentation of two-stage detectors, boxes and masks."""
+"""Test-time augmentation of two-stage detectors with boxes and masks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FLIPPED_AXES = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 
 @MODELS.register_module()
 class InstanceTTAModel(BaseModel):
-    """Detect in several views (scales, flips) of an image and merge, by the wrapped detector's own ``test_cfg.rcnn``.
+    """Detect objects in several views (scales, flips) of an image, and merge them with the detector's ``test_cfg.rcnn``.
 
-    The views' boxes are pooled before the one suppression that a single view would get; then the mask head looks at the kept
-    boxes in every view, and its probabilities are averaged over views and cascade stages. (mmdet's ``DetTTAModel`` suppresses
-    twice, and refuses detectors with masks.) All views' feature maps are in memory at once.
+    Boxes of all views are pooled, and non-maximum suppression runs once, as for a single view. Then the mask head predicts the
+    kept boxes in every view, and its probabilities are averaged over views and cascade stages. (mmdet's ``DetTTAModel``
+    suppresses twice and does not support masks.) The feature maps of all views are in memory at the same time.
 
     Args:
-        module: config of one of mmdet's two-stage detectors, with or without a mask head.
+        module: config of a two-stage detector of mmdet, with or without a mask head.
     """
 
     def __init__(self, module: dict[str, Any]) -> None:
@@ -34,19 +34,19 @@ class InstanceTTAModel(BaseModel):
         self.module = MODELS.build(module)
 
     def forward(self, inputs: Any, data_samples: Any = None, mode: str = "tensor") -> Any:
-        """Not for training.
+        """Raise an error: this model only supports :meth:`test_step`.
 
         Raises:
-            NotImplementedError: always; :meth:`test_step` is what is called.
+            NotImplementedError: always.
         """
-        raise NotImplementedError("InstanceTTAModel only tests: train the detector inside")
+        raise NotImplementedError("InstanceTTAModel supports only test_step: train the detector without it")
 
     @torch.no_grad()
     def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[Any]:
-        """Detect.
+        """Detect objects in all views of a batch, and merge them.
 
         Args:
-            data: ``inputs`` and ``data_samples``, each a list over views of lists over images, as mmcv's ``TestTimeAug`` gives.
+            data: ``inputs`` and ``data_samples``, each a list over views of lists over images, as from mmcv's ``TestTimeAug``.
 
         Returns:
             The first view's data samples with ``pred_instances`` in the original image's pixels.
@@ -68,12 +68,12 @@ class InstanceTTAModel(BaseModel):
         return samples
 
     def _boxes(self, maps: Sequence[Tensor], samples: Sequence[Any]) -> list[tuple[Tensor, Tensor]]:
-        """Every image's boxes (N, 4 or 4 a class) in the original's pixels and scores (N, classes + 1), in one view."""
+        """Predict boxes (N, 4 or 4 * classes), in pixels of the original image, and scores (N, classes + 1), in one view."""
         from mmdet.structures.bbox import bbox_flip
 
         proposals = self.module.rpn_head.predict(maps, samples, rescale=False)
         metas = [sample.metainfo for sample in samples]
-        # Without a test config nothing is suppressed.
+        # None as test config: predict all boxes, without suppression.
         results = self.module.roi_head.predict_bbox(maps, metas, proposals, None, rescale=True)
         found = []
         for result, meta in zip(results, metas, strict=True):
@@ -98,7 +98,7 @@ class InstanceTTAModel(BaseModel):
         from mmdet.structures.bbox import bbox2roi, bbox_flip
 
         head = self.module.roi_head
-        # Boxes are in the original's pixels, and so are the pasted masks.
+        # Boxes and pasted masks are in pixels of the original image.
         original = {**metas[0], "scale_factor": (1.0, 1.0)}
         if not len(instances):
             threshold = head.test_cfg.mask_thr_binary
@@ -121,7 +121,7 @@ class InstanceTTAModel(BaseModel):
         return last.predict_by_feat([average], [instances], [original], head.test_cfg, activate_map=True)[0]
 
     def _mask_stages(self) -> Iterator[tuple[Any, Any]]:
-        """Extractor and mask head, of every stage of a cascade."""
+        """Return the RoI extractor and mask head of each cascade stage."""
         parts = []
         for part in (self.module.roi_head.mask_roi_extractor, self.module.roi_head.mask_head):
             parts.append(list(part) if isinstance(part, nn.ModuleList) else [part])

@@ -1,4 +1,4 @@
-"""The one function of deformable attention, and the choice of the kernel that computes it."""
+"""Deformable attention as one function, and the choice of its kernel."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _FASTEST = {"cpu": "cpu", "cuda": "triton"}
 
 
 class Kernel(Protocol):
-    """What a kernel's module gives."""
+    """The interface of a kernel's module."""
 
     def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Why it cannot be used, or None."""
+        """Return why the kernel cannot be used, or None."""
 
     def forward(self, value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
         """Compute the output."""
@@ -46,7 +46,7 @@ def ms_deform_attn(
     attention_weights: Tensor,
     kernel: str | None = None,
 ) -> Tensor:
-    """Sum values sampled at given points, weighted: multi-scale deformable attention (Deformable DETR, arXiv 2010.04159).
+    """Multi-scale deformable attention: the weighted sum of values sampled at points (Deformable DETR, arXiv 2010.04159).
 
     Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map. Coordinates and weights are used
     in float32 whatever the values' type, since half precision misses by up to a twentieth of a cell on large maps; float64
@@ -54,26 +54,26 @@ def ms_deform_attn(
     PyTorch's ``grid_sample``, which the reference is made of, has none before PyTorch 2.12.
 
     Args:
-        value: (B, S, heads, d), the cells of all levels row-major one after another, S = sum of h * w.
+        value: (B, S, heads, d), the cells of each level row-major, levels concatenated, S = sum of h * w.
         spatial_shapes: (h, w) of each of L levels; Python ints avoid a device synchronisation.
         sampling_locations: (B, Q, heads, L, P, 2), (x, y) with 0 to 1 spanning the level's map.
         attention_weights: (B, Q, heads, L, P).
-        kernel: one of :data:`KERNELS`; default the environment variable ``MMBEIT3_DEFORM_ATTN``, else the first of them that
-            can take these tensors.
+        kernel: one of :data:`KERNELS`; default the environment variable ``MMBEIT3_DEFORM_ATTN``, else the first kernel that
+            supports these tensors.
 
     Returns:
         (B, Q, heads * d) in the dtype of ``value``.
 
     Raises:
-        ValueError: if the shapes do not fit each other, or there is no such kernel.
-        RuntimeError: if the kernel asked for cannot be used; the message says why.
+        ValueError: if shapes disagree, or ``kernel`` is unknown.
+        RuntimeError: if ``kernel`` cannot be used; the message says why.
     """
     sizes = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else spatial_shapes
     shapes = [(h, w) for h, w in sizes]
     _check(value, shapes, sampling_locations, attention_weights)
     exact = torch.float64 if value.dtype == torch.float64 else torch.float32
     locations, weights = sampling_locations.to(exact), attention_weights.to(exact)
-    # Of the kernels only the reference is made of operators that an exported graph may have.
+    # Only the reference consists of operators that an exported graph may have.
     chosen = "reference" if portable() else _choose(kernel or "", value.device.type, value.dtype)
     if chosen == "reference":
         return reference.forward(value, shapes, locations, weights)
@@ -81,7 +81,7 @@ def ms_deform_attn(
 
 
 def usable_kernels(device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:
-    """Each kernel's name and why it cannot take values of this type on this device, None where it can."""
+    """Map each kernel's name to the reason why it does not support this device and dtype, or None."""
     reasons = {name: _module(name).unavailable(device, dtype) for name in KERNELS if name != "reference"}
     return {**reasons, "reference": None}
 
@@ -93,7 +93,7 @@ def _module(name: str) -> Kernel:
 
 @torch.compiler.assume_constant_result
 def _choose(name: str, device_type: str, dtype: torch.dtype) -> str:
-    """The kernel to use: that asked for, or the first that can take such tensors."""
+    """Choose the kernel: the requested one, or the first that supports device and dtype."""
     name = name or os.environ.get(_VARIABLE, "")
     if not name:
         return _first_usable(device_type, dtype)
@@ -109,7 +109,7 @@ def _first_usable(device_type: str, dtype: torch.dtype) -> str:
     reasons = usable_kernels(torch.device(device_type), dtype)
     chosen = next(name for name, reason in reasons.items() if reason is None)
     if chosen == "reference" and dtype != torch.float64 and device_type in _FASTEST:
-        # Slower by an order of magnitude, so that it must be said why.
+        # Slower by an order of magnitude, so log why.
         log_once(f"deformable attention runs in its slow reference form: {reasons[_FASTEST[device_type]]}")
     return chosen
 
@@ -122,7 +122,7 @@ def _forward_op(value: Tensor, shapes: Sequence[int], locations: Tensor, weights
 @_forward_op.register_fake
 def _forward_fake(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str) -> Tensor:
     B, Q = locations.shape[:2]
-    return value.new_empty(B, Q, value.shape[2] * value.shape[3])
+    return value.new_empty(B, Q, value.shape[2] * value.shape[3])  # (B, Q, heads * d)
 
 
 @torch.library.custom_op("mmbeit3::ms_deform_attn_backward", mutates_args=())

@@ -1,12 +1,9 @@
-"""Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159) on GPUs, in Triton.
+"""Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159) on GPUs, with Triton.
 
-A row is one head of one query; each program takes a block of rows and walks over their L * P points. A point reads the
-four cells around it, d values next to each other. Coordinates, weights and sums are float32 whatever the values' type.
+Triton contains its own assembler, so no CUDA toolkit is needed, but it builds its launcher with the system's C compiler. If
+``TRITON_INTERPRET=1`` is set before the first import of triton, the same code runs slowly on the CPU, for tests.
 
-Triton brings its own assembler, so no CUDA toolkit is needed, but it builds its launcher with the system's C compiler.
-With ``TRITON_INTERPRET=1`` set before the first import of triton the same code runs on the CPU, slowly, for tests.
-
-Not differentiable by itself: :func:`forward` and :func:`backward` are the two halves of an autograd function.
+:func:`forward` and :func:`backward` are the two halves of an autograd function and are not differentiable themselves.
 """
 
 from __future__ import annotations
@@ -26,174 +23,42 @@ __all__ = ["backward", "forward", "unavailable"]
 
 _TRITON = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-# Warps a program and channels a thread. Backward sums over the threads of a row, which needs no barriers within one
-# warp, and adds up to four channels to grad_value in one instruction.
+# Warps per program and channels per thread. The backward kernel sums over the threads of a row, which needs no barriers
+# within one warp, and adds up to four channels to grad_value in one instruction.
 _FORWARD_PLAN, _BACKWARD_PLAN = (4, 8), (1, 4)
 
 if _TRITON:
     import triton
-    import triton.language as tl
 
-    @triton.jit
-    def _corners(
-        locations: tl.tensor, levels: tl.tensor, level: tl.tensor, point: tl.tensor, alive: tl.tensor, real: tl.tensor
-    ) -> tuple[tl.tensor, ...]:
-        """Where points (BLOCK) fall on a level's map.
-
-        Returns the place between the upper left cell (0) and the right and the lower ones (1), fx and fy; the upper
-        left cell's number among all cells; masks (BLOCK, BLOCK_D) of the channels to read in the upper left, upper
-        right, lower left and lower right cells; the map's h and w as float32, and w as int32.
-        """
-        height = tl.load(levels + 3 * level)
-        width = tl.load(levels + 3 * level + 1)
-        first = tl.load(levels + 3 * level + 2)
-        h = height.to(tl.float32)
-        w = width.to(tl.float32)
-        x = tl.load(locations + 2 * point, mask=alive, other=0.0) * w - 0.5
-        y = tl.load(locations + 2 * point + 1, mask=alive, other=0.0) * h - 0.5
-        # Compared as floats: NaN is nowhere near a map, and only numbers of its size are made integers.
-        near = alive & (x >= -1.0) & (x < w) & (y >= -1.0) & (y < h)
-        x = tl.where(near, x, 0.0)
-        y = tl.where(near, y, 0.0)
-        column = tl.floor(x).to(tl.int32)
-        row = tl.floor(y).to(tl.int32)
-        left, right = near & (column >= 0), near & (column + 1 < width)
-        upper, lower = row >= 0, row + 1 < height
-        m00, m01 = (left & upper)[:, None] & real, (right & upper)[:, None] & real
-        m10, m11 = (left & lower)[:, None] & real, (right & lower)[:, None] & real
-        cell = first + row * width + column
-        return x - tl.floor(x), y - tl.floor(y), cell, m00, m01, m10, m11, h, w, width
-
-    @triton.jit(do_not_specialize=["rows", "queries", "cells"])
-    def _forward_kernel(
-        value: tl.tensor,  # (B, cells, heads, D)
-        locations: tl.tensor,  # (rows, L, P, 2)
-        weights: tl.tensor,  # (rows, L, P)
-        levels: tl.tensor,  # (L, 3), see _levels
-        output: tl.tensor,  # (rows, D)
-        rows: tl.tensor,
-        queries: tl.tensor,
-        cells: tl.tensor,
-        heads: tl.tensor,
-        L: tl.constexpr,
-        P: tl.constexpr,
-        D: tl.constexpr,
-        BLOCK: tl.constexpr,
-        BLOCK_D: tl.constexpr,
-    ) -> None:
-        row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        alive = row < rows
-        batch = row // (queries * heads)
-        channel = tl.arange(0, BLOCK_D)[None, :]
-        real = channel < D
-        stride = heads * D
-        # int64, since all values together, and all coordinates, may be more than 2**31.
-        origin = value + (batch.to(tl.int64) * cells * stride + row % heads * D)[:, None] + channel
-        points = row.to(tl.int64) * (L * P)
-        total = tl.zeros([BLOCK, BLOCK_D], dtype=tl.float32)
-        for level in range(L):
-            for p in tl.range(P, loop_unroll_factor=4):
-                point = points + level * P + p
-                weight = tl.load(weights + point, mask=alive, other=0.0)
-                fx, fy, cell, m00, m01, m10, m11, _, _, width = _corners(locations, levels, level, point, alive, real)
-                upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                v00 = tl.load(upper_left, mask=m00, other=0.0).to(tl.float32)
-                v01 = tl.load(upper_left + stride, mask=m01, other=0.0).to(tl.float32)
-                v10 = tl.load(upper_left + width * stride, mask=m10, other=0.0).to(tl.float32)
-                v11 = tl.load(upper_left + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
-                total += (weight * (1 - fy) * (1 - fx))[:, None] * v00
-                total += (weight * (1 - fy) * fx)[:, None] * v01
-                total += (weight * fy * (1 - fx))[:, None] * v10
-                total += (weight * fy * fx)[:, None] * v11
-        place = output + (row.to(tl.int64) * D)[:, None] + channel
-        tl.store(place, total.to(output.dtype.element_ty), mask=alive[:, None] & real)
-
-    @triton.jit(do_not_specialize=["rows", "queries", "cells"])
-    def _backward_kernel(
-        value: tl.tensor,
-        locations: tl.tensor,
-        weights: tl.tensor,
-        levels: tl.tensor,
-        grad_output: tl.tensor,  # (rows, D)
-        grad_value: tl.tensor,  # (B, cells, heads, D), float32, zeros
-        grad_locations: tl.tensor,  # (rows, L, P, 2), float32
-        grad_weights: tl.tensor,  # (rows, L, P), float32
-        rows: tl.tensor,
-        queries: tl.tensor,
-        cells: tl.tensor,
-        heads: tl.tensor,
-        L: tl.constexpr,
-        P: tl.constexpr,
-        D: tl.constexpr,
-        BLOCK: tl.constexpr,
-        BLOCK_D: tl.constexpr,
-    ) -> None:
-        row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        alive = row < rows
-        batch = row // (queries * heads)
-        channel = tl.arange(0, BLOCK_D)[None, :]
-        real = channel < D
-        stride = heads * D
-        origin = (batch.to(tl.int64) * cells * stride + row % heads * D)[:, None] + channel
-        points = row.to(tl.int64) * (L * P)
-        place = grad_output + (row.to(tl.int64) * D)[:, None] + channel
-        g = tl.load(place, mask=alive[:, None] & real, other=0.0).to(tl.float32)
-        for level in range(L):
-            for p in tl.range(P, loop_unroll_factor=4):
-                point = points + level * P + p
-                weight = tl.load(weights + point, mask=alive, other=0.0)
-                fx, fy, cell, m00, m01, m10, m11, h, w, width = _corners(locations, levels, level, point, alive, real)
-                upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                from_cell = value + upper_left
-                # All reads before the additions: the assembler may not move a read past a write.
-                v00 = tl.load(from_cell, mask=m00, other=0.0).to(tl.float32)
-                v01 = tl.load(from_cell + stride, mask=m01, other=0.0).to(tl.float32)
-                v10 = tl.load(from_cell + width * stride, mask=m10, other=0.0).to(tl.float32)
-                v11 = tl.load(from_cell + (width + 1) * stride, mask=m11, other=0.0).to(tl.float32)
-                # The output's gradient against each cell's values; the cells' shares of the point do the rest.
-                d00 = tl.sum(g * v00, axis=1)
-                d01 = tl.sum(g * v01, axis=1)
-                d10 = tl.sum(g * v10, axis=1)
-                d11 = tl.sum(g * v11, axis=1)
-                of_weight = (1 - fy) * ((1 - fx) * d00 + fx * d01) + fy * ((1 - fx) * d10 + fx * d11)
-                of_x = weight * w * ((1 - fy) * (d01 - d00) + fy * (d11 - d10))
-                of_y = weight * h * ((1 - fx) * (d10 - d00) + fx * (d11 - d01))
-                tl.store(grad_weights + point, of_weight, mask=alive)
-                tl.store(grad_locations + 2 * point, of_x, mask=alive)
-                tl.store(grad_locations + 2 * point + 1, of_y, mask=alive)
-                to_cell = grad_value + upper_left
-                tl.atomic_add(to_cell, (weight * (1 - fy) * (1 - fx))[:, None] * g, mask=m00, sem="relaxed")
-                tl.atomic_add(to_cell + stride, (weight * (1 - fy) * fx)[:, None] * g, mask=m01, sem="relaxed")
-                tl.atomic_add(to_cell + width * stride, (weight * fy * (1 - fx))[:, None] * g, mask=m10, sem="relaxed")
-                tl.atomic_add(to_cell + (width + 1) * stride, (weight * fy * fx)[:, None] * g, mask=m11, sem="relaxed")
+    from mmbeit3.ops.deform_attn.triton_code import backward_kernel, forward_kernel
 
 
 def _interpreted() -> bool:
-    # Triton decides when it decorates, so what the environment says now does not matter.
-    return _TRITON and not isinstance(_forward_kernel, triton.JITFunction)
+    # Triton reads TRITON_INTERPRET when it decorates a kernel; later changes have no effect.
+    return _TRITON and not isinstance(forward_kernel, triton.JITFunction)
 
 
 @functools.lru_cache(maxsize=1)
 def _unbuildable() -> str | None:
-    # Known beforehand, so that the caller can do without the kernels; Triton fails no sooner than at the first launch.
+    # Checked in advance, because Triton fails only at the first launch.
     if os.name != "posix":
         return None
     if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
-        return "Triton needs a C compiler, gcc or clang or what CC names, and finds none"
-    # Debian's own scheme names a folder that does not have the headers.
+        return "Triton needs a C compiler (gcc, clang or the value of CC), and none is installed"
+    # Debian's default scheme names a folder without the headers.
     header = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
-    return None if header.is_file() else f"Triton needs Python's C headers, {header} is missing"
+    return None if header.is_file() else f"Triton needs Python's C headers, but {header} is missing"
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why the kernels cannot be used for values of a type on a device, in one line; None where they can.
+    """Return in one line why the kernels do not support a dtype on a device, or None if they do.
 
-    Under Triton's interpreter every device will do.
+    Triton's interpreter supports every device.
     """
     if not _TRITON:
         return "triton is not installed"
     if dtype not in _DTYPES:
-        return f"the Triton kernels take float32, float16 and bfloat16 values, not {dtype}"
+        return f"the Triton kernels support float32, float16 and bfloat16, not {dtype}"
     if _interpreted():
         return None
     if device.type != "cuda":
@@ -202,48 +67,48 @@ def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Sum values sampled at given points, weighted. Deterministic.
+    """Compute the weighted sum of values sampled at given points. Deterministic.
 
-    Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map; points at NaN are
-    outside. The device is not synchronised, except where a list of shapes is met for the first time.
+    Sampling is bilinear between cell centres (``align_corners=False``) and zero outside of a map; NaN points are outside. The
+    device is synchronised only when a list of shapes is used for the first time.
 
     Args:
-        value: (B, S, heads, d) in float32, float16 or bfloat16, the cells of all levels row-major one after another.
+        value: (B, S, heads, d) in float32, float16 or bfloat16, the cells of all levels concatenated, row-major.
         shapes: (h, w) of each of L levels in cells.
-        locations: (B, Q, heads, L, P, 2) in float32, (x, y) with 0 to 1 spanning the level's map.
+        locations: (B, Q, heads, L, P, 2) in float32, (x, y), normalised to 0-1 over the level's map.
         weights: (B, Q, heads, L, P) in float32.
 
     Returns:
         (B, Q, heads * d) in the dtype of ``value``.
 
     Raises:
-        ValueError: if shapes, types or devices do not fit each other, or a tensor is too large.
-        RuntimeError: if the kernels cannot be used here, see :func:`unavailable`.
+        ValueError: if shapes, dtypes or devices do not match, or a tensor is too large.
+        RuntimeError: if the kernels are not available, see :func:`unavailable`.
     """
     _check(value, shapes, locations, weights)
     B, Q, heads = locations.shape[:3]
     output = value.new_empty(B, Q, heads * value.shape[3])
-    _launch(_forward_kernel, _FORWARD_PLAN, value, shapes, locations, weights, output)
+    _launch(forward_kernel, _FORWARD_PLAN, value, shapes, locations, weights, output)
     return output
 
 
 def backward(
     value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, grad_output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`forward`.
+    """Return the gradients of :func:`forward`.
 
-    Those of locations and weights are deterministic. That of value is summed in float32 by atomic additions, whose
-    order, and with it the last bits of the sum, varies from run to run.
+    The gradients of locations and weights are deterministic. The gradient of value is summed in float32 with atomic
+    additions. Their order varies between runs, and so do the last bits of the sum.
 
     Args:
         value, shapes, locations, weights: as for :func:`forward`.
         grad_output: (B, Q, heads * d), the gradient of the output.
 
     Returns:
-        The gradients of value (in its dtype), of locations and of weights (float32), in the shapes of these.
+        The gradients of value (in its dtype), locations and weights (float32), in the same shapes.
 
     Raises:
-        ValueError, RuntimeError: as :func:`forward`.
+        ValueError, RuntimeError: see :func:`forward`.
     """
     _check(value, shapes, locations, weights)
     wanted = (*locations.shape[:2], locations.shape[2] * value.shape[3])
@@ -256,12 +121,12 @@ def backward(
     grad_locations = torch.empty(locations.shape, dtype=torch.float32, device=value.device)
     grad_weights = torch.empty(weights.shape, dtype=torch.float32, device=value.device)
     tensors = (grad_output.contiguous(), grad_value, grad_locations, grad_weights)
-    _launch(_backward_kernel, _BACKWARD_PLAN, value, shapes, locations, weights, *tensors)
+    _launch(backward_kernel, _BACKWARD_PLAN, value, shapes, locations, weights, *tensors)
     return grad_value.to(value.dtype), grad_locations, grad_weights
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
-    """Refuse what would be read or written out of bounds."""
+    """Refuse tensors that the kernels would access out of bounds."""
     if reason := unavailable(value.device, value.dtype):
         raise RuntimeError(reason)
     fits = value.ndim == 4 and value.shape[3] > 0 and locations.ndim == 6 and sum(h * w for h, w in shapes) == value.shape[1]
@@ -271,13 +136,13 @@ def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weig
     if not fits:
         raise ValueError(
             f"deformable attention: value {tuple(value.shape)}, shapes {shapes}, locations {tuple(locations.shape)} "
-            f"and weights {tuple(weights.shape)} do not fit each other"
+            f"and weights {tuple(weights.shape)} do not match"
         )
     for tensor in (locations, weights):
         if tensor.dtype != torch.float32 or tensor.device != value.device:
             got = f"{tensor.dtype} on {tensor.device}"
             raise ValueError(f"deformable attention: locations and weights must be float32 on {value.device}, got {got}")
-    # Rows and cells are counted in int32, with room for the last block.
+    # Rows and cells are int32, with a margin for the last block.
     if max(locations.shape[:3].numel(), value.shape[1]) > 2**31 - 2048:
         raise ValueError(f"deformable attention: too many queries or cells, {locations.shape[:3]} and {value.shape[:2]}")
 
@@ -297,11 +162,11 @@ def _launch(
     if rows == 0:
         return
     block_d = triton.next_power_of_2(d)
-    # At most half as many rows as threads: Triton then lets each thread read the coordinates it needs itself. With more
-    # it spreads these reads over the threads and passes the numbers on through shared memory.
+    # At most half as many rows as threads: each thread then reads its own coordinates. With more rows, Triton distributes
+    # these reads over the threads and exchanges the numbers through shared memory.
     block = min(max(32 * warps * channels // block_d, 1), 16 * warps)
     levels = _levels(tuple((h, w) for h, w in shapes), value.device)
-    # Triton launches on the current device, which need not be the tensors'.
+    # Triton launches on the current device, which may differ from the tensors' device.
     with torch.cuda.device_of(value):
         kernel[(triton.cdiv(rows, block),)](
             value.contiguous(), locations.contiguous(), weights.contiguous(), levels, *others, rows, Q, S, heads,
@@ -311,7 +176,7 @@ def _launch(
 
 @functools.lru_cache(maxsize=256)
 def _levels(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """(L, 3) of int32 on the device: height, width and first cell of each level."""
+    """Return height, width and first cell of each level: (L, 3) in int32 on the device."""
     table, first = [], 0
     for h, w in shapes:
         table.append((h, w, first))

@@ -20,12 +20,20 @@ __all__ = [
 ]
 
 
-def _signs_and_scales(logits: Tensor, target: Tensor, weight: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """For each logit 1 where its class is the target, else -1; and what its loss is multiplied by."""
-    positive = target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device)
+def _signed(input: Tensor, target: Tensor, weight: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Prepare the binary losses of logits ``input`` (N, C).
+
+    Returns:
+        ``z = signs * logits``, whose sigmoid is the probability of the right answer; ``signs``, 1 for the target's class, else
+        -1; ``scales``, the factor of each loss. All (N, C), float32 or float64.
+    """
+    logits = widened(input)
+    positive = target.unsqueeze(1) == torch.arange(logits.shape[1], device=logits.device)  # (N, C)
     signs = positive.to(logits.dtype) * 2 - 1
     scales = torch.where(positive, alpha, 1 - alpha).to(logits.dtype)
-    return signs, scales * weight[target].unsqueeze(1) if weight.numel() else scales
+    if weight.numel():
+        scales = scales * weight[target].unsqueeze(1)
+    return logits * signs, signs, scales
 
 
 def sigmoid_focal_loss_forward(
@@ -37,9 +45,7 @@ def sigmoid_focal_loss_forward(
     alpha: float,
 ) -> None:
     """Fill ``output`` (N, C) with the loss of logits ``input`` (N, C) and classes ``target`` (N,); C is background."""
-    logits = widened(input)
-    signs, scales = _signs_and_scales(logits, target, weight, alpha)
-    z = logits * signs
+    z, _, scales = _signed(input, target, weight, alpha)
     output.copy_(-scales * (-z).sigmoid() ** gamma * F.logsigmoid(z))
 
 
@@ -52,35 +58,35 @@ def sigmoid_focal_loss_backward(
     alpha: float,
 ) -> None:
     """Fill ``grad_input`` (N, C) with the derivative of each loss by its logit."""
-    logits = widened(input)
-    signs, scales = _signs_and_scales(logits, target, weight, alpha)
-    z = logits * signs
+    z, signs, scales = _signed(input, target, weight, alpha)
     # With p = sigmoid(z) the loss is -(1 - p)^gamma log p, and the derivative of p is p (1 - p).
     p, rest = z.sigmoid(), (-z).sigmoid()
-    # Minus infinity, where the logit is, would not be zero times p.
+    # Clamped, since minus infinity times p = 0 is NaN.
     log_p = F.logsigmoid(z).clamp(min=torch.finfo(z.dtype).min)
     grad_input.copy_(signs * scales * rest**gamma * (gamma * p * log_p - rest))
 
 
 def _of_target(probabilities: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of each sample's class: index (N, 1), probability, the others' probability; and the sample's weight, all (N,).
+    """Gather the probabilities of each sample's target class.
 
-    The weight is zero where the target is negative, which means ignored.
+    Returns:
+        The class (N, 1), its probability, the other classes' probability, and the sample's weight, all (N,). The weight is zero
+        for negative targets, which are ignored.
     """
     index = target.clamp(min=0)
     scale = (target >= 0).to(probabilities.dtype)
     if weight.numel():
         scale = scale * weight[index]
     index = index.unsqueeze(1)
-    # A probability of one minus some 1e-9 is one in float32; the others' sum still tells what is missing.
+    # A probability of 1 - 1e-9 rounds to 1 in float32; the sum of the others keeps the difference.
     rest = probabilities.scatter(1, index, 0).sum(1)
     return index, probabilities.gather(1, index).squeeze(1), rest, scale
 
 
 def _log(p: Tensor, rest: Tensor) -> Tensor:
-    """Logarithm of probabilities ``p``, exact also near one, where ``rest`` is what they lack.
+    """Logarithm of probabilities ``p``, exact also near one, with ``rest = 1 - p``.
 
-    No lower than that of the smallest normal number, as mmcv has it: of what is below, a softmax has lost the digits.
+    ``p`` is clamped to the smallest normal number, as in mmcv.
     """
     smallest = torch.finfo(p.dtype).tiny
     return torch.where(rest < 0.5, torch.log1p(-rest.clamp(max=0.5)), p.clamp(min=smallest).log())
@@ -111,7 +117,7 @@ def softmax_focal_loss_backward(
     """Fill ``grad_input`` (N, C) with the derivative of each loss by the logits behind the probabilities ``input``."""
     probabilities = widened(input)
     index, p, rest, scale = _of_target(probabilities, target, weight)
-    # The derivative by p, times p. As p nears one, log p divided by what p lacks nears -1, and no power of it is negative.
+    # The derivative by p, times p. As p approaches 1, log(p) / (1 - p) approaches -1, and no power is negative.
     smallest = torch.finfo(p.dtype).tiny
     slope = torch.where(rest < smallest, -1, _log(p, rest) / rest.clamp(min=smallest))
     by_logit = alpha * rest**gamma * (gamma * p * slope - 1) * scale

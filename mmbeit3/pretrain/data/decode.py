@@ -1,4 +1,4 @@
-"""From bytes to images and texts, with one kind of error for all that can be wrong with them."""
+"""Decoding of images, texts and JSON from bytes; every fault raises ``BadRecordError``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["decode_image", "decode_json", "decode_text", "text_of"]
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Decode an image file, see :func:`mmbeit3.images.decode_image`.
+    """Decode an image file by :func:`mmbeit3.images.decode_image`.
 
     Args:
         data: the file's bytes.
@@ -25,7 +25,7 @@ def decode_image(data: bytes) -> np.ndarray:
         RGB, uint8 (H, W, 3).
 
     Raises:
-        BadRecordError: if it is no image, damaged or truncated.
+        BadRecordError: if the bytes are not an image, or the image is damaged or truncated.
     """
     try:
         return np.ascontiguousarray(images.decode_image(data)[..., ::-1])
@@ -34,10 +34,10 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def decode_text(data: bytes) -> str:
-    """Decode UTF-8 and strip white space around it.
+    """Decode UTF-8 and strip white space at both ends.
 
     Raises:
-        BadRecordError: if it is not UTF-8, has zero bytes as UTF-16 would, or is empty.
+        BadRecordError: if the bytes are not UTF-8, contain zero bytes (as UTF-16 does), or the text is empty.
     """
     try:
         text = data.decode("utf-8")
@@ -50,28 +50,28 @@ def decode_json(data: bytes) -> dict[str, Any]:
     """Decode a JSON object.
 
     Raises:
-        BadRecordError: if it is not UTF-8, no JSON, or no object.
+        BadRecordError: if the bytes are not UTF-8, not JSON, or not a JSON object.
     """
     try:
         value = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadRecordError(f"invalid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise BadRecordError(f"JSON is a {type(value).__name__}, not an object")
+        raise BadRecordError(f"JSON is a {type(value).__name__} instead of an object")
     return value
 
 
 def text_of(value: dict[str, Any], names: Iterable[str] = ("text",)) -> str:
-    """The text of a JSON object under the first of the names that it has.
+    """Return the text of a JSON object: the value of the first of ``names`` that the object contains.
 
     Raises:
-        BadRecordError: if it has none of them, or it is no string, or empty.
+        BadRecordError: if the object contains none of the names, or the value is not a string or is empty.
     """
     names = tuple(names)
     for name in names:
         if name in value:
             if not isinstance(value[name], str):
-                raise BadRecordError(f"JSON's '{name}' is a {type(value[name]).__name__}, not a string")
+                raise BadRecordError(f"JSON key '{name}' is a {type(value[name]).__name__} instead of a string")
             return _clean(value[name])
     raise BadRecordError(f"JSON has no {' or '.join(repr(name) for name in names)}")
 
@@ -79,7 +79,7 @@ def text_of(value: dict[str, Any], names: Iterable[str] = ("text",)) -> str:
 def _clean(text: str) -> str:
     text = text.removeprefix("\ufeff").strip()
     if "\0" in text:
-        raise BadRecordError("text has zero bytes: not UTF-8")
+        raise BadRecordError("text contains zero bytes: it is not UTF-8")
     if not text:
         raise BadRecordError("empty text")
     return text

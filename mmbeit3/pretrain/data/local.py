@@ -1,4 +1,4 @@
-"""Records that lie in files of their own, or in lines of files: any of them can be read by its number."""
+"""Records stored as image files or as lines of text files, with random access by index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmbeit3.errors import UserError, printable
 from mmbeit3.images import IMAGE_SUFFIXES, walk_files
 from mmbeit3.images.folders import is_image_name
 from mmbeit3.pretrain.data.decode import decode_image, decode_json, decode_text, text_of
-from mmbeit3.pretrain.data.types import BadRecordError, Entry, Place, Record, refuse_address
+from mmbeit3.pretrain.data.types import BadRecordError, LazyRecord, Reader, Record, refuse_address
 
 __all__ = ["ImageFolder", "PairFiles", "TextFiles"]
 
@@ -22,88 +22,88 @@ _NONE = np.empty(0, np.int64)
 Paths = str | Path | Sequence[str | Path]
 
 
-class _Numbered:
-    """Records by number: epochs are permutations of all numbers, of which each reader takes every ``streams``-th.
+class _Indexed:
+    """Records with an index. An epoch is a permutation of all indices; reader i of n takes every n-th, from the i-th on.
 
-    The permutation takes 8 bytes a record in every worker; for more than some hundred million records use tar shards.
+    The permutation takes 8 bytes per record in every worker. Use tar shards for more than a few hundred million records.
     """
 
     fingerprint: str
 
     def __len__(self) -> int:
-        """How many records there are, unusable ones included."""
+        """Return the number of records, unusable ones included."""
         raise NotImplementedError
 
-    def entry(self, index: int) -> Entry:
-        """The record of that number, not yet read."""
+    def record_at(self, index: int) -> LazyRecord:
+        """Return the record at an index without reading it."""
         raise NotImplementedError
 
-    def entries(self, place: Place, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[Entry]:
-        """A reader's part of an epoch.
+    def read_epoch(self, reader: Reader, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[LazyRecord]:
+        """Yield a reader's part of an epoch.
 
         Args:
-            place: the reader.
-            epoch: number of the epoch.
-            seed: of the order.
-            shuffle: whether to permute.
-            start: entries to leave out at the beginning; costs nothing.
+            reader: one of the readers that share the records.
+            epoch: number of the epoch, from 0.
+            seed: seed of the order.
+            shuffle: True to permute the records.
+            start: number of records to skip at the beginning; skipping reads nothing.
 
         Yields:
-            Entries, the same for the same arguments.
+            Records that are not decoded yet. The order depends on the arguments only.
         """
         count = len(self)
         order = np.random.default_rng([seed, epoch]).permutation(count) if shuffle else np.arange(count)
-        for index in order[place.stream :: place.streams][start:]:
-            yield self.entry(int(index))
+        for index in order[reader.index :: reader.count][start:]:
+            yield self.record_at(int(index))
 
 
-class ImageFolder(_Numbered):
-    """All images of a folder and those below it, by their names' endings; the key is the path from the folder.
+class ImageFolder(_Indexed):
+    """All image files of a folder and its subfolders, found by suffix. The key is the path relative to the folder.
 
-    Hidden files are left out and links are followed, see :func:`~mmbeit3.images.walk_files`.
+    Hidden files are skipped and links are followed, see :func:`~mmbeit3.images.walk_files`.
 
     Args:
-        folder: where they are.
+        folder: path of the folder.
 
     Raises:
-        UserError: if there is no such folder or no image in it.
+        UserError: if the folder does not exist or contains no image.
     """
 
     def __init__(self, folder: str | Path) -> None:
         refuse_address(str(folder))
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise UserError(f"no folder of images '{folder}'")
+            raise UserError(f"image folder '{folder}' does not exist: check the path")
         names = sorted(name for name in walk_files(self.folder) if is_image_name(name.rpartition("/")[2]))
         if not names:
-            raise UserError(f"no image ({', '.join(IMAGE_SUFFIXES)}) in '{folder}' or below it")
+            raise UserError(f"no image ({', '.join(IMAGE_SUFFIXES)}) in '{folder}' or its subfolders: check the path")
         self.fingerprint = f"{len(names)}-{_checksum(names):08x}"
-        # One block of memory: workers would copy a list of strings by counting references.
+        # One NumPy array: reading a list of strings changes their reference counts, so forked workers would copy its memory.
         self._names = np.array([os.fsencode(name) for name in names])
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self._names)
 
-    def entry(self, index: int) -> Entry:
-        """The image of that number in the order of the names."""
+    def record_at(self, index: int) -> LazyRecord:
+        """Return the image at an index in the order of the sorted names, without reading it."""
         name = os.fsdecode(self._names[index])
-        return Entry(str(self.folder / name), name, partial(self._load, name))
+        return LazyRecord(str(self.folder / name), name, partial(self._load, name))
 
     def _load(self, name: str) -> Record:
         return {"key": name, "image": _read_image(self.folder / name)}
 
 
-class _Lines(_Numbered):
-    """Lines of files that are not blank; the key is the file's name and the line's number from 1.
+class _Lines(_Indexed):
+    """Non-blank lines of files. The key is the file name and the line number, from 1.
 
-    Files are read through once to find the lines, of which two numbers each are kept.
+    Each file is read once at the start. Byte offset and line number are kept for each line.
 
     Args:
         paths: one file or several.
 
     Raises:
-        UserError: if a file is missing or all are blank.
+        UserError: if a file does not exist or all files are blank.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -113,26 +113,30 @@ class _Lines(_Numbered):
         for path in self.paths:
             refuse_address(str(path))
             if not path.is_file():
-                raise UserError(f"no file '{path}'")
+                raise UserError(f"file '{path}' does not exist: check the path")
             found: np.ndarray = np.fromiter(_lines(path), np.dtype((np.int64, 2)))
             offsets.append(found[:, 0])
             numbers.append(found[:, 1])
         self._ends = np.cumsum([len(part) for part in offsets[1:]])
         self._offsets, self._numbers = np.concatenate(offsets), np.concatenate(numbers)
         if not len(self._offsets):
-            raise UserError(f"no line of text in {', '.join(repr(str(path)) for path in self.paths) or 'no files at all'}")
+            listed = ", ".join(repr(str(path)) for path in self.paths)
+            raise UserError(
+                f"no line of text in {listed}: give files that are not blank" if listed else "no text files are given"
+            )
         names = [f"{path.name} {path.stat().st_size}" for path in self.paths]
         self.fingerprint = f"{len(self._offsets)}-{_checksum(names):08x}"
 
     def __len__(self) -> int:
-        """How many lines there are that are not blank."""
+        """Return the number of non-blank lines of all files."""
         return len(self._offsets)
 
-    def entry(self, index: int) -> Entry:
-        """The line of that number, over all files."""
+    def record_at(self, index: int) -> LazyRecord:
+        """Return the line at an index over all files, without reading it."""
+        # _ends are the files' cumulative numbers of lines: the first one above the index is the line's file.
         path = self.paths[int(np.searchsorted(self._ends, index, side="right"))]
         key = f"{path.name}:{self._numbers[index]}"
-        return Entry(str(path), key, partial(self._load, path, int(self._offsets[index]), key))
+        return LazyRecord(str(path), key, partial(self._load, path, int(self._offsets[index]), key))
 
     def _load(self, path: Path, offset: int, key: str) -> Record:
         try:
@@ -148,27 +152,27 @@ class _Lines(_Numbered):
 
 
 class TextFiles(_Lines):
-    """Texts, one a line: JSON objects with ``text`` in files that end in .jsonl or .json, else plain. Blank lines are none."""
+    """Texts, one per line: JSON objects with ``text`` in .jsonl and .json files, plain text in others. Skips blank lines."""
 
     def _decode(self, path: Path, line: bytes, key: str) -> Record:
         return {"key": key, "text": text_of(decode_json(line)) if path.suffix in (".jsonl", ".json") else decode_text(line)}
 
 
 class PairFiles(_Lines):
-    """Pairs, one a line: JSON objects with ``image``, a path relative to the file's folder, and ``text``."""
+    """Pairs, one per line: JSON objects with ``image``, a path relative to the file's folder, and ``text``."""
 
     def _decode(self, path: Path, line: bytes, key: str) -> Record:
         value = decode_json(line)
         name = value.get("image")
         if not isinstance(name, str) or not name or "\0" in name:
-            raise BadRecordError("JSON has no 'image' that is a path")
+            raise BadRecordError("JSON key 'image' is missing or is not a path")
         if Path(name).is_absolute():
-            raise BadRecordError(f"image '{name}' is not relative to the file's folder")
+            raise BadRecordError(f"image '{name}' is an absolute path: give it relative to the file's folder")
         return {"key": key, "image": _read_image(path.parent / name), "text": text_of(value)}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int]]:
-    """Byte offset, and number from 1, of each line that is not blank."""
+    """Yield byte offset and line number, from 1, of each non-blank line."""
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -180,7 +184,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int]]:
 def _read_image(path: Path) -> np.ndarray:
     try:
         if not path.is_file():
-            raise BadRecordError(f"no image file '{printable(str(path), 4096)}'")
+            raise BadRecordError(f"image file '{printable(str(path), 4096)}' does not exist")
         data = path.read_bytes()
     except OSError as error:
         raise BadRecordError(f"image cannot be read ({error})") from error

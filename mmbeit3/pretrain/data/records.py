@@ -1,4 +1,4 @@
-"""What ``RecordSource`` reads from, and the choice of it by kind and name."""
+"""The protocol of record collections, and the function that opens one by kind and path."""
 
 from __future__ import annotations
 
@@ -10,50 +10,51 @@ from typing import Protocol
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.data.local import ImageFolder, PairFiles, TextFiles
 from mmbeit3.pretrain.data.shards import TarShards
-from mmbeit3.pretrain.data.types import KINDS, Entry, Place, refuse_address
+from mmbeit3.pretrain.data.types import KINDS, LazyRecord, Reader, refuse_address
 
 __all__ = ["Records", "open_records"]
 
-# Also at the end of a brace: {a,b}.tar, {a.tar,b.tar} and a.{tar,tgz}.
+# Also matches endings inside braces: {a,b}.tar, {a.tar,b.tar} and a.{tar,tgz}.
 _TAR = re.compile(r"[.{,](tar|tgz|tar\.(gz|bz2|xz))\}*$", re.IGNORECASE)
 
 
 class Records(Protocol):
-    """All records of a data set, dealt to readers without overlap and without loss."""
+    """All records of a data set, split between readers without overlap or loss."""
 
     fingerprint: str
-    """Changes when the data does (as far as names and counts tell), so that a position in other data is noticed."""
+    """Changes with the names and numbers of files or records, so that resuming with other data is detected."""
 
-    def entries(self, place: Place, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[Entry]:
-        """A reader's part of an epoch without its first ``start`` entries; the same for the same arguments."""
+    def read_epoch(self, reader: Reader, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[LazyRecord]:
+        """Yield a reader's part of an epoch without its first ``start`` records; the order depends on the arguments only."""
         ...
 
 
 def open_records(kind: str, paths: str | Path | Sequence[str | Path], buffer: int = 1000) -> Records:
-    """Records of a kind, from tar shards if the paths end in .tar (or .tgz, .tar.gz, .bz2, .xz), else from local files.
+    """Open records: tar shards if the paths end in .tar, .tgz, .tar.gz, .tar.bz2 or .tar.xz, else local files.
 
     Args:
         kind: 'images' (a folder), 'texts' (plain text or JSON-lines files) or 'pairs' (JSON-lines files).
-        paths: of files, shards (with braces and wildcards), or of one folder.
-        buffer: of the shuffling of shards, in records.
+        paths: files, shards (with brace expansion and wildcards), or one folder.
+        buffer: number of records in the shuffle buffer of shards.
 
     Raises:
-        UserError: if the kind is unknown, paths are missing or are addresses, or shards and files are mixed.
+        UserError: if the kind is unknown, no path is given, a path does not exist or is an address, or shards and files are
+            mixed.
     """
     if kind not in KINDS:
-        raise UserError(f"kind of records '{kind}' is none of {', '.join(KINDS)}")
+        raise UserError(f"unknown kind of records '{kind}': give one of {', '.join(KINDS)}")
     given = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not given:
-        raise UserError(f"no paths of {kind} given")
+        raise UserError(f"{kind}: no paths are given")
     for path in given:
         refuse_address(path)
     tars = [_TAR.search(path) is not None for path in given]
     if all(tars):
         return TarShards(given, kind, buffer)
     if any(tars):
-        raise UserError(f"{kind}: tar shards and other files cannot be mixed in one source")
+        raise UserError(f"{kind}: tar shards and other files cannot be mixed in one stream: make a stream of each")
     if kind == "images":
         if len(given) > 1:
-            raise UserError(f"images: one folder, not {len(given)}: give the folder above them")
+            raise UserError(f"images: {len(given)} folders are given, but only one is read: give the folder that contains them")
         return ImageFolder(given[0])
     return TextFiles(given) if kind == "texts" else PairFiles(given)

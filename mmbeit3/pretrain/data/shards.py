@@ -1,4 +1,4 @@
-"""Records in WebDataset's tar shards, read in sequence and in memory: nothing is unpacked, unpickled or executed."""
+"""Records in WebDataset tar shards, read sequentially in memory. Nothing is extracted to disk, unpickled or executed."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from mmbeit3.errors import UserError
 from mmbeit3.images import IMAGE_SUFFIXES
 from mmbeit3.pretrain.data.decode import decode_image, decode_json, decode_text, text_of
 from mmbeit3.pretrain.data.tar import Fault, Member, read_members
-from mmbeit3.pretrain.data.types import KINDS, BadRecordError, Entry, Place, Record, refuse_address
+from mmbeit3.pretrain.data.types import KINDS, BadRecordError, LazyRecord, Reader, Record, refuse_address
 
 __all__ = ["TarShards"]
 
 _NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
-"""Key and suffix of a member: the file's name is cut at its first dot."""
+"""Key and suffix of a member: the file name is split at its first dot, as in WebDataset."""
 _META = re.compile(r"__[^/]*__(/|$)")
-"""WebDataset's own members."""
+"""WebDataset's own metadata members, which are not records."""
 
 
 class TarShards:
-    """Tar shards as WebDataset has them: members ``key.jpg`` (or another image's ending) and ``key.txt`` or ``key.json``.
+    """WebDataset tar shards with members ``key.jpg`` (or another image suffix) and ``key.txt`` or ``key.json``.
 
-    A JSON member is an object with ``text`` or ``caption``; other members, pickles among them, are never looked into.
-    Shards are permuted each epoch and dealt to the readers; where there are fewer shards than readers, several share one
-    and take turns by record. Readers may get unequal numbers of records, so that training on several ranks wants endless
-    reading. A buffer of undecoded records then shuffles each reader's part.
+    A JSON member is an object with ``text`` or ``caption``. Other members, such as pickles, are never decoded.
+    Shards are permuted in each epoch and split between the readers. If there are fewer shards than readers, several readers
+    share a shard and take its records in turn. Readers may get unequal numbers of records, so training on several ranks needs
+    endless reading. A buffer of undecoded records shuffles each reader's part.
 
     Args:
-        paths: local paths with brace expansion and wildcards, as ``train-{0000..0099}.tar`` or ``train-*.tar``.
-        kind: 'images', 'texts' or 'pairs'; what else a record has is left out.
-        buffer: records in the shuffle buffer; their bytes are held in memory by each worker.
+        paths: local paths with brace expansion and wildcards, such as ``train-{0000..0099}.tar`` or ``train-*.tar``.
+        kind: 'images', 'texts' or 'pairs'; other parts of a record are ignored.
+        buffer: number of records in the shuffle buffer; each worker holds their bytes in memory.
 
     Raises:
-        UserError: if the library is missing, a path is an address, a shard is missing, or there are none.
-        ValueError: if the kind is unknown or the buffer has no place.
+        UserError: if braceexpand is not installed, a path is an address, a shard does not exist, or no shard is given.
+        ValueError: if the kind is unknown or ``buffer`` is below 1.
     """
 
     def __init__(self, paths: str | Path | Sequence[str | Path], kind: str, buffer: int = 1000) -> None:
@@ -52,63 +52,64 @@ class TarShards:
         names = "\0".join(Path(path).name for path in self.paths)
         self.fingerprint = f"{len(self.paths)}-{zlib.crc32(names.encode('utf-8', 'surrogateescape')):08x}-{buffer}"
 
-    def entries(self, place: Place, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[Entry]:
-        """A reader's part of an epoch.
+    def read_epoch(self, reader: Reader, epoch: int, seed: int, shuffle: bool, start: int) -> Iterator[LazyRecord]:
+        """Yield a reader's part of an epoch.
 
         Args:
-            place: the reader.
-            epoch: number of the epoch.
-            seed: of the order.
-            shuffle: whether to permute shards and shuffle in the buffer.
-            start: entries to leave out at the beginning. They are read again, though not decoded, so that the buffer is
-                as it was: exact, at the cost of reading that much of the shards.
+            reader: one of the readers that share the records.
+            epoch: number of the epoch, from 0.
+            seed: seed of the order.
+            shuffle: True to permute the shards and shuffle records in the buffer.
+            start: number of records to skip at the beginning. They are read again but not decoded, which restores the exact
+                state of the shuffle buffer.
 
         Yields:
-            Entries, the same for the same arguments. Every fault of the archive itself, see
-            :func:`~mmbeit3.pretrain.data.tar.read_members`, is an entry that cannot be loaded.
+            Records that are not decoded yet. The order depends on the arguments only. Every fault of an archive, see
+            :func:`~mmbeit3.pretrain.data.tar.read_members`, is yielded as a record whose ``load`` fails.
         """
         order = np.random.default_rng([seed, epoch]).permutation(len(self.paths)) if shuffle else range(len(self.paths))
         shards = [self.paths[int(index)] for index in order]
-        entries = self._dealt(shards, place)
+        records = self._read_part(shards, reader)
         if shuffle:
-            entries = _shuffled(entries, self.buffer, np.random.default_rng([seed, epoch, place.stream]))
-        for position, entry in enumerate(entries):
+            records = _shuffled(records, self.buffer, np.random.default_rng([seed, epoch, reader.index]))
+        for position, record in enumerate(records):
             if position >= start:
-                yield entry
+                yield record
 
-    def _dealt(self, shards: list[str], place: Place) -> Iterator[Entry]:
-        if len(shards) >= place.streams:
-            for shard in shards[place.stream :: place.streams]:
+    def _read_part(self, shards: list[str], reader: Reader) -> Iterator[LazyRecord]:
+        """Yield the records of one reader: those of whole shards, or every n-th record of a shard that n readers share."""
+        if len(shards) >= reader.count:
+            for shard in shards[reader.index :: reader.count]:
                 yield from self._read(shard)
             return
-        number = place.stream % len(shards)
-        sharing = range(number, place.streams, len(shards))
-        turn = sharing.index(place.stream)
-        for index, entry in enumerate(self._read(shards[number])):
+        number = reader.index % len(shards)
+        sharing = range(number, reader.count, len(shards))
+        turn = sharing.index(reader.index)
+        for index, record in enumerate(self._read(shards[number])):
             if index % len(sharing) == turn:
-                yield entry
+                yield record
 
-    def _read(self, shard: str) -> Iterator[Entry]:
-        """All records of a shard, and one entry for every fault of the archive."""
-        # The stream is opened here, not by a library, whose opener would run commands for some addresses.
+    def _read(self, shard: str) -> Iterator[LazyRecord]:
+        """Yield all records of a shard, and a record that cannot be loaded for each fault of the archive."""
+        # Not opened by webdataset: its opener runs commands for pipe: addresses.
         try:
             file = Path(shard).open("rb")  # noqa: SIM115
         except OSError as error:
-            yield Entry(shard, "(archive)", partial(_fail, f"cannot be opened ({error})"))
+            yield LazyRecord(shard, "(archive)", partial(_fail, f"cannot be opened ({error})"))
             return
         with file:
             try:
                 for part in _grouped(read_members(file)):
                     if isinstance(part, Fault):
-                        yield Entry(shard, "(archive)", partial(_fail, part.reason))
+                        yield LazyRecord(shard, "(archive)", partial(_fail, part.reason))
                     else:
-                        yield Entry(shard, str(part["__key__"]), partial(_record, part, self.kind))
+                        yield LazyRecord(shard, str(part["__key__"]), partial(_record, part, self.kind))
             except OSError as error:
-                yield Entry(shard, "(archive)", partial(_fail, f"cannot be read on ({error})"))
+                yield LazyRecord(shard, "(archive)", partial(_fail, f"cannot be read further ({error})"))
 
 
 def _grouped(parts: Iterable[Member | Fault]) -> Iterator[dict[str, Any] | Fault]:
-    """Put neighbours of one key together, as WebDataset does; faults come where they are noticed."""
+    """Group neighbouring members with the same key into a sample, as WebDataset does. Faults are passed on at once."""
     sample: dict[str, Any] | None = None
     for part in parts:
         if isinstance(part, Fault):
@@ -119,7 +120,7 @@ def _grouped(parts: Iterable[Member | Fault]) -> Iterator[dict[str, Any] | Fault
             continue
         key, suffix = match[1], match[2].lower()
         if sample is not None and key == sample["__key__"] and suffix in sample:
-            yield Fault(f"duplicate file name '{part.name}': the first is taken")
+            yield Fault(f"duplicate file name '{part.name}': the first one is used")
             continue
         if sample is None or key != sample["__key__"]:
             if sample is not None:
@@ -136,7 +137,7 @@ def _record(sample: dict[str, Any], kind: str) -> Record:
     if has_image:
         data = next((sample[suffix[1:]] for suffix in IMAGE_SUFFIXES if suffix[1:] in sample), None)
         if data is None:
-            raise BadRecordError(f"no image among its members ({_members(sample)})")
+            raise BadRecordError(f"no image among the record's members ({_members(sample)})")
         record["image"] = decode_image(data)
     if has_text:
         if "txt" in sample:
@@ -144,7 +145,7 @@ def _record(sample: dict[str, Any], kind: str) -> Record:
         elif "json" in sample:
             record["text"] = text_of(decode_json(sample["json"]), ("text", "caption"))
         else:
-            raise BadRecordError(f"no txt or json among its members ({_members(sample)})")
+            raise BadRecordError(f"no txt or json among the record's members ({_members(sample)})")
     return record
 
 
@@ -156,22 +157,22 @@ def _fail(reason: str) -> Record:
     raise BadRecordError(f"damaged archive ({reason})")
 
 
-def _shuffled(entries: Iterable[Entry], size: int, rng: np.random.Generator) -> Iterator[Entry]:
-    """Keep ``size`` in hand and give a random one of them for each that comes in; at the end the rest in random order."""
-    held: list[Entry] = []
-    for entry in entries:
-        if len(held) < size:
-            held.append(entry)
+def _shuffled(records: Iterable[LazyRecord], size: int, rng: np.random.Generator) -> Iterator[LazyRecord]:
+    """Shuffle through a buffer of ``size`` records: each new record replaces a random one, which is yielded."""
+    buffer: list[LazyRecord] = []
+    for record in records:
+        if len(buffer) < size:
+            buffer.append(record)
             continue
         index = int(rng.integers(size))
-        yield held[index]
-        held[index] = entry
-    for index in rng.permutation(len(held)):
-        yield held[int(index)]
+        yield buffer[index]
+        buffer[index] = record
+    for index in rng.permutation(len(buffer)):
+        yield buffer[int(index)]
 
 
 def _expand(patterns: Sequence[str | Path]) -> list[str]:
-    """Paths of shards, sorted within a wildcard, each once."""
+    """Expand braces and wildcards to paths of shards without duplicates; the matches of a wildcard are sorted."""
     try:
         from braceexpand import braceexpand
     except ImportError as error:
@@ -187,12 +188,12 @@ def _expand(patterns: Sequence[str | Path]) -> list[str]:
             raise UserError(f"shards '{pattern}': {error}") from error
         for path in paths:
             refuse_address(path)
-            # Path.glob takes no absolute patterns.
-            found_here = [path] if Path(path).is_file() else sorted(glob.glob(path))  # noqa: PTH207
-            matches = [name for name in found_here if Path(name).is_file()]
+            # Path.glob does not accept absolute patterns.
+            candidates = [path] if Path(path).is_file() else sorted(glob.glob(path))  # noqa: PTH207
+            matches = [name for name in candidates if Path(name).is_file()]
             if not matches:
-                raise UserError(f"no tar shard '{path}'")
+                raise UserError(f"no tar shard matches '{path}': check the path")
             found.extend(matches)
     if not found:
-        raise UserError("no tar shards given")
+        raise UserError("no tar shards are given")
     return list(dict.fromkeys(found))

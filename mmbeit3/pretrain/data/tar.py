@@ -1,4 +1,9 @@
-"""Members of a tar archive in sequence, with a word about everything in it that is damaged, and what follows the damage."""
+"""A sequential tar reader that reports damage and continues behind it.
+
+``tarfile`` takes a damaged header for the end of the archive, so the rest of a shard would be lost silently. This reader
+searches for the next valid header instead. A tar archive is a sequence of blocks of 512 bytes: a header block with a checksum,
+then the member's content padded to whole blocks, and so on; two blocks of zeros mark the end.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +22,32 @@ _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 1 << 16
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-_LINKS = (tarfile.LNKTYPE, tarfile.SYMTYPE)
-_WITHOUT_CONTENT = (*_LINKS, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)
-_LONGEST_NAME = 1 << 20
-"""Bytes of an extended header; a longer one is damaged."""
+_WITHOUT_CONTENT = (
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.FIFOTYPE,
+    tarfile.DIRTYPE,
+)
+_MAX_EXTENDED = 1 << 20
+"""Largest size of an extended header in bytes; a larger one counts as damaged."""
 
-_PACKED: tuple[tuple[bytes, Callable[[], Any]], ...] = (
+_COMPRESSIONS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
     (b"\x1f\x8b", lambda: zlib.decompressobj(31)),
     (b"BZh", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
 )
-"""How packed archives begin, and what unpacks them."""
+"""First bytes of compressed archives (gzip, bzip2, xz) and their decompressors. 31 makes zlib expect a gzip header."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of an archive.
+    """A file in an archive.
 
     Attributes:
-        name: its path in the archive.
-        data: its bytes.
+        name: path in the archive.
+        data: content.
     """
 
     name: str
@@ -45,137 +56,138 @@ class Member:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something damaged.
+    """Damage in an archive.
 
     Attributes:
-        reason: what, and how many bytes are lost by it, in one line.
+        reason: what is damaged and how many bytes are lost, in one line.
     """
 
     reason: str
 
 
-class _CutError(Exception):
-    """The stream ends where more should come."""
+class _TruncatedError(Exception):
+    """The archive ends in the middle of a member."""
 
 
-class _PackedError(Exception):
-    """What packs the archive is damaged; nothing after it can be unpacked."""
+class _CompressionError(Exception):
+    """The compressed stream is damaged; nothing behind the damage can be decompressed."""
 
 
 def read_members(file: BinaryIO) -> Iterator[Member | Fault]:
-    """Read an archive, plain or packed by gzip, bzip2 or xz; of the formats ustar, GNU and pax.
+    """Read an archive in ustar, GNU or pax format, uncompressed or compressed by gzip, bzip2 or xz.
 
-    A header whose checksum is wrong, or that is missing, costs its own member only: reading goes on at the next block that is
-    a header. What packs an archive has no such places, so that all that comes after damage in it is lost.
+    A header that is missing or has a wrong checksum costs its own member only: reading continues at the next block that is a
+    header. A compressed stream has no such points to continue from, so everything behind damage in it is lost.
 
     Args:
-        file: the archive, at its start.
+        file: the archive, positioned at its start.
 
     Yields:
-        Regular files, and one fault for everything that is wrong: damaged headers, an archive that ends without its end mark of
-        two blocks of zeros, and anything but zeros behind that mark, such as another archive, which is read as well.
+        Regular files, and one fault for each damage: a damaged header, an archive without the end mark of two blocks of zeros,
+        and anything but zeros behind the end mark. Another archive behind the end mark is read as well.
     """
     try:
         yield from _Reader(file).read()
-    except _PackedError as error:
-        yield Fault(f"{error}; all that follows is lost")
+    except _CompressionError as error:
+        yield Fault(f"{error}: everything behind it is lost")
 
 
 class _Reader:
     def __init__(self, file: BinaryIO) -> None:
-        self._parts = _unpacked(file)
-        self._held, self._at = b"", 0
-        self.place = 0
-        """Bytes read so far, of the unpacked archive."""
+        self._parts = _decompressed(file)
+        self._buffer, self._offset = b"", 0
+        self.position = 0
+        """Number of bytes of the decompressed archive read so far."""
 
     def read(self) -> Iterator[Member | Fault]:
-        names: dict[str, str] = {}
-        """Of the next member, where its header has no room for it."""
+        # Path and size of the next member from an extended header, for values that do not fit into a plain header.
+        extended: dict[str, str] = {}
         zeros = 0
         while block := self._take(_BLOCK):
             if len(block) < _BLOCK:
                 if zeros < 2 or block.strip(b"\0"):
-                    yield Fault(f"the archive is cut in its block at byte {self.place - len(block)}")
+                    yield Fault(f"the archive is truncated in the block at byte {self.position - len(block)}")
                 return
             if not block.strip(b"\0"):
                 zeros += 1
                 continue
-            header = _header(block)
+            header = _parse_header(block)
+            # Here the block is not zeros. Zeros before it were the end mark, or a header that was overwritten.
             if zeros or header is None:
-                start = self.place - _BLOCK
+                start = self.position - _BLOCK
                 if header is None:
-                    header = self._search()
-                yield Fault(_words(zeros, start, self.place - (_BLOCK if header else 0), header is not None))
-                zeros, names = 0, {}
+                    header = self._next_header()
+                yield Fault(_describe(zeros, start, self.position - (_BLOCK if header else 0), header is not None))
+                zeros, extended = 0, {}
                 if header is None:
                     return
             try:
-                member = self._member(header, names)
-            except _CutError as error:
-                yield Fault(f"the archive is cut in member '{header.name}': {error}")
+                member = self._member(header, extended)
+            except _TruncatedError as error:
+                yield Fault(f"the archive is truncated in member '{header.name}': {error}")
                 return
             if member is not None:
                 yield member
         if zeros < 2:
-            yield Fault(f"the archive ends at byte {self.place} without its end mark: what came after is lost")
+            yield Fault(f"the archive ends at byte {self.position} without its end mark: any members behind it are lost")
 
-    def _member(self, header: tarfile.TarInfo, names: dict[str, str]) -> Member | Fault | None:
-        """What a header announces, if it is a file; names of the next one are noted."""
+    def _member(self, header: tarfile.TarInfo, extended: dict[str, str]) -> Member | Fault | None:
+        """Read the content of a header. Return a regular file; store the values of an extended header for the next member."""
         if header.type in _EXTENDED or header.type in _LONG_NAMES:
-            if header.size > _LONGEST_NAME:
-                return Fault(f"an extended header of {header.size} bytes before byte {self.place}")
+            if header.size > _MAX_EXTENDED:
+                return Fault(f"the extended header before byte {self.position} is damaged: it would have {header.size} bytes")
             content = self._content(header.size)
             if header.type == tarfile.GNUTYPE_LONGNAME:
-                names["path"] = content.rstrip(b"\0").decode("utf-8", "surrogateescape")
+                extended["path"] = content.rstrip(b"\0").decode("utf-8", "surrogateescape")
             elif header.type in _EXTENDED:
-                found = _keywords(content)
+                found = _parse_pax(content)
                 if found is None:
-                    return Fault(f"the extended header before byte {self.place} is damaged: the next name may be wrong")
-                names |= found if header.type != tarfile.XGLTYPE else {}
+                    return Fault(f"the extended header before byte {self.position} is damaged: the next name may be wrong")
+                extended |= found if header.type != tarfile.XGLTYPE else {}
             return None
-        name, size = names.pop("path", header.name), names.pop("size", None)
-        sparse = header.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse") for key in names)
-        names.clear()
+        name, size = extended.pop("path", header.name), extended.pop("size", None)
+        sparse = header.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse") for key in extended)
+        extended.clear()
         if header.type in _WITHOUT_CONTENT:
             return None
         data = self._content(int(size) if size is not None and size.isdigit() else header.size)
         if sparse:
-            return Fault(f"member '{name}' is a sparse file, which is not read: pack it as a whole one")
+            return Fault(f"member '{name}' is a sparse file, which cannot be read: store it as a plain file")
         return Member(name, data) if header.isreg() else None
 
     def _content(self, size: int) -> bytes:
         padded = -(-size // _BLOCK) * _BLOCK
         data = self._take(padded)
-        # The last block's padding is nobody's data.
+        # An archive that ends within the padding of the last block has lost nothing.
         if len(data) < size:
-            raise _CutError(f"{len(data)} of {size} bytes are there")
+            raise _TruncatedError(f"it contains {len(data)} of {size} bytes")
         return data[:size]
 
-    def _search(self) -> tarfile.TarInfo | None:
-        """Go on to the next header, if there is one."""
+    def _next_header(self) -> tarfile.TarInfo | None:
+        """Skip blocks up to the next valid header and return it; None at the end of the archive."""
         while len(block := self._take(_BLOCK)) == _BLOCK:
-            header = _header(block)
+            header = _parse_header(block)
             if header is not None:
                 return header
         return None
 
     def _take(self, size: int) -> bytes:
-        """The next bytes; fewer than asked for at the end."""
-        if len(self._held) - self._at < size:
-            parts = [self._held[self._at :]]
+        """Return the next ``size`` bytes; fewer at the end of the archive."""
+        if len(self._buffer) - self._offset < size:
+            parts = [self._buffer[self._offset :]]
             count = len(parts[0])
             while count < size and (part := next(self._parts, b"")):
                 parts.append(part)
                 count += len(part)
-            self._held, self._at = b"".join(parts), 0
-        data = self._held[self._at : self._at + size]
-        self._at += len(data)
-        self.place += len(data)
+            self._buffer, self._offset = b"".join(parts), 0
+        data = self._buffer[self._offset : self._offset + size]
+        self._offset += len(data)
+        self.position += len(data)
         return data
 
 
-def _header(block: bytes) -> tarfile.TarInfo | None:
-    """What a block says if it is a header, which its checksum tells."""
+def _parse_header(block: bytes) -> tarfile.TarInfo | None:
+    """Parse a block as a header; None if its checksum is wrong or its size is negative."""
     try:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError):
@@ -183,8 +195,8 @@ def _header(block: bytes) -> tarfile.TarInfo | None:
     return header if header.size >= 0 else None
 
 
-def _keywords(content: bytes) -> dict[str, str] | None:
-    """Keywords of a pax header, lines of their own length, a name and a value; None if it is none."""
+def _parse_pax(content: bytes) -> dict[str, str] | None:
+    """Parse the lines ``LENGTH KEY=VALUE`` of a pax header, LENGTH being that of the whole line; None if a line is damaged."""
     found = {}
     while content.strip(b"\0"):
         digits, _, _ = content.partition(b" ")
@@ -197,41 +209,48 @@ def _keywords(content: bytes) -> dict[str, str] | None:
     return found
 
 
-def _words(zeros: int, start: int, end: int, found: bool) -> str:
-    """One line about what is no header where one should be."""
-    lost = f"{end - start} bytes from byte {start} on are lost" if end > start else f"it is read on from byte {start}"
+def _describe(zeros: int, start: int, end: int, found: bool) -> str:
+    """Describe in one line what was found instead of a header.
+
+    Args:
+        zeros: number of blocks of zeros before it; two or more are the end mark.
+        start: byte at which a header was expected.
+        end: byte at which the next header begins, or the archive ends.
+        found: True if a next header was found.
+    """
+    lost = f"{end - start} bytes from byte {start} on are lost" if end > start else f"reading continues at byte {start}"
     if zeros > 1:
-        what = "another archive follows the end mark" if found and end == start else "something but zeros follows the end mark"
+        what = "another archive follows the end mark" if found and end == start else "other data than zeros follow the end mark"
     else:
-        what = "a block of zeros stands between members" if zeros else "a header is damaged (its checksum is wrong)"
+        what = "a block of zeros is between members" if zeros else "a header is damaged (its checksum is wrong)"
     return f"{what}: {lost}{'' if found else ', no header follows'}"
 
 
-def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    """The archive's bytes in parts, none of them empty.
+def _decompressed(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the decompressed archive in non-empty parts.
 
     Raises:
-        _PackedError: where they cannot be unpacked.
+        _CompressionError: if the compressed stream is damaged or truncated.
     """
     first = file.read(_CHUNK)
-    new = next((new for mark, new in _PACKED if first.startswith(mark)), None)
+    new = next((new for mark, new in _COMPRESSIONS if first.startswith(mark)), None)
     rest = chain([first], iter(lambda: file.read(_CHUNK), b""))
     if new is None:
         yield from rest
         return
-    unpacker, begun = new(), False
-    for given in rest:
-        data = given
+    decompressor, begun = new(), False
+    for chunk in rest:
+        data = chunk
         while data:
             try:
-                part, begun = unpacker.decompress(data), True
+                part, begun = decompressor.decompress(data), True
             except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
-                raise _PackedError(f"the compressed stream is damaged ({error})") from error
+                raise _CompressionError(f"the compressed stream is damaged ({error})") from error
             if part:
                 yield part
-            # Files that were appended to each other, as parallel packers do it; zeros may fill up between and behind.
-            data = unpacker.unused_data.lstrip(b"\0") if unpacker.eof else b""
-            if unpacker.eof:
-                unpacker, begun = new(), False
+            # Several compressed streams in a row, as pigz and pbzip2 write them; zeros may pad between and behind them.
+            data = decompressor.unused_data.lstrip(b"\0") if decompressor.eof else b""
+            if decompressor.eof:
+                decompressor, begun = new(), False
     if begun:
-        raise _PackedError("the compressed stream is cut")
+        raise _CompressionError("the compressed stream is truncated")

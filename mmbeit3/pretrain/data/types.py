@@ -1,4 +1,4 @@
-"""What the rooms of the data code hand each other: a record, a promise of one, and a reader's place among the readers."""
+"""Types of the data code: a record, a record that is not decoded yet, and a reader (one worker on one rank)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing_extensions import NotRequired, TypedDict
 
 from mmbeit3.errors import UserError
 
-__all__ = ["KINDS", "BadRecordError", "Entry", "Place", "Record", "refuse_address"]
+__all__ = ["KINDS", "BadRecordError", "LazyRecord", "Reader", "Record", "refuse_address"]
 
 KINDS: dict[str, tuple[bool, bool]] = {"images": (True, False), "texts": (False, True), "pairs": (True, True)}
-"""Kinds of records: whether each has an image, and whether it has a text."""
+"""Kinds of records, each with (has an image, has a text)."""
 
-# Two letters at least before the colon: one alone is a drive.
+# At least two characters before the colon: a single letter is a Windows drive.
 _SCHEME = re.compile(r"^\s*[A-Za-z][A-Za-z0-9+.\-]+:")
 
 
 class Record(TypedDict):
-    """One record as it was stored.
+    """A decoded record.
 
-    ``key`` names it within its file or shard; ``image`` is RGB, uint8 (H, W, 3) in 0-255; ``text`` is never empty.
+    ``key`` identifies it within its file or shard; ``image`` is RGB, uint8 (H, W, 3), 0 to 255; ``text`` is never empty.
     """
 
     key: str
@@ -32,17 +32,17 @@ class Record(TypedDict):
 
 
 class BadRecordError(Exception):
-    """A record that cannot be used; the message says why. Counted and skipped by ``RecordSource``."""
+    """A record that cannot be used; the message gives the reason. ``RecordSource`` counts and skips such records."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A record not yet decoded.
+class LazyRecord:
+    """A record that is not decoded yet.
 
     Args:
-        file: file or shard it comes from.
-        key: its name in there.
-        load: decodes it; raises ``BadRecordError``.
+        file: file or shard that contains it.
+        key: identifies it within the file or shard.
+        load: reads and decodes the record; raises ``BadRecordError`` if the record cannot be used.
     """
 
     file: str
@@ -51,11 +51,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which of all readers this is: worker ``worker`` of ``num_workers`` on rank ``rank`` of ``world_size``, all from 0.
+class Reader:
+    """One of the processes that read data: worker ``worker`` of ``num_workers`` on rank ``rank`` of ``world_size``, from 0.
 
     Raises:
-        ValueError: if there is no such place.
+        ValueError: if ``rank`` or ``worker`` is out of range.
     """
 
     rank: int = 0
@@ -65,22 +65,26 @@ class Place:
 
     def __post_init__(self) -> None:
         if not (0 <= self.rank < self.world_size and 0 <= self.worker < self.num_workers):
-            raise ValueError(f"no such reader: {self}")
+            raise ValueError(f"{self}: rank must be below world_size, and worker below num_workers, all from 0")
 
     @property
-    def stream(self) -> int:
-        """Number of this reader among all of all ranks."""
+    def index(self) -> int:
+        """Index of this reader among the readers of all ranks, from 0."""
         return self.rank * self.num_workers + self.worker
 
     @property
-    def streams(self) -> int:
-        """How many readers there are on all ranks together."""
+    def count(self) -> int:
+        """Number of readers on all ranks."""
         return self.world_size * self.num_workers
 
 
 def refuse_address(path: str) -> None:
-    """Raise ``UserError`` unless it is a plain path: ``pipe:`` would run a command, and others need a program to fetch them."""
+    """Check that a path is a local one and not a URL. A ``pipe:`` address would run a command.
+
+    Raises:
+        UserError: if the path begins with a scheme, such as ``pipe:`` or ``http:``.
+    """
     if _SCHEME.match(path):
         raise UserError(
-            f"'{path}' is refused: data is read from local paths only, and an address such as pipe: can run commands"
+            f"'{path}' is refused: data is read from local paths only, as an address such as pipe: could run a command"
         )

@@ -1,4 +1,4 @@
-"""Building a tokenizer from a checkpoint."""
+"""Loading of image tokenizers from checkpoints."""
 
 from __future__ import annotations
 
@@ -11,58 +11,60 @@ from typing import Any
 from torch import Tensor
 
 from mmbeit3.checkpoint import read_state_dict
+from mmbeit3.checkpoint.prefixes import split_by_prefix
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.image_tokenizers.vqkd import VQKD
 
 __all__ = ["HEAD_DIMS", "load_vqkd", "read_vqkd_state"]
 
 _FOREIGN = ("loss", "teacher", "scaling")
-"""What released files hold besides the tokenizer: the teacher and its input scaling."""
+"""Prefixes of keys in released files that do not belong to the tokenizer: the teacher and its input scaling."""
 
-_OWNED = "tokenizer."
-"""Before all names in checkpoints of models that own a tokenizer, of its trainer or of BEiT-3's."""
+_PREFIX = "tokenizer."
+"""Prefix of the tokenizer's keys in checkpoints of ``VQKDTrainer`` and ``BEiT3Pretrainer``."""
 
 _DECODER = ("decoder.", "decode_task_layer.")
-_NAMED = 4
+_MAX_LISTED = 4
+"""Number of mismatched keys that an error message lists."""
 
 HEAD_DIMS = 64
-"""Width of the attention heads of the released tokenizers; files don't show it."""
+"""Width of the attention heads of the released tokenizers, which a state dict does not show."""
 
 
 def read_vqkd_state(source: str | Path) -> dict[str, Tensor]:
-    """Read a tokenizer's weights from a released file or from a checkpoint of training.
+    """Read a tokenizer's state dict from a released file or from a checkpoint of training.
 
     Args:
-        source: a file or address for :func:`~mmbeit3.checkpoint.read_state_dict`.
+        source: a file or URL for :func:`~mmbeit3.checkpoint.read_state_dict`.
 
     Returns:
-        Tensors by their official names (``encoder.*``, ``quantize.*`` …), without what belongs to others: a teacher, a loss,
-        the model that the tokenizer is a part of. Whether they are a tokenizer is :func:`load_vqkd`'s to say.
+        Tensors by their official names (``encoder.*``, ``quantize.*`` …), without a teacher, a loss or the model that contains
+        the tokenizer. :func:`load_vqkd` checks that they form a tokenizer; this function does not.
 
     Raises:
         UserError: if the file cannot be read.
     """
     state = read_state_dict(source)
-    owned = {key.removeprefix(_OWNED): value for key, value in state.items() if key.startswith(_OWNED)}
+    owned, _ = split_by_prefix(state, _PREFIX)
     return _without_foreign(owned or state)
 
 
 def load_vqkd(source: str | Path | Mapping[str, Tensor], **sizes: Any) -> VQKD:
-    """Build a tokenizer with the sizes of a checkpoint, and load it strictly.
+    """Build a tokenizer with the sizes of a checkpoint, and load its weights strictly.
 
-    A file without decoder gives a tokenizer without one.
+    A file without a decoder gives a tokenizer without one.
 
     Args:
-        source: a file or address for :func:`read_vqkd_state`, or a state dict with the official names.
-        **sizes: arguments of :class:`VQKD` to use instead of what the shapes say. Heads leave no trace in the shapes: as in
-            the released models they are 64 wide (:data:`HEAD_DIMS`) unless ``heads`` is given. ``teacher_dims=None`` leaves
-            the decoder out, ``frozen=True`` makes a generator of targets.
+        source: a file or URL for :func:`read_vqkd_state`, or a state dict with the official names.
+        **sizes: arguments of :class:`VQKD` that replace the sizes inferred from the shapes. The number of heads cannot be
+            inferred: heads are 64 wide (:data:`HEAD_DIMS`), as in the released models, unless ``heads`` is given.
+            ``teacher_dims=None`` omits the decoder; ``frozen=True`` freezes the tokenizer.
 
     Returns:
-        The tokenizer, in evaluation mode, on the CPU, in float32.
+        The tokenizer in evaluation mode, on the CPU, in float32.
 
     Raises:
-        UserError: if the file cannot be read, is no tokenizer, or doesn't fit; the message names the keys.
+        UserError: if the file cannot be read, is not a tokenizer, or does not fit; the message lists the keys.
     """
     name = f"tokenizer '{source}'" if isinstance(source, str | Path) else "the tokenizer's state dict"
     state = read_vqkd_state(source) if isinstance(source, str | Path) else _without_foreign(source)
@@ -83,10 +85,12 @@ def _without_foreign(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _infer(state: Mapping[str, Tensor], name: str) -> dict[str, Any]:
+    """Infer the arguments of :class:`VQKD` from the shapes of a state dict."""
+
     def shape(key: str, ndim: int) -> tuple[int, ...]:
         if key not in state or state[key].ndim != ndim:
             found = f"has shape {tuple(state[key].shape)}" if key in state else "is missing"
-            raise UserError(f"{name} is no VQ-KD tokenizer in the official layout: {key} {found}")
+            raise UserError(f"{name} is not a VQ-KD tokenizer in the official layout: {key} {found}")
         return tuple(state[key].shape)
 
     dims, _, patch_size, _ = shape("encoder.patch_embed.proj.weight", 4)
@@ -120,12 +124,12 @@ def _depth(state: Mapping[str, Tensor], part: str) -> int:
 def _check(tokenizer: VQKD, state: Mapping[str, Tensor], name: str) -> None:
     wanted = tokenizer.state_dict()
     problems = [f"{key} is missing" for key in wanted if key not in state]
-    problems += [f"{key} has no place" for key in state if key not in wanted]
+    problems += [f"{key} is unexpected" for key in state if key not in wanted]
     problems += [
         f"{key} is {tuple(state[key].shape)} instead of {tuple(value.shape)}"
         for key, value in wanted.items()
         if key in state and state[key].shape != value.shape
     ]
     if problems:
-        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-        raise UserError(f"{name} doesn't fit: {'; '.join(problems[:_NAMED])}{more}")
+        more = f" and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
+        raise UserError(f"{name} does not fit: {'; '.join(problems[:_MAX_LISTED])}{more}")

@@ -1,4 +1,8 @@
-"""The tokenizer's codebook: unit vectors that follow the embeddings assigned to them by a moving average."""
+"""The tokenizer's codebook, which is updated by moving averages of the embeddings assigned to each code.
+
+Codes and embeddings are unit vectors. The nearest code is found by Euclidean distance, which for unit vectors is the same as by
+cosine. The codebook starts with the centres of a k-means over the first batch.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.ops import wide_dtype, widened
+from mmbeit3.pretrain.ranks import world_size
 
 __all__ = ["Codebook", "Quantizer", "nearest", "spherical_kmeans"]
 
 _ROWS = 16384
-"""Embeddings compared with the codebook at a time: 0.5 GB of float32 products with 8192 codes."""
+"""Number of embeddings compared with the codebook at a time: 0.5 GB of float32 products for 8192 codes."""
 
 
 class Codebook(nn.Module):
-    """The codes and how they started. Buffers, not parameters: no gradient moves them, and FSDP leaves them whole.
+    """The codes, as buffers and not parameters: gradients do not change them, and FSDP does not shard them.
 
-    The names are those of the released files. There ``cluster_size`` is how many embeddings each code had at the k-means
-    start, ``initted`` whether that start took place, and ``embed_avg`` is written once and never read; the running count is
-    the quantizer's own ``cluster_size``.
+    The buffers are named as in the released files. ``cluster_size`` is the number of embeddings of each code in the initial
+    k-means, ``initted`` is 1 once that has run, and ``embed_avg`` is written once and never read. The running count is
+    :class:`Quantizer`'s ``cluster_size``.
 
     Args:
         num_codes: number of codes.
@@ -40,21 +45,22 @@ class Codebook(nn.Module):
         self.register_buffer("initted", torch.zeros(1))
 
     @torch.no_grad()
-    def start(self, embeddings: Tensor) -> None:
-        """Place the codes by k-means over the embeddings of all ranks, unless that was done before.
+    def init_by_kmeans(self, embeddings: Tensor) -> None:
+        """Initialise the codes by k-means over the embeddings of all ranks; do nothing if they are initialised.
 
         Args:
             embeddings: this rank's unit vectors (M, dims).
         """
         if self.initted.item():
             return
-        everything = _gather(embeddings)
-        if _world_size() == 1 or dist.get_rank() == 0:
-            centres, counts = spherical_kmeans(everything, len(self.weight))
+        gathered = _gather(embeddings)
+        if world_size() == 1 or dist.get_rank() == 0:
+            centres, counts = spherical_kmeans(gathered, len(self.weight))
             self.weight.copy_(centres)
             self.cluster_size.copy_(counts)
-        if _world_size() > 1:
-            # One rank's result for all: summation order differs between devices, and codebooks must not.
+        if world_size() > 1:
+            # All ranks take the result of rank 0: the order of summation may differ between devices, but codebooks must be
+            # equal.
             for buffer in (self.weight, self.cluster_size):
                 dist.broadcast(buffer, src=0)
         self.embed_avg.copy_(self.weight)
@@ -62,15 +68,15 @@ class Codebook(nn.Module):
 
 
 class Quantizer(nn.Module):
-    """Replaces unit vectors by their nearest codes; in training the codes follow (van den Oord et al., arXiv 1711.00937).
+    """Vector quantisation of unit vectors with a codebook of moving averages (van den Oord et al., arXiv 1711.00937).
 
-    In training, each code moves to ``normalise(decay * code + (1 - decay) * normalise(mean of its embeddings))``, the mean
-    over all ranks; a code that no embedding chose stays. In evaluation nothing changes.
+    In training, each code becomes ``normalise(decay * code + (1 - decay) * normalise(mean of its embeddings))``, with the mean
+    over all ranks; a code without embeddings does not change. In evaluation mode no code changes.
 
     Args:
         num_codes: number of codes.
         dims: width of a code.
-        decay: of the moving averages.
+        decay: decay of the moving averages.
         beta: weight of the commitment loss.
     """
 
@@ -84,57 +90,61 @@ class Quantizer(nn.Module):
         self.register_buffer("cluster_size", torch.zeros(num_codes))
 
     def forward(self, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantise, and in training move the codes.
+        """Quantise embeddings, and in training update the codes.
 
         Args:
             embeddings: unit vectors (B, N, dims).
 
         Returns:
-            The codes' vectors (B, N, dims), through which gradients pass as if they were the embeddings; the commitment
-            loss, ``beta`` times the mean squared distance between both; and the codes (B, N), int64.
+            The codes' vectors (B, N, dims), whose gradients pass to the embeddings unchanged (straight-through); the commitment
+            loss, ``beta`` times the mean squared error between embeddings and vectors; and the codes (B, N), int64.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = widened(embeddings)
             rows = embeddings.detach().flatten(0, 1)
             if self.training:
-                self.embedding.start(rows)
+                self.embedding.init_by_kmeans(rows)
             codes = self.codes(embeddings)
             vectors = self.vectors(codes)
             if self.training:
-                self._follow(rows, codes.flatten())
+                self._update_codes(rows, codes.flatten())
             commitment = self.beta * F.mse_loss(embeddings, vectors)
+            # Straight-through estimator: the value is that of the vectors, the gradient that of the embeddings.
             return embeddings + (vectors - embeddings).detach(), commitment, codes
 
     def codes(self, embeddings: Tensor) -> Tensor:
-        """Nearest codes (...) by Euclidean distance of embeddings (..., dims); changes nothing."""
+        """Return the nearest codes (...) of embeddings (..., dims) by Euclidean distance, without any update."""
         return nearest(embeddings.detach().flatten(0, -2), self.embedding.weight).view(embeddings.shape[:-1])
 
     def vectors(self, codes: Tensor) -> Tensor:
-        """The codebook's vectors (..., dims) of codes (...)."""
+        """Return the codebook's vectors (..., dims) of codes (...)."""
         return F.embedding(codes, self.embedding.weight)
 
     @torch.no_grad()
-    def _follow(self, rows: Tensor, codes: Tensor) -> None:
-        sums, counts = _totals(rows, codes, len(self.cluster_size))
-        if _world_size() > 1:
+    def _update_codes(self, rows: Tensor, codes: Tensor) -> None:
+        """Move each code towards the mean of its embeddings ``rows`` (M, dims) over all ranks."""
+        sums, counts = _sum_by_code(rows, codes, len(self.cluster_size))
+        if world_size() > 1:
+            # One message for both.
             both = torch.cat([sums, counts[:, None]], dim=1)
             dist.all_reduce(both)
             sums, counts = both[:, :-1], both[:, -1]
         self.cluster_size.lerp_(counts, 1 - self.decay)
         weight = self.embedding.weight
+        # The mean needs no division by the counts, as it is normalised.
         moved = F.normalize(torch.lerp(weight, F.normalize(sums, dim=-1), 1 - self.decay), dim=-1)
         weight.copy_(torch.where(counts[:, None] > 0, moved, weight))
 
 
 @torch.no_grad()
 def nearest(rows: Tensor, codebook: Tensor) -> Tensor:
-    """Index (M,) of the row of ``codebook`` (K, D) with the least Euclidean distance to each of ``rows`` (M, D).
+    """Return for each of ``rows`` (M, D) the index (M,) of the nearest row of ``codebook`` (K, D) by Euclidean distance.
 
-    Among unit vectors this is the code of the largest cosine. Of equals the first is taken.
+    For unit vectors this is the code with the largest cosine. Ties go to the first code.
     """
     dtype = wide_dtype(rows, codebook)
     codebook = codebook.to(dtype)
-    # |r - c|² = |r|² - 2 (r·c - |c|² / 2), and |r|² is the same for all codes.
+    # |r - c|² = |r|² - 2 (r·c - |c|² / 2), and |r|² is the same for all codes: the nearest code maximises r·c - |c|² / 2.
     offset = codebook.square().sum(dim=1) / -2
     with torch.autocast(rows.device.type, enabled=False):
         return torch.cat([torch.addmm(offset, part.to(dtype), codebook.T).argmax(dim=1) for part in rows.split(_ROWS)])
@@ -142,20 +152,20 @@ def nearest(rows: Tensor, codebook: Tensor) -> Tensor:
 
 @torch.no_grad()
 def spherical_kmeans(rows: Tensor, num_centres: int, iterations: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """K-means by cosine distance, the codebook's start in BEiT v2 (10 iterations).
+    """Run k-means by cosine distance, which initialises the codebook in BEiT v2 (10 iterations).
 
-    The first centres are drawn from the rows with a generator of its own, so that the result depends on the rows alone. With
-    fewer rows than centres, rows are drawn again with a little noise: exact copies would never be anybody's nearest.
+    A separate generator draws the first centres from the rows, so the result depends on the arguments only. If there are fewer
+    rows than centres, rows are repeated with a little noise: of exact copies only the first would get any rows.
 
     Args:
         rows: unit vectors (M, D), M at least 1.
-        num_centres: centres wanted.
-        iterations: rounds of assigning and averaging.
-        seed: of the first centres.
+        num_centres: number of centres.
+        iterations: number of rounds of assigning and averaging.
+        seed: seed of the first centres.
 
     Returns:
-        Unit centres (num_centres, D), and how many rows each had in the last round (num_centres,). A centre that loses all
-        of its rows stays where it was.
+        Unit centres (num_centres, D), and the number of rows of each in the last round (num_centres,). A centre without rows
+        does not move.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(rows), generator=generator)
@@ -167,27 +177,23 @@ def spherical_kmeans(rows: Tensor, num_centres: int, iterations: int = 10, seed:
     centres = F.normalize(centres, dim=-1)
     counts = centres.new_zeros(num_centres)
     for _ in range(iterations):
-        sums, counts = _totals(rows, nearest(rows, centres), num_centres)
+        sums, counts = _sum_by_code(rows, nearest(rows, centres), num_centres)
         centres = torch.where(counts[:, None] > 0, F.normalize(sums, dim=-1), centres)
     return centres, counts
 
 
-def _totals(rows: Tensor, codes: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
-    """Sum (K, D) and number (K,) of the rows of each code."""
+def _sum_by_code(rows: Tensor, codes: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
+    """Compute sum (K, D) and number (K,) of the rows of each code."""
     sums = rows.new_zeros(num_codes, rows.shape[1]).index_add_(0, codes, rows)
     return sums, torch.bincount(codes, minlength=num_codes).to(sums.dtype)
 
 
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def _gather(rows: Tensor) -> Tensor:
-    """All ranks' rows in rank order; ranks may have different numbers of them."""
-    if _world_size() == 1:
+    """Gather the rows of all ranks in rank order; their numbers may differ, so rows are padded to the largest."""
+    if world_size() == 1:
         return rows
     length = torch.tensor([len(rows)], device=rows.device)
-    lengths = [torch.empty_like(length) for _ in range(_world_size())]
+    lengths = [torch.empty_like(length) for _ in range(world_size())]
     dist.all_gather(lengths, length)
     sizes = [int(size) for size in lengths]
     padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))

@@ -1,4 +1,4 @@
-"""The plain ViT that is the tokenizer's encoder and its decoder."""
+"""The plain ViT that both the encoder and the decoder of the tokenizer use."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _STD = 0.02
 
 
 class TokenizerViT(nn.Module):
-    """A pre-norm ViT with absolute positions that returns its normed patch features, without the class token.
+    """A pre-norm ViT with absolute positions that returns normalised patch features without the class token.
 
     Parameters are named as in the released tokenizers (``patch_embed.proj``, ``blocks.{i}.attn.qkv``, ``fc_norm`` …). No
-    LayerScale, no relative positions, exact GELU, FFN four times as wide, layer norms with eps 1e-6.
+    LayerScale, no relative positions, exact GELU, an FFN four times as wide as the tokens, layer norms with eps 1e-6.
 
     Args:
         in_channels: channels of the map: 3 for an image, the codes' width for the decoder.
-        grid: rows and columns of the position table.
+        grid: (h, w) of the position table.
         patch_size: side of a patch in pixels of the map; 1 for the decoder.
         dims: width of the tokens.
         depth: number of blocks.
         heads: attention heads of each block.
 
     Raises:
-        ValueError: if ``heads`` doesn't divide ``dims``.
+        ValueError: if ``dims`` is not a multiple of ``heads``.
     """
 
     def __init__(self, in_channels: int, grid: tuple[int, int], patch_size: int, dims: int, depth: int, heads: int) -> None:
@@ -50,7 +50,7 @@ class TokenizerViT(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Initialise as BEiT does: truncated normal of 0.02, output matrices of block l (from 1) divided by sqrt(2 l)."""
+        """Initialise as BEiT: truncated normal, deviation 0.02; output matrices of block l (from 1) divided by sqrt(2 l)."""
         for table in (self.cls_token, self.pos_embed):
             truncated_normal_(table, _STD)
         self.apply(init_linear)
@@ -59,11 +59,11 @@ class TokenizerViT(nn.Module):
                 cast(nn.Linear, linear).weight.div_(math.sqrt(2 * depth))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Features of the patches of a map.
+        """Compute features of the patches of a map.
 
         Args:
-            image: (B, in_channels, H, W), sides multiples of the patch size. Where its grid isn't the position table's, the
-                table is resized bicubically.
+            image: (B, in_channels, H, W) with sides that are multiples of the patch size. The position table is resized
+                bicubically to another grid.
 
         Returns:
             (B, h * w, dims), patches row-major.
@@ -83,12 +83,12 @@ class TokenizerViT(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention whose queries and values have a bias; one of the keys would cancel in the softmax."""
+    """Self-attention with a bias for queries and values; a bias of keys would cancel in the softmax."""
 
     def __init__(self, dims: int, heads: int) -> None:
         super().__init__()
         if dims % heads:
-            raise ValueError(f"{heads} heads don't divide the tokenizer's width of {dims}")
+            raise ValueError(f"the tokenizer's width of {dims} is not a multiple of its {heads} heads")
         self.heads = heads
         self.qkv = nn.Linear(dims, 3 * dims, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dims))
@@ -116,7 +116,7 @@ class _Block(nn.Module):
 
 
 def init_linear(module: nn.Module) -> None:
-    """Initialise a linear or convolution layer by a truncated normal of 0.02 and no bias; leave other modules alone."""
+    """Initialise a linear or convolution layer: truncated normal of deviation 0.02, bias 0. Ignore other modules."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         truncated_normal_(module.weight, _STD)
         if module.bias is not None:

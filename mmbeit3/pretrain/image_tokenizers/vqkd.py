@@ -1,4 +1,4 @@
-"""The tokenizer: images to codes, and its training against a teacher's features."""
+"""The VQ-KD image tokenizer: it turns images into codes and is trained to rebuild a teacher's features."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["VQKD", "build_vqkd", "codes_for_grid"]
 class VQKD(nn.Module):
     """Vector-quantised knowledge distillation (BEiT v2, arXiv 2208.06366, section 2.2).
 
-    A ViT's patch features are projected to a few dimensions, normalised and replaced by the nearest code. In training a
-    small decoder must rebuild a teacher's patch features from the codes. Parameters are named as in the released files.
+    The patch features of a ViT are projected to a few dimensions, normalised and replaced by the nearest code. In training, a
+    small decoder rebuilds a teacher's patch features from the codes. Parameters are named as in the released files.
 
     Args:
         dims: width of the encoder.
-        depth: its blocks.
-        heads: its attention heads.
+        depth: number of the encoder's blocks.
+        heads: number of attention heads of each of the encoder's blocks.
         image_size: side of the square image in pixels.
         patch_size: side of a patch in pixels.
-        num_codes: size of the codebook.
+        num_codes: number of codes in the codebook.
         code_dims: width of a code.
-        decoder_depth: blocks of the decoder.
-        decoder_dims: width of the decoder; the encoder's by default. Its heads are as wide as the encoder's.
-        teacher_dims: width of the teacher's features. None builds no decoder: enough for :meth:`encode`.
-        frozen: the tokenizer gives targets and isn't trained, see :meth:`freeze`.
+        decoder_depth: number of the decoder's blocks.
+        decoder_dims: width of the decoder; the encoder's by default. Its heads have the width of the encoder's heads.
+        teacher_dims: width of the teacher's features. None builds no decoder, which :meth:`encode` does not need.
+        frozen: True for a tokenizer that gives targets and is not trained, see :meth:`freeze`.
 
     Raises:
-        ValueError: if the patch doesn't divide the image, or the heads the width.
+        ValueError: if the image size is not a multiple of the patch size, or the width not a multiple of the heads.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class VQKD(nn.Module):
     ) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise ValueError(f"patches of {patch_size} pixels don't divide the tokenizer's image of {image_size}")
+            raise ValueError(f"the tokenizer's image_size {image_size} is not a multiple of its patch_size {patch_size}")
         if dims % heads:
-            raise ValueError(f"{heads} heads don't divide the tokenizer's width of {dims}")
+            raise ValueError(f"the tokenizer's width of {dims} is not a multiple of its {heads} heads")
         self.patch_size = patch_size
         self.grid = (image_size // patch_size,) * 2
         self.num_codes = num_codes
@@ -76,20 +76,20 @@ class VQKD(nn.Module):
 
     @classmethod
     def base(cls, teacher_dims: int | None = 512, decoder_depth: int = 3, frozen: bool = False) -> VQKD:
-        """The released tokenizer's sizes: ViT-B/16 at 224 pixels, 8192 codes of 32 dimensions.
+        """Build a tokenizer of the released sizes: ViT-B/16 at 224 pixels, 8192 codes of 32 dimensions.
 
         Args:
-            teacher_dims: 512 for CLIP, 768 for DINO, None for no decoder.
+            teacher_dims: 512 for CLIP, 768 for DINO, None to build no decoder.
             decoder_depth: 3 or 1 in the released files.
             frozen: see :meth:`freeze`.
         """
         return cls(768, 12, 12, 224, 16, decoder_depth=decoder_depth, teacher_dims=teacher_dims, frozen=frozen)
 
     def freeze(self) -> VQKD:
-        """Make this a generator of targets: evaluation mode whatever :meth:`train` is asked for, and no gradients.
+        """Switch to evaluation mode permanently and turn off gradients; return the tokenizer.
 
-        A model that holds the tokenizer switches all of its modules to training mode; the codebook would drift and the
-        targets with it.
+        A model that contains the tokenizer calls :meth:`train` on all its modules. Without this method the codebook would then
+        be updated, and the targets would drift.
         """
         self.frozen = True
         self.requires_grad_(False)
@@ -100,18 +100,18 @@ class VQKD(nn.Module):
         return super().train(mode and not self.frozen)
 
     def embed(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Unit vectors of an image's patches before quantisation. The projection runs outside of autocast.
+        """Compute unit vectors of image patches before quantisation. The projection runs outside of autocast.
 
         Args:
-            image: (B, 3, H, W), values in [0, 1]: *not* normalised by ImageNet's statistics.
-            grid: (h, w) patches to cut the image into, H = h * patch_size and W = w * patch_size; the tokenizer's own by
-                default. On another grid its positions are resized bicubically.
+            image: (B, 3, H, W), values in [0, 1], *not* normalised by ImageNet's statistics.
+            grid: (h, w) of the patches, with H = h * patch_size and W = w * patch_size; ``self.grid`` by default. The position
+                table is resized bicubically to another grid.
 
         Returns:
-            (B, h * w, code_dims), never in half precision, patches row-major.
+            (B, h * w, code_dims), in at least float32, patches row-major.
 
         Raises:
-            ValueError: if the image has another size.
+            ValueError: if the image does not have this size.
         """
         h, w = self.grid if grid is None else grid
         wanted = (3, h * self.patch_size, w * self.patch_size)
@@ -120,57 +120,57 @@ class VQKD(nn.Module):
                 f"the tokenizer needs images (B, {', '.join(map(str, wanted))}) for its grid of {h} x {w} patches of "
                 f"{self.patch_size} pixels, got {tuple(image.shape)}: resize them first, or use codes_for_grid"
             )
-        # Mean and deviation 0.5: the released tokenizers' own scaling, whatever the model's is.
+        # Mean and deviation 0.5, as in the released tokenizers. It does not depend on the normalisation of BEiT-3's input.
         features = self.encoder(image * 2 - 1)
         with torch.autocast(image.device.type, enabled=False):
-            # Codes hang on small differences, which half precision would blur.
+            # The nearest code depends on small differences, which half precision would lose.
             projected = self.encode_task_layer(features.to(self.encode_task_layer[0].weight.dtype))
             return F.normalize(widened(projected), dim=-1)
 
     @torch.no_grad()
     def encode(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """Codes (B, h * w), int64, of an image (B, 3, H, W) in [0, 1]; arguments and errors as in :meth:`embed`.
+        """Return the codes (B, h * w), int64, of images (B, 3, H, W) in [0, 1]; arguments and errors as in :meth:`embed`.
 
-        Moves no code, in training mode neither.
+        The codebook is not updated, even in training mode.
         """
         return self.quantize.codes(self.embed(image, grid))
 
     def decode(self, codes: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        """The teacher's features as rebuilt from codes.
+        """Rebuild the teacher's features from codes.
 
         Args:
             codes: (B, h * w), int64.
-            grid: (h, w); the tokenizer's own by default.
+            grid: (h, w) of the patches; ``self.grid`` by default.
 
         Returns:
             (B, h * w, teacher_dims).
 
         Raises:
-            ValueError: if there are not h * w codes, or the tokenizer was built without a decoder.
+            ValueError: if the number of codes is not h * w, or the tokenizer has no decoder.
         """
         h, w = self.grid if grid is None else grid
         if codes.ndim != 2 or codes.shape[1] != h * w:
-            raise ValueError(f"codes of a grid of {h} x {w} are (B, {h * w}), got {tuple(codes.shape)}")
+            raise ValueError(f"codes of a grid of {h} x {w} must be (B, {h * w}), got {tuple(codes.shape)}")
         return self._rebuild(self.quantize.vectors(codes), (h, w))
 
     def forward(self, image: Tensor, teacher_features: Tensor) -> dict[str, Tensor]:
-        """The losses of :meth:`distill`."""
+        """Return the losses of :meth:`distill`."""
         return self.distill(image, teacher_features)[0]
 
     def distill(self, image: Tensor, teacher_features: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Training losses; in training mode the codebook moves, too, at each call.
+        """Compute the training losses. In training mode each call also updates the codebook.
 
         Args:
             image: (B, 3, image_size, image_size), values in [0, 1].
             teacher_features: the teacher's patch features (B, h * w, teacher_dims) on the tokenizer's grid.
 
         Returns:
-            ``loss_reconstruction``, one minus the cosine between rebuilt and teacher's features, averaged over patches, and
-            ``loss_commitment`` of :class:`~mmbeit3.pretrain.image_tokenizers.quantizer.Quantizer`: scalars to be summed. And
-            the codes (B, h * w), int64, that the images had.
+            ``loss_reconstruction``, one minus the cosine similarity of rebuilt and teacher features, averaged over patches, and
+            ``loss_commitment`` of :class:`~mmbeit3.pretrain.image_tokenizers.quantizer.Quantizer`, scalars to be summed; and
+            the codes (B, h * w), int64, of the images.
 
         Raises:
-            ValueError: if an input has another shape, or the tokenizer was built without a decoder.
+            ValueError: if an input has another shape, or the tokenizer has no decoder.
         """
         h, w = self.grid
         wanted = (len(image), h * w, self.teacher_dims)
@@ -185,50 +185,52 @@ class VQKD(nn.Module):
 
     def _rebuild(self, vectors: Tensor, grid: tuple[int, int]) -> Tensor:
         if self.teacher_dims is None:
-            raise ValueError("this tokenizer was built without a decoder: give teacher_dims, or load a file that holds one")
+            raise ValueError(
+                "this tokenizer was built without a decoder: give teacher_dims, or load a file that contains a decoder"
+            )
         return self.decode_task_layer(self.decoder(vectors.mT.unflatten(2, grid)))
 
 
 def build_vqkd(sizes: Mapping[str, Any], **changes: Any) -> VQKD:
-    """Build a tokenizer of random weights as a config says it.
+    """Build a tokenizer of random weights from the arguments in a config.
 
     Args:
-        sizes: arguments of :class:`VQKD`, or ``preset='base'`` and those that differ from the released sizes.
-        **changes: arguments that come before these.
+        sizes: arguments of :class:`VQKD`, or ``preset='base'`` with arguments of :meth:`VQKD.base`.
+        **changes: arguments that override those in ``sizes``.
 
     Raises:
-        ValueError: for an unknown preset, or sizes that don't go together.
+        ValueError: if the preset is unknown, or the sizes do not fit each other.
     """
     arguments = {**sizes, **changes}
     preset = arguments.pop("preset", None)
     if preset not in (None, "base"):
-        raise ValueError(f"unknown preset of the tokenizer, {preset!r}: 'base', or give its sizes")
+        raise ValueError(f"unknown preset of the tokenizer, {preset!r}: use 'base', or give the sizes")
     return VQKD.base(**arguments) if preset else VQKD(**arguments)
 
 
 def codes_for_grid(tokenizer: VQKD, image: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Codes on a model's own patch grid, whatever its patch size.
+    """Compute codes on a model's patch grid, for any patch size of the model.
 
-    The image is resized (bicubic, antialiased, values kept in [0, 1]) so that the tokenizer's patches make the wanted grid:
-    a model with patch 14 at 224 pixels has 16 x 16 patches, and a tokenizer with patch 16 sees 256 pixels. Each code then
-    belongs to the part of the picture that the model's patch shows.
+    The image is resized (bicubic, antialiased, clamped to [0, 1]) so that the tokenizer has the same grid as the model: a model
+    with patches of 14 at 224 pixels has 16 x 16 patches, so a tokenizer with patches of 16 gets 256 pixels. Each code then
+    covers the same part of the image as the model's patch.
 
     Args:
-        tokenizer: gives the codes.
+        tokenizer: the image tokenizer.
         image: (B, 3, H, W), values in [0, 1].
-        grid: (h, w) of the model.
+        grid: (h, w) of the model's patches.
 
     Returns:
         (B, h * w), int64, row-major.
 
     Raises:
-        ValueError: if the grid is empty, or the image isn't (B, 3, H, W) of floating numbers.
+        ValueError: if the grid is empty, or the image is not a floating-point tensor (B, 3, H, W).
     """
     h, w = grid
     if min(grid) < 1:
-        raise ValueError(f"a tokenizer cannot give codes on a grid of {h} x {w} patches")
+        raise ValueError(f"grid of {h} x {w} patches: give at least one row and one column")
     if image.ndim != 4 or not image.is_floating_point():
-        raise ValueError(f"images must be floating numbers (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
+        raise ValueError(f"images must be floating-point (B, 3, H, W) in [0, 1], got {image.dtype} {tuple(image.shape)}")
     size = (h * tokenizer.patch_size, w * tokenizer.patch_size)
     if tuple(image.shape[2:]) != size:
         image = F.interpolate(widened(image), size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What one step of pretraining holds in memory and computes, found by running it on fake tensors."""
+"""Memory and operations of one pretraining step, measured by running it on fake tensors."""
 
 from __future__ import annotations
 
@@ -24,46 +24,48 @@ __all__ = ["autocast_dtype", "fake_pretrainer", "forward_backward", "set_checkpo
 
 
 def autocast_dtype(cfg: Config) -> torch.dtype:
-    """The type that a config's steps compute in: of ``AmpOptimWrapper``, else float32."""
+    """Return the dtype of a config's forward pass: that of ``AmpOptimWrapper``, or float32 without it."""
     wrapper = cfg.get("optim_wrapper", {})
     if wrapper.get("type") != "AmpOptimWrapper":
         return torch.float32
-    # MMEngine's default on GPUs is half precision.
+    # MMEngine's default on GPUs is float16.
     return cast(torch.dtype, getattr(torch, wrapper.get("dtype") or "float16"))
 
 
 def fake_pretrainer(cfg: Config, mode: FakeTensorMode) -> Any:
-    """Build a config's :class:`~mmbeit3.pretrain.BEiT3Pretrainer` of fake tensors.
+    """Build a config's :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer` with fake tensors as weights.
 
     Raises:
-        UserError: if the config is none of pretraining, or its model cannot be built.
+        UserError: if the config is not a pretraining config, or its model cannot be built.
     """
-    import mmbeit3.registry  # noqa: F401  (a config alone need not have loaded it)
+    import mmbeit3.registry  # noqa: F401  (registers the model; a config does not import it)
 
     streams_of(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmengine")):
         try:
             return fake_model(cfg.model, mode)
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"the model cannot be built: {one_line(error)}") from error
+            raise UserError(f"the model cannot be built: {one_line(error)}: check model in the config") from error
 
 
 def trace_memory(cfg: Config, with_cp: bool, text_length: int | None = None, gpu: bool = True) -> Tracker:
-    """Follow the memory of a forward and a backward pass over the streams of one rank, on fake tensors.
+    """Track the memory of a forward and a backward pass over the streams of one rank, on fake tensors.
 
-    Attention is PyTorch's flash kernel of CPUs, which keeps what GPUs' kernels keep (flash, or the memory-efficient one where
-    texts have a mask): q, k, v, the output and a number for each query. Work space inside kernels is not counted. Gradients of
-    the word table, which several streams add to, are held once more than in truth: fake tensors are not added in place.
+    Attention uses PyTorch's flash kernel for CPUs. It keeps the same tensors as the kernels for GPUs (flash, or
+    memory-efficient attention for texts with a mask): q, k, v, the output and one number per query. Work space inside kernels
+    is not counted.
+    The gradient of the word embedding, to which several streams add, is counted once too often: fake tensors are not added in
+    place.
 
     Args:
         cfg: a pretraining config.
-        with_cp: whether layers are recomputed in the backward pass.
+        with_cp: True to recompute layers in the backward pass.
         text_length: see :func:`~mmbeit3.pretrain.plan.inputs.example_inputs`.
-        gpu: whether to compute layer norms in float32 under autocast, as it does on GPUs and not on CPUs.
+        gpu: True to run layer norms in float32 under autocast, as on GPUs; autocast on CPUs does not.
 
     Returns:
-        What was alive when; labels ``parameters`` (trained), ``frozen`` (the image tokenizer, and buffers), ``inputs``,
-        ``copies`` (of weights, in autocast's type), ``gradients`` (of parameters) and ``activations`` (all else).
+        The tracker, with the labels ``parameters`` (trained), ``frozen`` (the image tokenizer and buffers), ``inputs``,
+        ``copies`` (of weights in autocast's dtype), ``gradients`` (of parameters) and ``activations`` (everything else).
 
     Raises:
         UserError: see :func:`fake_pretrainer` and :func:`~mmbeit3.pretrain.plan.inputs.example_inputs`.
@@ -77,9 +79,10 @@ def trace_memory(cfg: Config, with_cp: bool, text_length: int | None = None, gpu
 
 
 def step_flops(cfg: Config, with_cp: bool, text_length: int | None = None) -> int:
-    """Count a step's operations on one rank, a multiply-add as two: tokenizer, forward pass, recomputation, backward pass.
+    """Count the floating-point operations of a step on one rank; a multiply-add counts as two.
 
-    Arguments and errors as in :func:`trace_memory`. Not counted in the same run, since PyTorch's counter keeps tensors alive.
+    Image tokenizer, forward pass, recomputation and backward pass are included. Arguments and errors are those of
+    :func:`trace_memory`. This needs a separate run, since PyTorch's counter keeps tensors alive.
     """
     with _fake_step(cfg, with_cp, text_length, gpu=True, tracker=None) as (_, step):
         return count_flops(step)[1]
@@ -89,6 +92,7 @@ def step_flops(cfg: Config, with_cp: bool, text_length: int | None = None) -> in
 def _fake_step(
     cfg: Config, with_cp: bool, text_length: int | None, gpu: bool, tracker: Tracker | None
 ) -> Iterator[tuple[Any, Callable[[], None]]]:
+    """Give a fake model and a function that runs a step on it; ``tracker`` follows the memory inside the context."""
     mode, masks = FakeTensorMode(), KnownMasks()
     model = fake_pretrainer(cfg, mode).train()
     set_checkpointing(model, with_cp)
@@ -105,12 +109,13 @@ def _fake_step(
             tracker.label(model.buffers(), "frozen")
             tracker.label((tensor for stream in inputs.values() for tensor in stream.values()), "inputs")
             stack.enter_context(tracker)
+        # The last mode entered handles an operator first: masks are replaced before the tracker sees the operator.
         stack.enter_context(masks)
         yield model, partial(forward_backward, model, inputs, dtype)
 
 
 def forward_backward(model: Any, inputs: Mapping[str, Mapping[str, Tensor]], dtype: torch.dtype) -> None:
-    """Run both passes of a :class:`~mmbeit3.pretrain.BEiT3Pretrainer` as MMEngine does, under autocast to a type."""
+    """Run forward and backward pass of a BEiT3Pretrainer as MMEngine does, under autocast if ``dtype`` is not float32."""
     device = next(iter(next(iter(inputs.values())).values())).device.type
     with nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype):
         losses = model(inputs, mode="loss")
@@ -118,15 +123,17 @@ def forward_backward(model: Any, inputs: Mapping[str, Mapping[str, Tensor]], dty
 
 
 def set_checkpointing(model: nn.Module, with_cp: bool) -> None:
-    """Have the layers of all towers in a model recomputed in the backward pass, or not."""
+    """Turn recomputation of layers in the backward pass on or off for all towers of a model."""
     for tower in (module for module in model.modules() if isinstance(module, Tower)):
         tower.with_cp = with_cp
 
 
 @contextmanager
 def _norms_in_float32(model: nn.Module) -> Iterator[None]:
-    def widen(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(tensor.float() for tensor in given)
+    """Run the layer norms of a model in float32 inside the context."""
+
+    def widen(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(tensor.float() for tensor in inputs)
 
     norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
     handles = [norm.register_forward_pre_hook(widen) for norm in norms]

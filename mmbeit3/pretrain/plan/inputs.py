@@ -1,4 +1,4 @@
-"""Inputs of the size that a pretraining config's steps have, of noise: no data is needed to plan or to measure."""
+"""Random inputs with the sizes of a pretraining config's steps, so that planning and measuring need no data."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from mmbeit3.pretrain.views import Masking
 __all__ = ["example_inputs", "streams_of"]
 
 _FIRST_WORD = 4
-"""The ids below are special."""
+"""Smallest id of a word; smaller ones are special tokens."""
 
 
 def streams_of(cfg: Config) -> dict[str, dict[str, Any]]:
-    """The streams of a pretraining config: names to ``kind``, ``batch`` and ``masking``.
+    """Return the streams of a pretraining config by name: dicts with ``kind``, ``batch`` and ``masking``.
 
     Raises:
-        UserError: if the config has none.
+        UserError: if the config is not a pretraining config.
     """
     streams = cfg.get("train_dataloader", {}).get("dataset", {}).get("streams")
     if cfg.get("model", {}).get("type") not in ("mmbeit3.BEiT3Pretrainer", "BEiT3Pretrainer") or not streams:
-        raise UserError(f"config '{cfg.filename}' is not one of pretraining: plan needs a BEiT3Pretrainer and its streams")
+        raise UserError(f"config '{cfg.filename}' is not a pretraining config: it needs a BEiT3Pretrainer model and streams")
     return {name: dict(stream) for name, stream in streams.items()}
 
 
 def example_inputs(cfg: Config, arch: Arch, text_length: int | None = None) -> dict[str, dict[str, Tensor]]:
-    """Make inputs of :class:`~mmbeit3.pretrain.BEiT3Pretrainer`: as many are masked as in training, nothing is padded.
+    """Make inputs of :class:`~mmbeit3.pretrain.pretrainer.BEiT3Pretrainer`, masked as in training and without padding.
 
     Args:
         cfg: a pretraining config.
         arch: the network's sizes.
-        text_length: tokens of every text; by default the longest that the config allows and the network has positions for.
+        text_length: number of tokens of every text; by default the largest that the config and the network's positions allow.
 
     Returns:
-        Streams by name, see :meth:`mmbeit3.pretrain.BEiT3Pretrainer.forward`.
+        Streams by name, see :meth:`mmbeit3.pretrain.pretrainer.BEiT3Pretrainer.forward`.
 
     Raises:
-        UserError: if the config is none of pretraining, or texts are longer than the network's positions.
+        UserError: if the config is not a pretraining config, or ``text_length`` is outside what the network takes.
     """
     dataset = cfg.train_dataloader.dataset
     side, grid = dataset.image_size, dataset.image_size // dataset.patch_size
@@ -64,18 +64,18 @@ def example_inputs(cfg: Config, arch: Arch, text_length: int | None = None) -> d
 
 
 def _length(name: str, arch: Arch, masking: Masking, wanted: int | None) -> int:
-    most = arch.max_text_positions - UNUSED_POSITIONS
+    largest = arch.max_text_positions - UNUSED_POSITIONS
     if wanted is None:
-        return min(masking.max_length, most)
-    if not 3 <= wanted <= most:
-        raise UserError(f"stream '{name}': texts of {wanted} tokens: the network takes 3 to {most}")
+        return min(masking.max_length, largest)
+    if not 3 <= wanted <= largest:
+        raise UserError(f"stream '{name}': texts of {wanted} tokens do not fit: the network takes 3 to {largest}")
     return wanted
 
 
 def _images(batch: int, side: int, masking: Masking) -> dict[str, Tensor]:
     tensors = {"image": torch.randint(256, (batch, 3, side, side), dtype=torch.uint8)}
-    if masking.count is not None:
-        hidden = torch.arange(masking.grid[0] * masking.grid[1]) < masking.count
+    if masking.num_masking_patches is not None:
+        hidden = torch.arange(masking.grid[0] * masking.grid[1]) < masking.num_masking_patches
         tensors["masked_positions"] = hidden.view(masking.grid).repeat(batch, 1, 1)
     return tensors
 

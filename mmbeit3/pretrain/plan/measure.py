@@ -1,4 +1,4 @@
-"""A real step beside what was predicted of it, on this machine."""
+"""Measurement of a real step, for comparison with the prediction from fake tensors."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch.autograd.profiler import profile
 
 from mmbeit3.pretrain.plan.activations import autocast_dtype, forward_backward, set_checkpointing, trace_memory
 from mmbeit3.pretrain.plan.inputs import example_inputs
+from mmbeit3.pretrain.plan.optimizer import build_optimizer
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["StepMeasurement", "measure_step"]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Bytes that a step's two passes take on top of weights, optimizer and inputs, without distribution.
+class StepMeasurement:
+    """Memory of a step's forward and backward pass in one process, in bytes.
 
     Attributes:
-        predicted: from fake tensors.
-        measured: by PyTorch's allocators, what kernels allocate for themselves included. The process is larger by libraries,
-            and on CPUs by what the C library keeps.
-        held: bytes of weights, optimizer's state and inputs, the same for both.
+        predicted: prediction from fake tensors, on top of ``held``.
+        measured: memory from PyTorch's allocators on top of ``held``, work space of kernels included. The process is larger by
+            its libraries, and on CPUs by memory that the C library keeps.
+        held: weights, optimizer state and inputs, the same for both.
     """
 
     predicted: int
@@ -37,18 +37,20 @@ class Comparison:
 
     @property
     def deviation(self) -> float:
-        """How far the predicted peak is from the measured one, of which it is a fraction."""
+        """Difference between predicted and measured peak as a fraction of the measured peak, ``held`` included."""
         return (self.predicted - self.measured) / (self.held + self.measured)
 
 
-def compare(cfg: Config, with_cp: bool, device: str, text_length: int | None = None) -> Comparison:
-    """Predict a step and run it, the second one, as the first makes the optimizer's state.
+def measure_step(cfg: Config, with_cp: bool, device: str, text_length: int | None = None) -> StepMeasurement:
+    """Predict the memory of a step and measure it by running the step.
+
+    The second step is measured, since the first one creates the optimizer state.
 
     Args:
         cfg: a pretraining config.
-        with_cp: whether layers are recomputed.
+        with_cp: True to recompute layers in the backward pass.
         device: ``'cpu'`` or ``'cuda'``.
-        text_length: tokens of every text.
+        text_length: number of tokens of every text; by default the largest.
 
     Raises:
         UserError: see :func:`~mmbeit3.pretrain.plan.activations.trace_memory`.
@@ -62,8 +64,7 @@ def compare(cfg: Config, with_cp: bool, device: str, text_length: int | None = N
         name: {key: tensor.to(device) for key, tensor in stream.items()}
         for name, stream in example_inputs(cfg, arch, text_length).items()
     }
-    wrapper = {key: value for key, value in cfg.optim_wrapper.items() if key not in ("dtype", "loss_scale", "use_fp16")}
-    optimizer = build_optim_wrapper(model, {**wrapper, "type": "OptimWrapper"}).optimizer
+    optimizer = build_optimizer(cfg, model)
     forward_backward(model, inputs, dtype)
     optimizer.step()
     optimizer.zero_grad()
@@ -71,7 +72,7 @@ def compare(cfg: Config, with_cp: bool, device: str, text_length: int | None = N
 
     step = partial(forward_backward, model, inputs, dtype)
     measured = _allocated_on_gpu(step) if device == "cuda" else _allocated_on_cpu(step)
-    return Comparison(trace.peak().total - sum(held.values()), measured, sum(held.values()) + states)
+    return StepMeasurement(trace.peak().total - sum(held.values()), measured, sum(held.values()) + states)
 
 
 def _allocated_on_gpu(step: Callable[[], None]) -> int:
@@ -83,7 +84,7 @@ def _allocated_on_gpu(step: Callable[[], None]) -> int:
 
 
 def _allocated_on_cpu(step: Callable[[], None]) -> int:
-    """The most that a step's allocations exceed its releases by, from the profiler's record of each of them."""
+    """Return a step's peak memory: the largest running sum of allocations and releases in the profiler's record."""
     with profile(profile_memory=True) as profiler:
         step()
     results: Any = profiler.kineto_results

@@ -1,41 +1,36 @@
-"""What pretraining needs on a cluster: memory of each rank, operations, and bytes between ranks, without a GPU at hand."""
+"""Plan of pretraining on many GPUs: memory of a rank, operations, and traffic between ranks, computed without a GPU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.optim import Adam, AdamW, Optimizer
 
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.plan.activations import autocast_dtype, fake_pretrainer, step_flops, trace_memory
 from mmbeit3.pretrain.plan.inputs import example_inputs, streams_of
+from mmbeit3.pretrain.plan.optimizer import MASTER_BYTES, optimizer_bytes
 from mmbeit3.pretrain.plan.tracker import Tracker
 from mmbeit3.pretrain.plan.weights import Weights, weights_of
 
-__all__ = ["Memory", "Plan", "Traffic", "make_plan", "optimizer_bytes", "with_global_batch"]
-
-_MASTER = 4
-"""Bytes of an element of weights, gradients and optimizer: float32."""
+__all__ = ["Memory", "Plan", "Traffic", "make_plan", "with_global_batch"]
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one rank.
+    """Memory of one rank in bytes.
 
     Attributes:
-        name: how it is distributed.
-        parameters: the rank's share of what is trained, and all of what is frozen (the image tokenizer).
-        gradients: the rank's share.
-        optimizer: the rank's share.
-        activations: the most that forward and backward pass hold besides, inputs and half-precision weights included.
-        exchange: DDP's buckets of gradients; what FSDP holds of other ranks' shares.
-        total: the most at any time. Less than the sum of the others where activations are gone when gradients come; more where
-            the optimizer's step, which needs room of its own, is the time of most.
+        name: type of distribution.
+        parameters: the rank's shard of the trained weights, and all frozen weights (the image tokenizer).
+        gradients: the rank's shard of the gradients.
+        optimizer: the rank's shard of the optimizer state.
+        activations: peak of everything else in forward and backward pass, inputs and half-precision weights included.
+        exchange: communication buffers: DDP's gradient buckets, or other ranks' shards that FSDP gathered.
+        total: peak over time. It is below the sum of the others if activations are freed before gradients exist, and above it
+            if the peak is in the optimizer's step, which needs work space.
     """
 
     name: str
@@ -49,12 +44,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes that each rank receives in a step (gathering) and sends in it (reducing).
+    """Traffic of each rank in a step, in bytes.
 
     Attributes:
-        name: how it is distributed, and in how many passes.
-        gathered: weights.
-        reduced: gradients.
+        name: type of distribution, and number of passes.
+        gathered: bytes of weights received.
+        reduced: bytes of gradients sent.
     """
 
     name: str
@@ -64,18 +59,18 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answers.
+    """Memory, operations and traffic of a config's training.
 
     Attributes:
         gpus: number of ranks.
-        batches: records of each stream on a rank.
-        text_length: tokens of each text; None for the config's longest.
-        trained, frozen: elements of weights.
-        dtype: what is computed in.
-        gather_dtype: what FSDP gathers.
-        memory: by distribution.
-        flops: a step's operations on a rank, without and with recomputation.
-        traffic: by distribution.
+        batches: number of records of each stream per step and rank.
+        text_length: number of tokens of each text; None for the largest that the config allows.
+        trained, frozen: numbers of weights.
+        dtype: dtype of the computation.
+        gather_dtype: dtype in which FSDP gathers weights.
+        memory: memory of a rank by type of distribution.
+        flops: floating-point operations of a step on a rank, without and with recomputation.
+        traffic: traffic of a rank by type of distribution.
     """
 
     gpus: int
@@ -91,14 +86,14 @@ class Plan:
 
 
 def with_global_batch(cfg: Config, batch: int, gpus: int) -> None:
-    """Change a config's streams so that ranks together have this many records of each in a step.
+    """Set the batch of each of a config's streams so that all ranks together have ``batch`` records per step.
 
     Raises:
-        UserError: if ranks cannot share them evenly.
+        UserError: if ``batch`` is not a positive multiple of ``gpus``.
     """
     streams_of(cfg)
     if batch < 1 or batch % gpus:
-        raise UserError(f"a batch of {batch} cannot be shared by {gpus} GPUs: give a multiple of {gpus}")
+        raise UserError(f"a global batch of {batch} cannot be split evenly between {gpus} GPUs: give a multiple of {gpus}")
     for stream in cfg.train_dataloader.dataset.streams.values():
         stream.batch = batch // gpus
 
@@ -109,13 +104,13 @@ def make_plan(cfg: Config, gpus: int, text_length: int | None = None, gather_dty
     Args:
         cfg: a pretraining config; its batches are those of one rank.
         gpus: number of ranks.
-        text_length: tokens of every text; by default the longest.
-        gather_dtype: type that FSDP gathers weights in; by default ``param_dtype`` of the config's strategy, else float32.
-            Where it is not the type that is computed in, autocast's copies of weights are added. Gradients are reduced in
-            float32.
+        text_length: number of tokens of every text; by default the largest that the config allows.
+        gather_dtype: dtype in which FSDP gathers weights; by default ``param_dtype`` of the config's strategy, or float32
+            without it. If it is not the dtype of the computation, autocast's copies of weights are added. Gradients are
+            reduced in float32.
 
     Raises:
-        UserError: if the config is none of pretraining, cannot be built, or there are no GPUs.
+        UserError: if the config is not a pretraining config, its model cannot be built, or ``gpus`` is below 1.
     """
     if gpus < 1:
         raise UserError(f"{gpus} GPUs: give at least one")
@@ -146,26 +141,11 @@ def make_plan(cfg: Config, gpus: int, text_length: int | None = None, gather_dty
     )
 
 
-def optimizer_bytes(cfg: Config, model: Any) -> tuple[float, int]:
-    """Bytes of an optimizer's state for each byte of weights, and its step's work space in bytes.
-
-    Adam's many-tensor step on GPUs makes one temporary tensor for each of a group of parameters; the fused one makes none.
-
-    Raises:
-        UserError: for an optimizer other than Adam and AdamW.
-    """
-    wrapper = {key: value for key, value in cfg.optim_wrapper.items() if key not in ("dtype", "loss_scale", "use_fp16")}
-    optimizer: Optimizer = build_optim_wrapper(model, {**wrapper, "type": "OptimWrapper"}).optimizer
-    if not isinstance(optimizer, Adam | AdamW):
-        raise UserError(f"optimizer {type(optimizer).__name__}: plan knows the memory of Adam and AdamW alone")
-    amsgrad, fused = optimizer.defaults["amsgrad"], optimizer.defaults["fused"]
-    groups = [sum(parameter.numel() for parameter in group["params"]) for group in optimizer.param_groups]
-    return 3 if amsgrad else 2, 0 if fused else _MASTER * max(groups)
-
-
 def _ddp(name: str, tracker: Tracker, weights: Weights, states: float, work: int) -> Memory:
-    trained = _MASTER * weights.numel()
+    """Compute the memory of a rank under DDP, which replicates all weights. ``work`` is the optimizer's work space in bytes."""
+    trained = MASTER_BYTES * weights.numel()
     frozen, held = _frozen(tracker), round(trained * states)
+    # DDP's buckets are as large as the gradients and exist in addition.
     passes = tracker.peak().total + held + trained
     return Memory(
         name,
@@ -188,25 +168,26 @@ def _fsdp(
     dtype: torch.dtype,
     gather: torch.dtype,
 ) -> Memory:
-    share = _MASTER * weights.numel(gpus) // gpus
-    frozen, held = _frozen(tracker), round(share * states)
+    """Compute the memory of a rank under FSDP2, which shards weights, gradients and optimizer state over all ranks."""
+    shard = MASTER_BYTES * weights.numel(gpus) // gpus
+    frozen, held = _frozen(tracker), round(shard * states)
     without = {"parameters": 0.0, "frozen": 0.0}
     if gather == dtype:
-        # What is gathered is what is computed with.
+        # The gathered weights are used directly, without autocast's copies.
         without["copies"] = 0.0
-    # One unit in use and the next on its way, and the root all the time; then gradients of the root and of one unit, which are
-    # laid out anew to be reduced.
+    # At the peak FSDP2 holds the root, the unit in use and the prefetched next one; also gradients of the root and of one unit,
+    # which are copied into a contiguous buffer in float32 before they are reduced.
     root, largest = weights.root.numel(gpus), [unit.numel(gpus) for unit in weights.largest(2)]
-    exchange = (2 * root + sum(largest) + largest[0]) * gather.itemsize + largest[0] * _MASTER
-    passes = tracker.peak({**without, "gradients": share / (_MASTER * weights.numel())}).total
+    exchange = (2 * root + sum(largest) + largest[0]) * gather.itemsize + largest[0] * MASTER_BYTES
+    passes = tracker.peak({**without, "gradients": shard / (MASTER_BYTES * weights.numel())}).total
     return Memory(
         name,
-        parameters=share + frozen,
-        gradients=share,
+        parameters=shard + frozen,
+        gradients=shard,
         optimizer=held,
         activations=tracker.peak({**without, "gradients": 0}).total,
         exchange=exchange,
-        total=max(passes + share + frozen + held + exchange, 2 * share + frozen + held + work // gpus),
+        total=max(passes + shard + frozen + held + exchange, 2 * shard + frozen + held + work // gpus),
     )
 
 
@@ -215,9 +196,10 @@ def _frozen(tracker: Tracker) -> int:
 
 
 def _traffic(weights: Weights, streams: list[str], gpus: int, gather: torch.dtype) -> list[Traffic]:
+    """Compute traffic under DDP (ring all-reduce of gradients) and FSDP, with all streams in one pass or in a pass each."""
     one, each = [streams], [[name] for name in streams]
-    found = [Traffic("DDP", 0, 2 * _MASTER * weights.numel() * (gpus - 1) // gpus)]
+    found = [Traffic("DDP", 0, 2 * MASTER_BYTES * weights.numel() * (gpus - 1) // gpus)]
     for passes, how in ((one, "one pass"), (each, f"{len(streams)} passes")):
         gathered = weights.gathered(gpus, passes) * gather.itemsize
-        found.append(Traffic(f"FSDP, {how}", gathered, weights.reduced(gpus, passes) * _MASTER))
+        found.append(Traffic(f"FSDP, {how}", gathered, weights.reduced(gpus, passes) * MASTER_BYTES))
     return found

@@ -1,4 +1,4 @@
-"""A plan for reading: tables in the terminal, and JSON."""
+"""Output of a plan as tables in the terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _MEMORY = ("weights", "gradients", "optimizer", "activations", "exchange", "peak
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Write a plan as JSON, in bytes; its folder is made if need be."""
+    """Write a plan as JSON with sizes in bytes; missing folders are created."""
     write_atomically(path, (json.dumps(asdict(plan), indent=1) + "\n").encode())
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:
-    """Print memory, operations, traffic and what they assume.
+    """Print memory, operations, traffic and assumptions of a plan.
 
     Args:
-        plan: what to show.
-        console: where to; default the terminal.
+        plan: the plan.
+        console: console to print to; the terminal by default.
     """
     console = console or Console()
     batches = " + ".join(f"{batch} {name}" for name, batch in plan.batches.items())
-    table = _table(f"GiB on each of {plan.gpus} GPUs, {batches} a step on each", _MEMORY)
+    table = _table(f"GiB on each of {plan.gpus} GPUs, {batches} per step on each", _MEMORY)
     for row in plan.memory:
         sizes = (row.parameters, row.gradients, row.optimizer, row.activations, row.exchange, row.total)
         table.add_row(row.name, *(f"{size / 2**30:.2f}" for size in sizes))
     console.print(table)
-    table = _table("GB a step, each GPU", ("weights received", "gradients sent"))
+    table = _table("GB per step, each GPU", ("weights received", "gradients sent"))
     for way in plan.traffic:
         table.add_row(way.name, short(way.gathered / 1e9), short(way.reduced / 1e9))
     console.print(table)
@@ -60,16 +60,16 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def _sentences(plan: Plan) -> list[str]:
     plain, recomputed = (flops / 1e12 for flops in plan.flops)
-    everywhere = [short(flops * plan.gpus) for flops in (plain, recomputed)]
-    length = "of the longest length" if plan.text_length is None else f"of {plan.text_length} tokens"
+    total = [short(flops * plan.gpus) for flops in (plain, recomputed)]
+    length = "of the largest length" if plan.text_length is None else f"of {plan.text_length} tokens"
     half = f"{plan.dtype} by autocast with layer norms in float32" if plan.dtype != "float32" else plan.dtype
     return [
         f"{plan.trained / 1e6:.1f} M trained weights, {plan.frozen / 1e6:.1f} M frozen.",
-        f"TFLOP a step: {short(plain)} on each GPU, {everywhere[0]} on all; with_cp {short(recomputed)} and {everywhere[1]}. "
-        "Tokenizer included, element-wise work not.",
-        "Peak is the most at any one time: below the sum where activations go while gradients come, above it where the "
-        "optimizer's step needs room.",
-        f"Assumed: texts {length}, computing in {half}; flash attention; weights, gradients and optimizer in float32; DDP with "
-        f"buckets of its own; FSDP2 over all GPUs, gathering in {plan.gather_dtype} and reducing in float32, the tokenizer "
-        "whole on each GPU. Not counted: the CUDA context, work space inside kernels, fragmentation.",
+        f"TFLOP per step: {short(plain)} on each GPU, {total[0]} on all; with_cp {short(recomputed)} and {total[1]}. "
+        "The tokenizer is included, element-wise operations are not.",
+        "Peak is the largest sum at any time: below the sum of the columns if activations are freed before gradients exist, "
+        "above it if the optimizer's step needs work space.",
+        f"Assumed: texts {length}; computation in {half}; flash attention; weights, gradients and optimizer in float32; DDP "
+        f"with separate buckets; FSDP2 over all GPUs, gathering in {plan.gather_dtype} and reducing in float32, with the whole "
+        "tokenizer on each GPU. Not counted: CUDA context, work space inside kernels, fragmentation.",
     ]

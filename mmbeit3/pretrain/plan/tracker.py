@@ -1,4 +1,10 @@
-"""Which storages are alive while something runs, without looking at what is in them: real tensors or fake ones."""
+"""A tracker of live tensor storages during a call, for real and fake tensors.
+
+PyTorch's own ``torch.distributed._tools.mem_tracker.MemTracker`` cannot replace it: it fails on frozen parameters (the image
+tokenizer), has no label for autocast's copies of weights, and keeps only one unweighted peak, while a plan weights labels after
+the run (gradients by 1 / ranks, gathered weights by 0), which moves the peak to another moment. ``FSDP2MemTracker`` builds on
+it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +26,7 @@ _COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.to.dtype)
 
 @dataclass
 class _Block:
-    """A storage: its bytes, and what it is for."""
+    """A storage: its size in bytes and its label."""
 
     bytes: int
     label: str
@@ -28,10 +34,10 @@ class _Block:
 
 @dataclass(frozen=True)
 class Peak:
-    """The moment at which most was held.
+    """The moment of the largest total.
 
     Attributes:
-        total: bytes, each label's times its scale.
+        total: sum over labels of bytes times scale.
         parts: bytes by label at that moment, before scaling.
     """
 
@@ -40,11 +46,11 @@ class Peak:
 
 
 class Tracker(TorchDispatchMode):
-    """Follows every storage that operators return, from its first appearance to its release.
+    """Tracks every storage that operators return, from its first appearance to its release.
 
-    Storages are labelled; :meth:`label` may be called after the fact, as a gradient is known as one only when it is there. What
-    operators allocate inside and release before they return is not seen. Copies in another type of what is labelled
-    ``parameters``, as autocast makes and keeps them, are labelled ``copies``, all else ``activations``.
+    Each storage has a label. :meth:`label` can be called after the run, since a gradient is known to be one only when it
+    exists. Memory that an operator allocates and releases internally is not seen. Copies of ``parameters`` in another dtype,
+    which autocast makes and keeps, are labelled ``copies``; all other new storages are labelled ``activations``.
     """
 
     def __init__(self) -> None:
@@ -53,12 +59,12 @@ class Tracker(TorchDispatchMode):
         self._events: list[tuple[_Block, int]] = []
 
     def label(self, tensors: Iterable[Tensor], label: str) -> None:
-        """Say what tensors are for; unknown ones count as alive from now on."""
+        """Label the storages of tensors; a storage not seen before counts as alive from now on."""
         for tensor in tensors:
-            self._meet(tensor, label).label = label
+            self._track(tensor, label).label = label
 
-    def held(self) -> dict[str, int]:
-        """Bytes that are alive now, by label."""
+    def current(self) -> dict[str, int]:
+        """Return the bytes that are alive now, by label."""
         totals: dict[str, int] = defaultdict(int)
         for block in self._alive.values():
             totals[block.label] += block.bytes
@@ -68,7 +74,7 @@ class Tracker(TorchDispatchMode):
         """Find the moment of the largest total.
 
         Args:
-            scales: what a byte of each label counts, 1 where none is given: 0 leaves a label out, 1/8 spreads it over 8 ranks.
+            scales: factors of labels, 1 if not given: 0 ignores a label, 1/8 shards it over 8 ranks.
         """
         scales = scales or {}
         parts: dict[str, int] = defaultdict(int)
@@ -81,27 +87,28 @@ class Tracker(TorchDispatchMode):
         return best
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator and note what it returned."""
+        """Run an operator and track the storages that it returns."""
         result = func(*args, **(kwargs or {}))
         label = "activations"
         if func in _COPIES and self._label_of(args[0]) == "parameters":
             label = "copies"
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._meet(leaf, label)
+                self._track(leaf, label)
         return result
 
     def _label_of(self, tensor: Tensor) -> str | None:
         block = self._alive.get(tensor.untyped_storage()._cdata)
         return None if block is None else block.label
 
-    def _meet(self, tensor: Tensor, label: str) -> _Block:
+    def _track(self, tensor: Tensor, label: str) -> _Block:
         storage = tensor.untyped_storage()
         block = self._alive.get(storage._cdata)
         if block is None:
             block = _Block(storage.nbytes(), label)
             self._alive[storage._cdata] = block
             self._events.append((block, 1))
+            # Called when the storage is freed. The Python object of a storage lives as long as the storage itself.
             weakref.finalize(storage, self._release, storage._cdata).atexit = False
         return block
 

@@ -1,4 +1,4 @@
-"""Small data in COCO's and mmseg's form, to be broken."""
+"""Small valid data in COCO's and mmseg's formats, for tests that break them."""
 
 import json
 
@@ -6,12 +6,14 @@ import numpy as np
 from PIL import Image
 
 CLASSES = ("red", "green", "blue")
+SPLITS = ("train", "val")
+
 SIZES = ((64, 48), (40, 56), (50, 50))
 """Width and height of the images."""
 
 
 def coco_content():
-    """Three images with seven objects, one of them a crowd in RLE."""
+    """Return the content of a COCO file: three images with seven objects, one of them a crowd in RLE."""
     images = [
         {"id": 10 + i, "file_name": f"{i}.jpg", "width": width, "height": height} for i, (width, height) in enumerate(SIZES)
     ]
@@ -35,8 +37,27 @@ def coco_content():
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
+def edit(change):
+    """Return the content of :func:`coco_content` after a change in place."""
+    content = coco_content()
+    change(content)
+    return content
+
+
+def first(content, kind="annotations"):
+    """Return the first entry of one of a content's lists."""
+    return content[kind][0]
+
+
+def one_line(error):
+    """Return the message of a caught error, which must be one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
 def write_coco(folder, content=None, name="coco.json"):
-    """Write images and their annotations; returns the annotation file."""
+    """Write images and their annotations. Return the path of the annotation file."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for i, (width, height) in enumerate(SIZES):
         path = folder / "images" / f"{i}.jpg"
@@ -48,7 +69,7 @@ def write_coco(folder, content=None, name="coco.json"):
 
 
 def coco_config(folder, name="coco.json", masks=True, **changes):
-    """A config that trains, and is scored, on :func:`write_coco`'s."""
+    """Return a config that trains and evaluates on the file of :func:`write_coco`."""
     metrics = ["bbox", "segm"] if masks else ["bbox"]
     dataset = {
         "type": "CocoDataset",
@@ -68,7 +89,7 @@ def coco_config(folder, name="coco.json", masks=True, **changes):
 
 
 def write_labels(folder, labels=None, images=4, size=(32, 24), suffix=".jpg"):
-    """Write images and label images of three classes; ``labels`` maps places to arrays or bytes to write instead."""
+    """Write images and label images of three classes. ``labels`` maps indices to arrays or bytes to write instead."""
     rng = np.random.default_rng(0)
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -83,7 +104,7 @@ def write_labels(folder, labels=None, images=4, size=(32, 24), suffix=".jpg"):
 
 
 def label_config(folder, classes=CLASSES, **changes):
-    """A config that trains and is scored on :func:`write_labels`'."""
+    """Return a config that trains and evaluates on the files of :func:`write_labels`."""
     dataset = {
         "type": "BaseSegDataset",
         "data_root": str(folder),

@@ -1,4 +1,4 @@
-"""Label images that do not fit their config, their images or each other."""
+"""Label images that do not fit the config, the images or each other."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ def test_sound_labels(tmp_path):
         (np.full((24, 32), 300, np.uint16), "of the value 300"),
         (np.zeros((24, 32, 3), np.uint8), "has 3 channels"),
         (ones(0, (24, 32)), "is 24 x 32 pixels .* but its image is 32 x 24"),
-        (b"", "2.png' is no image"),
+        (b"", "2.png' is not an image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "is no image|damaged"),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_file_that_is_missing_or_cut_off(tmp_path):
 
 def test_no_image_is_left(tmp_path):
     write_labels(tmp_path, suffix=".png")
-    refused(label_config(tmp_path), "no image ends in '.jpg' in '.*images', which holds 4 .png: set img_suffix")
+    refused(label_config(tmp_path), "no image ends in '.jpg' in '.*images', which contains 4 .png: set img_suffix")
     check_data(label_config(tmp_path, img_suffix=".png"), SPLITS)
     (tmp_path / "split.txt").write_text("0\n9\n")
     refused(label_config(tmp_path, img_suffix=".png", ann_file="split.txt"), r"image '.*9.png' does not exist")
@@ -79,12 +79,12 @@ def test_files_that_are_not_used_are_logged(tmp_path, monkeypatch):
     (tmp_path / "images" / "0.jpg").rename(tmp_path / "images" / "0.JPG")
     check_data(label_config(tmp_path), ("train",))
     assert "1 files in" in logged[0]
-    assert "such as '0.JPG': images end in '.jpg'" in logged[0]
-    assert "such as '0.png': label images end in '.png', and each needs the other" in logged[1]
+    assert "such as '0.JPG': images must end in '.jpg'" in logged[0]
+    assert "such as '0.png': label images must end in '.png', and each image needs a label image" in logged[1]
 
 
 def test_an_image_that_is_turned(tmp_path):
-    """Its labels are for it as it stands in the file, or upright."""
+    """Labels are for the image as stored, or for the upright one."""
     write_labels(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -102,14 +102,17 @@ def test_an_image_that_is_turned(tmp_path):
 
 def test_one_class(tmp_path):
     write_labels(tmp_path, dict.fromkeys(range(4), ones(0)))
-    refused(label_config(tmp_path, classes=("road",)), "one class, 'road', which every pixel would be of: name the background")
+    refused(label_config(tmp_path, classes=("road",)), "only the class 'road', so every pixel would get it: add the background")
 
 
 def test_masks_of_another_coding(tmp_path):
     mask = ones(0)
     mask[:5] = 255
     write_labels(tmp_path, dict.fromkeys(range(4), mask))
-    refused(label_config(tmp_path, classes=("background", "road")), "only 0 and 255, and 255 means ignored: write 1 for 'road'")
+    refused(
+        label_config(tmp_path, classes=("background", "road")),
+        "only 0 and 255, and 255 means ignored: write 1 instead of 255 for 'road'",
+    )
     write_labels(tmp_path, dict.fromkeys(range(4), ones(255)))
     refused(label_config(tmp_path), "have only the numbers 255, which all mean ignored: number the classes from 0")
 
@@ -117,41 +120,41 @@ def test_masks_of_another_coding(tmp_path):
 def test_reduce_zero_label(tmp_path):
     write_labels(tmp_path)
     cfg = label_config(tmp_path, reduce_zero_label=True)
-    refused(cfg, r"drops the number 0 and makes 3 the last class, but no label .* has 3: .*allow=\['zero_label'\]")
+    refused(cfg, r"ignores the number 0 and makes 3 the last class, but no label .* has 3: .*allow=\['zero_label'\]")
     check_data({**cfg, "data_checks": {"allow": "zero_label"}}, SPLITS)
     write_labels(tmp_path, {0: ones(3)})
     check_data(cfg, SPLITS)
     refused(label_config(tmp_path), "reduce_zero_label=True in the dataset")
     for split in SPLITS:
         cfg[f"{split}_dataloader"]["dataset"]["pipeline"] = [{"type": "LoadAnnotations", "reduce_zero_label": False}]
-    refused(cfg, "the dataset has reduce_zero_label=True and LoadAnnotations of its pipeline False")
+    refused(cfg, "the dataset has reduce_zero_label=True but LoadAnnotations of its pipeline has False")
     cfg = label_config(tmp_path, reduce_zero_label=True)
     cfg["tta_pipeline"] = [{"type": "TestTimeAug", "transforms": [[{"type": "LoadAnnotations", "reduce_zero_label": False}]]}]
-    refused(cfg, "LoadAnnotations of its pipeline False")
+    refused(cfg, "LoadAnnotations of its pipeline has False")
 
 
 def test_what_is_ignored_is_the_same_everywhere(tmp_path):
     write_labels(tmp_path)
     cfg = label_config(tmp_path)
     cfg["val_evaluator"]["ignore_index"] = 0
-    refused(cfg, "IoUMetric has ignore_index=0, and model.decode_head 255")
+    refused(cfg, "IoUMetric has ignore_index=0, but model.decode_head has 255")
     check_data({**cfg, "model": {"decode_head": {"ignore_index": 0, "num_classes": 3}}}, SPLITS)
 
 
 def test_custom_classes_of_a_known_dataset(tmp_path):
-    """mmseg maps the numbers of the dataset's own classes to those of the config's."""
+    """mmseg maps the class numbers of the dataset to those of the config."""
     write_labels(tmp_path, {0: ones(150)})
     cfg = label_config(tmp_path, classes=("building", "wall"), type="ADE20KDataset")
     cfg["train_dataloader"]["dataset"]["data_prefix"] = {"img_path": "images", "seg_map_path": "labels"}
     check_data(cfg, ("train",))
     write_labels(tmp_path, {0: ones(151)})
     refused(cfg, "of the value 151; the 150 classes are 1 to 150", ("train",))
-    refused(label_config(tmp_path, classes=("no class",), type="ADE20KDataset"), "one class")
+    refused(label_config(tmp_path, classes=("no class",), type="ADE20KDataset"), "has only the class")
     refused(label_config(tmp_path, classes=("no class", "wall"), type="ADE20KDataset"), "cannot be built: .*not a subset")
 
 
 def break_labels(folder, rng):
-    """Break a label image, or an image, in one of many ways chosen by chance."""
+    """Break a label image or an image in one random way."""
     which = rng.randrange(4)
     label, image = folder / "labels" / f"{which}.png", folder / "images" / f"{which}.jpg"
     values = np.array(Image.open(label)) if label.stat().st_size > 100 else ones(0)
@@ -191,7 +194,7 @@ def break_labels(folder, rng):
 
 
 def test_faulty_labels_are_refused_or_right(tmp_path):
-    """Of 300 folders with faults made by chance, none crashes later, and none is read as something else than it says."""
+    """Of 300 folders with random faults, each is refused, or mmseg reads exactly what it contains."""
     init_default_scope("mmseg")
     rng = random.Random(0)
     count = 0

@@ -1,4 +1,4 @@
-"""Labels of a checkpoint and of a config."""
+"""Classes of a checkpoint and of a config."""
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ def test_classes_of_a_checkpoint(tmp_path):
     check_trained_classes(config(("cat", "dog")), path)
     check_trained_classes({}, path)
     with pytest.raises(
-        UserError, match=r"number 0 is 'cat' in the checkpoint and 'dog' in the config: .*allow=\['other_classes'\]"
+        UserError, match=r"class 0 is 'cat' in the checkpoint and 'dog' in the config: .*allow=\['other_classes'\]"
     ):
         check_trained_classes(config(("dog", "cat")), path)
-    with pytest.raises(UserError, match="number 2 is missing in the checkpoint and 'cow' in the config"):
+    with pytest.raises(UserError, match="class 2 is missing in the checkpoint and 'cow' in the config"):
         check_trained_classes(config(("cat", "dog", "cow")), path)
     check_trained_classes(config(("dog", "cat"), data_checks={"allow": "other_classes"}), path)
     for meta in ({}, {"dataset_meta": {}}, {"dataset_meta": None}, {"dataset_meta": {"classes": [1, 2]}}):

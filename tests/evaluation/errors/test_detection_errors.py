@@ -1,4 +1,4 @@
-"""Errors of detectors: cases worked out by hand, and AP against pycocotools."""
+"""Errors of detectors: cases by hand, and AP compared with pycocotools."""
 
 import json
 
@@ -7,9 +7,9 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.errors.detection_errors import average_precision, break_down, image_scores, misnamed
+from mmbeit3.evaluation.errors.detection_ap import class_table
+from mmbeit3.evaluation.errors.detection_errors import average_precision, break_down, count_misclassified, image_scores
 from mmbeit3.evaluation.errors.detection_matches import ERRORS, match_detections, read_results, read_truth
-from mmbeit3.evaluation.errors.detection_tables import class_table
 
 CAT, DOG = 1, 2
 OBJECT = [0, 0, 10, 10]
@@ -24,7 +24,7 @@ def square(box):
 
 @pytest.fixture
 def make(tmp_path):
-    """Truth and results from lists of image, category, box, score, and for truth perhaps whether it is a crowd."""
+    """Make ground truth and results from lists of image, category, box and score; for ground truth optionally ``iscrowd``."""
 
     def making(objects, detections, images=2, categories=(CAT, DOG)):
         truth = {
@@ -63,7 +63,7 @@ def analyse(truth, results):
 
 
 def names(matches):
-    """The error of each detection, best score first; None for hits."""
+    """Return the error of each detection, best score first; None for hits."""
     order = np.argsort(-matches.scores, kind="stable")
     return [None if matches.hits[index] else ERRORS[matches.errors[index]] for index in order]
 
@@ -77,7 +77,7 @@ def test_perfect(make):
 
 
 def test_localisation(make):
-    # Only a cat that is shifted: mending makes its AP 1.
+    # Only a shifted cat: fixing the error makes the AP 1.
     matches, found = analyse(*make([(1, CAT, OBJECT)], [(1, CAT, SHIFTED, 0.9)]))
     assert names(matches) == ["localisation"]
     assert found.ap50 == 0
@@ -93,7 +93,7 @@ def test_classification_changes_the_class(make):
     assert found.ap50 == pytest.approx(25)
     assert found.gains["classification"] == pytest.approx(75)
     assert found.gains["missed"] == 0
-    assert misnamed(matches) == {(DOG, CAT): 1}
+    assert count_misclassified(matches) == {(DOG, CAT): 1}
     # Without the false one: cats 1, dogs 0. Without what was not found: cats 1/2, of dogs nothing is left.
     assert found.false_positives == pytest.approx(25)
     assert found.false_negatives == pytest.approx(50)
@@ -172,14 +172,14 @@ def test_image_scores(make):
         images=3,
     )
     matches = match_detections(truth, results, "bbox")
-    # One of two found; none of one, and something else; nothing there and nothing said.
+    # One of two found; none of one, and a false detection; no objects and no detections.
     assert image_scores(matches, [1, 2, 3], 0.5) == {1: pytest.approx(2 / 3), 2: 0.0, 3: 1.0}
     assert image_scores(matches, [1, 2, 3], 0.1)[1] == 1.0
 
 
 @pytest.fixture
 def crowded(make):
-    """Many objects and detections of all kinds, with equal scores among them."""
+    """Many objects and detections of all kinds, some with equal scores."""
     rng = np.random.default_rng(3)
     objects, detections = [], []
     for image in range(1, 21):
@@ -236,6 +236,6 @@ def test_files_that_are_no_annotations(tmp_path):
     (tmp_path / "zero.json").write_text(
         json.dumps({"images": [{"id": 1}], "categories": [], "annotations": [{"id": 0, "image_id": 1, "category_id": 1}]})
     )
-    for name, message in (("none", "is no COCO"), ("list", "is no COCO"), ("zero", "count ids from 1")):
+    for name, message in (("none", "is not a COCO"), ("list", "is not a COCO"), ("zero", "count ids from 1")):
         with pytest.raises(UserError, match=message):
             read_truth(tmp_path / f"{name}.json")

@@ -1,4 +1,4 @@
-"""The page of a detector's and a segmentor's errors, on two made images."""
+"""The error page of a detector and of a segmentor, on small data."""
 
 import re
 import runpy
@@ -15,7 +15,7 @@ DETECTOR = ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py"
 
 @pytest.fixture
 def report(monkeypatch, tmp_path):
-    """Call the tool; returns the page without its pictures, which it counts."""
+    """Call the tool; return the page without its pictures, and their number."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     make_shapes_dataset("data/shapes", train=1, val=3, size=64)
@@ -32,15 +32,15 @@ def report(monkeypatch, tmp_path):
 
 
 def test_detector(report, tmp_path):
-    # However low an untrained model scores, something is found.
+    # An untrained model has low scores, so the threshold is 0.
     page, pictures = report(DETECTOR, "model.test_cfg.rcnn.score_thr=0.0", "model.test_cfg.rcnn.max_per_img=20")
     # The worst and the best of three: image, truth and prediction.
     assert pictures == 6
     for title in (
         "precision of boxes",
-        "goes wrong with boxes",
+        "Errors of boxes",
         "precision of masks",
-        "goes wrong with masks",
+        "Errors of masks",
         "Worst",
         "Best",
     ):
@@ -56,7 +56,7 @@ def test_segmentor(report):
     page, pictures = report(SEGMENTOR)
     assert pictures == 6
     assert "<td>mIoU</td>" in page
-    # Nine classes with numbers, and what they are taken for.
+    # Nine classes with numbers, and pairs of confused classes.
     assert len(re.findall(r"<tr><td>\w+</td><td>[\d.]*</td><td>[\d.]*</td><td>[\d.]+</td></tr>", page)) == 9
     assert re.search(r"<tr><td>\w+</td><td>\w+</td><td>[\d.]+</td></tr>", page)
 

@@ -44,7 +44,7 @@ def test_bleu_equals_its_formula(images):
 
 
 def cider_d_with_vectors(images):
-    """TF-IDF vectors over all n-grams that occur, as arrays."""
+    """Compute CIDEr-D by TF-IDF vectors over all n-grams, as arrays."""
     scores = np.zeros(len(images))
     for n in (1, 2, 3, 4):
         everything = sorted({g for c, people in images for one in [c, *people] for g in grams(one, n)})
@@ -87,7 +87,7 @@ def test_extremes():
 
 
 def test_equals_pycocoevalcap():
-    """On words that need no splitting, and so without Java."""
+    """The words need no tokenizer, so Java is not needed."""
     scorers = pytest.importorskip("pycocoevalcap.bleu.bleu"), pytest.importorskip("pycocoevalcap.cider.cider")
     rng = np.random.default_rng(0)
     images = {i: [" ".join(rng.choice(WORDS, rng.integers(3, 10))) for _ in range(4)] for i in range(60)}

@@ -33,11 +33,11 @@ def test_scores(tmp_path):
     ]
 
 
-def test_repeats_count_once(said):
+def test_repeats_count_once(logged):
     samples = [sample(1, "a red box"), sample(2, "dogs")]
     expected = evaluate(samples)
     assert evaluate([*samples, samples[0]]) == expected
-    assert said == ["2 of 2 images are scored", "2 of 3 images are scored: 1 have the image_id of another"]
+    assert logged == ["2 of 2 images are scored", "2 of 3 images are scored: 1 repeat the image_id of another"]
 
 
 def test_unreadable_images_count_as_described_by_nothing():
@@ -70,7 +70,7 @@ def test_what_is_missing(monkeypatch):
         CaptionScores(backend="other")
     with pytest.raises(UserError, match="spice=True needs"):
         CaptionScores(spice=True)
-    with pytest.raises(UserError, match="gives no captions"):
+    with pytest.raises(UserError, match="predicts no captions"):
         CaptionScores().process(None, [{"image_id": 1}])
     monkeypatch.setattr(captions, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs that package: pip install pycocoevalcap"):

@@ -1,4 +1,4 @@
-"""Confusion of classes, against mmseg's metric and by hand."""
+"""Confusion of classes, compared with mmseg's metric and with results by hand."""
 
 import numpy as np
 import pytest
@@ -68,5 +68,5 @@ def test_most_confused():
 
 
 def test_label_beyond_the_classes():
-    with pytest.raises(UserError, match=r"'a\.png': label 7, but the dataset names 4 classes"):
+    with pytest.raises(UserError, match=r"'a\.png' has label 7, but the dataset has 4 classes"):
         evaluate(ConfusionMatrix(), [sample([[7]], [[0]])])

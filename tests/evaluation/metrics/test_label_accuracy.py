@@ -42,7 +42,7 @@ def test_unreadable_images_count_as_wrong():
 
 
 def test_classes_that_do_not_fit():
-    with pytest.raises(UserError, match=r"4 classes, but the data a label 0 and the metric topk=.1, 5."):
+    with pytest.raises(UserError, match=r"4 classes, but the data has label 0 and the metric topk=.1, 5."):
         evaluate(torch.eye(4), [0, 1, 2, 3], (1, 5))
-    with pytest.raises(UserError, match="a label 4"):
+    with pytest.raises(UserError, match="has label 4"):
         evaluate(torch.eye(4), [4, 1, 2, 3])

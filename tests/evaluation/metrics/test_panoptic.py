@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation import CocoPanopticQualityMetric, PanopticStatistics, Segment, compare
+from mmbeit3.evaluation import CocoPanopticQualityMetric, PanopticStatistics, Segment, match_segments
 from tests.paths import shared
 
 
@@ -17,7 +17,7 @@ def test_worked_by_hand():
     truth = np.array([[1, 1, 1, 1, 2, 2, 0, 0]])
     predicted = np.array([[5, 5, 5, 6, 6, 6, 6, 5]])
     # 5 and 1: overlap 3, union 4 + 4 - 3 - 1 void = 4. 6 and 2: overlap 2, union 2 + 4 - 2 - 1 void = 3.
-    result = compare(truth, {1: Segment(10), 2: Segment(20)}, predicted, {5: Segment(10), 6: Segment(20)})
+    result = match_segments(truth, {1: Segment(10), 2: Segment(20)}, predicted, {5: Segment(10), 6: Segment(20)})
     assert result == {10: PanopticStatistics(3 / 4, 1), 20: PanopticStatistics(2 / 3, 1)}
 
 
@@ -26,12 +26,12 @@ def test_crowds_and_void_excuse_predictions():
     predicted = np.array([[3, 3, 4, 4, 5, 5, 5, 5]])
     segments = {1: Segment(7, crowd=True), 2: Segment(8)}
     # 3 is of the crowd's category: excused. 4 is of another: a false positive. 5 lies half on void: not more than half.
-    result = compare(truth, segments, predicted, {3: Segment(7), 4: Segment(8), 5: Segment(9)})
+    result = match_segments(truth, segments, predicted, {3: Segment(7), 4: Segment(8), 5: Segment(9)})
     assert result == {8: PanopticStatistics(fp=1, fn=1), 9: PanopticStatistics(fp=1)}
 
 
 def by_pixels(truth, segments, predicted, found):
-    """The same from sets of pixels."""
+    """Compute the same from sets of pixels."""
     pixels = {i: {tuple(x) for x in np.argwhere(truth == i)} for i in [0, *segments]}
     mine = {i: {tuple(x) for x in np.argwhere(predicted == i)} for i in found}
     out = {}
@@ -67,7 +67,7 @@ def test_equals_sets_of_pixels(seed):
     predicted = np.where(rng.random(truth.shape) < 0.25, rng.integers(0, 4, truth.shape), truth)
     segments = {i: Segment(int(rng.integers(2)), bool(rng.random() < 0.3)) for i in (1, 2, 3)}
     found = {i: Segment(segments[i].category if rng.random() < 0.8 else 1) for i in (1, 2, 3)}
-    ours, expected = compare(truth, segments, predicted, found), by_pixels(truth, segments, predicted, found)
+    ours, expected = match_segments(truth, segments, predicted, found), by_pixels(truth, segments, predicted, found)
     assert ours.keys() == expected.keys()
     for category, statistics in ours.items():
         assert statistics.iou == pytest.approx(expected[category].iou)
@@ -79,7 +79,7 @@ def test_equals_sets_of_pixels(seed):
 
 
 def perfect(metric, classes):
-    """The ground truth, coded as mmdet codes predictions."""
+    """Return the ground truth in mmdet's encoding of predictions."""
     names = [metric.categories[c][0] for c in metric.categories]
     for image_id, entry in metric.annotations.items():
         ids = read_segment_ids(metric.seg_prefix / entry["file_name"])
@@ -153,6 +153,6 @@ def test_errors(tmp_path):
     with pytest.raises(UserError, match="no COCO panoptic"):
         CocoPanopticQualityMetric(str(tmp_path / "bad.json"), str(tmp_path))
     with pytest.raises(ValueError, match="pixels"):
-        compare(np.zeros((2, 2)), {}, np.zeros((3, 2)), {})
-    with pytest.raises(ValueError, match="does not describe"):
-        compare(np.ones((2, 2), int), {}, np.zeros((2, 2), int), {})
+        match_segments(np.zeros((2, 2)), {}, np.zeros((3, 2)), {})
+    with pytest.raises(ValueError, match=r"segment ids \[1\], but its list of segments lacks them"):
+        match_segments(np.ones((2, 2), int), {}, np.zeros((2, 2), int), {})

@@ -7,11 +7,11 @@ from torch.nn import functional as F
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation import ImageTextRecall
 from mmbeit3.evaluation.metrics import retrieval
-from mmbeit3.evaluation.metrics.retrieval import best_places
+from mmbeit3.evaluation.metrics.retrieval import best_ranks
 
 
 def places_by_hand(queries, candidates, query_owners, candidate_owners):
-    """Sort the candidates of each query, wrong ones first among equals."""
+    """Rank by sorting the candidates of each query; of equal similarities, wrong candidates come first."""
     places = []
     for query, owner in zip(queries, query_owners, strict=True):
         ranked = sorted(
@@ -32,14 +32,14 @@ def test_equals_sorting(seed, chunk):
     owners = torch.randint(4, (6,), generator=generator), torch.randint(4, (9,), generator=generator)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval, "_CHUNK", chunk)
-        found = best_places(queries, candidates, *owners)
+        found = best_ranks(queries, candidates, *owners)
     assert found.tolist() == places_by_hand(queries, candidates, *owners)
 
 
 def test_features_that_say_nothing_find_nothing():
     owners = torch.arange(5)
     for features in (torch.ones(5, 3), torch.full((5, 3), torch.nan)):
-        assert (best_places(features, features, owners, owners) >= 4).all()
+        assert (best_ranks(features, features, owners, owners) >= 4).all()
 
 
 def split(images=20, texts_each=3, noise=0.0):
@@ -98,10 +98,10 @@ def test_only_images():
         evaluate(split(images=2, texts_each=0))
 
 
-def test_says_how_many_it_scored(said):
+def test_says_how_many_it_scored(logged):
     samples = split(images=4)
     evaluate([*samples, samples[0], {"image_id": "gone", "text_id": "x", "text_feature": torch.ones(16)}])
-    assert said == [
-        "4 of 5 images are scored: 1 have the image_id of another",
-        "13 of 13 texts are scored: 1 are of no image here and find nothing",
+    assert logged == [
+        "4 of 5 images are scored: 1 repeat the image_id of another",
+        "13 of 13 texts are scored: 1 have no image in the data and find nothing",
     ]

@@ -1,4 +1,4 @@
-"""Two processes over gloo find the recall that one process finds."""
+"""Two processes over gloo compute the same recall as one process."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from tests.processes import run_together
 
 
 def samples():
-    """Seven images and nine texts: an odd number of each, for two processes to fill up."""
+    """Seven images and nine texts: odd numbers, so that two processes must repeat a sample."""
     generator = torch.Generator().manual_seed(3)
     owners = [0, 1, 2, 3, 4, 5, 6, 0, 3]
     images = torch.randn(7, 4, generator=generator)
@@ -21,13 +21,13 @@ def samples():
 def worker(rank, folder):
     mine = samples()[:-1]
     metric = ImageTextRecall()
-    # As MMEngine's sampler deals them out: in turn, and the first again where a process has one less.
+    # MMEngine's sampler deals samples out in turn, and repeats the first ones for a process that has one less.
     metric.process(None, (mine + mine[: len(mine) % 2])[rank::2])
     torch.save(metric.evaluate(len(mine)), f"{folder}/{rank}.pt")
 
 
 def test_two_processes_find_the_same(tmp_path):
-    # Forked, as importing everything twice takes longer than all else.
+    # Forked, because importing everything twice would take most of the time.
     run_together(worker, tmp_path, start_method="fork")
     metric = ImageTextRecall()
     metric.process(None, samples()[:-1])

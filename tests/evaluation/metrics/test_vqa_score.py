@@ -11,7 +11,7 @@ from mmbeit3.evaluation.metrics.vqa_score import agreement
 
 
 def leave_one_out(answer, people):
-    """The rule as it is told: each person in turn is left out."""
+    """Compute the score by its definition: leave out each person in turn."""
     scores = []
     for left_out in range(len(people)):
         others = people[:left_out] + people[left_out + 1 :]
@@ -49,11 +49,11 @@ def test_metric_and_submission(tmp_path):
     ]
 
 
-def test_says_how_many_it_scored(said):
+def test_says_how_many_it_scored(logged):
     metric = VQAScore()
     metric.process(None, [sample(5, "red"), sample(5, "blue"), sample(6, "red"), sample(8, "x", people=())])
     assert metric.evaluate(4) == {"vqa/score": 50}
-    assert said == ["2 of 4 questions are scored: 1 have no answers by people; 1 have the question_id of another"]
+    assert logged == ["2 of 4 questions are scored: 1 have no answers by people; 1 repeat the question_id of another"]
 
 
 def test_split_without_answers(tmp_path):
@@ -64,7 +64,7 @@ def test_split_without_answers(tmp_path):
 
 
 def test_errors(tmp_path):
-    with pytest.raises(UserError, match="names no answers"):
+    with pytest.raises(UserError, match="predicts no answers"):
         VQAScore().process(None, [{"question_id": 1, "pred_label": 3}])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a folder"):

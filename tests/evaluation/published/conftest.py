@@ -5,6 +5,6 @@ import pytest
 
 @pytest.fixture
 def call(monkeypatch, run_tool, tmp_path):
-    """Call a tool of tools/benchmark; returns its exit status and what it wrote."""
+    """Call an evaluation tool; return its exit status and its output."""
     monkeypatch.chdir(tmp_path)
     return lambda tool, *arguments: run_tool(tool, *arguments)

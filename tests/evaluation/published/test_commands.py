@@ -1,4 +1,4 @@
-"""The commands on made models: what they write, and what they say of models that fail."""
+"""The commands on small models: the files they write, and their messages about models that fail."""
 
 import cv2
 import pytest
@@ -35,7 +35,7 @@ def test_failing_models_do_not_stop_the_others(call, made, tmp_path):
         ("without-file", "do not exist"),
         ("damaged", "damaged"),
         ("without-config", "none.py' does not exist"),
-        ("of-another-model", "is of another model"),
+        ("of-another-model", "does not match the model"),
     ):
         assert part in errors[name]
         assert "\n" not in errors[name]
@@ -87,9 +87,9 @@ def test_list(call, made):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--index", "none.yml"], "index 'none.yml' does not exist"),
+        (["--index", "none.yml"], "'none.yml' does not exist"),
         (["nobody"], "no model 'nobody'"),
-        (["--data-root", "nowhere"], "'nowhere' is no folder"),
+        (["--data-root", "nowhere"], "'nowhere' is not a folder"),
     ],
 )
 def test_wrong_arguments(call, arguments, message):

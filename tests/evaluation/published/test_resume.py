@@ -1,4 +1,4 @@
-"""A run that was killed and goes on ends in the table of one that was not."""
+"""A killed and continued run writes the same table as an uninterrupted one."""
 
 import os
 import signal
@@ -9,9 +9,9 @@ import time
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.evaluation.published import Entry, Job, Journal, run_jobs
-from mmbeit3.evaluation.published.table import markdown, record_lines
-from tests.evaluation.published.made import OPTIONS, make_segmentors, read_lines, without_cost
+from mmbeit3.evaluation.published import Job, Journal, run_jobs
+from mmbeit3.evaluation.published.table import rows_to_markdown, score_rows
+from tests.evaluation.published.made import OPTIONS, make_model, make_segmentors, read_lines, without_cost
 from tests.paths import ROOT
 
 TOOL = str(ROOT / "tools" / "evaluate.py")
@@ -36,7 +36,7 @@ def test_killed_and_resumed(call, tmp_path):
     killed.wait()
     before = read_lines(tmp_path / "killed")
     assert len(before) == 1
-    # What a kill within the writing of a line leaves.
+    # A kill while a line is written leaves a part of the line.
     with journal.open("a") as file:
         file.write('{"name": "seed-1", "sco')
     code, output = call("evaluate", *arguments("killed"))
@@ -47,24 +47,24 @@ def test_killed_and_resumed(call, tmp_path):
     assert [line["name"] for line in after] == ["seed-0", "seed-1"]
     tables = [(tmp_path / out / "table.md").read_text() for out in ("whole", "killed")]
     assert without_cost(tables[0]) == without_cost(tables[1])
-    # Different weights score differently, or the tables would be the same whatever happened.
+    # Different weights must give different scores; otherwise the tables would be equal in any case.
     assert len({line["scores"]["mIoU"] for line in after}) == 2
 
 
 @pytest.fixture
 def jobs(tmp_path):
-    """Four jobs whose evaluation is made up; one of them fails."""
+    """Return four jobs for a fake evaluation; one of them fails."""
     entries = []
     for number in range(4):
         (tmp_path / f"{number}.pth").write_bytes(bytes([number]))
         (tmp_path / f"{number}.py").write_text(f"number = {number}\n")
         name = f"größe-{number}"
-        entries.append(Entry(name, tmp_path / f"{number}.py", str(tmp_path / f"{number}.pth"), {"mIoU": {"made": 40.0}}))
+        entries.append(make_model(name, tmp_path / f"{number}.py", str(tmp_path / f"{number}.pth"), mIoU={"made": 40.0}))
     return [Job(entry) for entry in entries]
 
 
 def make_up(job, weights, folder):
-    """An evaluation's result without one."""
+    """Return a result without an evaluation."""
     number = weights.read_bytes()[0]
     if number == 2:
         raise UserError("no\nluck")
@@ -77,20 +77,20 @@ def run_in(folder, jobs):
 
 
 def test_cut_anywhere(tmp_path, jobs, monkeypatch):
-    # Thousands of waits for the disk.
+    # fsync would run thousands of times.
     monkeypatch.setattr(os, "fsync", lambda file: None)
     jobs = jobs[1:3]
-    table = markdown(record_lines(run_in(tmp_path / "whole", jobs)))
+    table = rows_to_markdown(score_rows(run_in(tmp_path / "whole", jobs)))
     assert "| größe-1 | mIoU | 41.00 | 40.00 | made | +1.00 |" in table
     content = (tmp_path / "whole" / "results.jsonl").read_bytes()
-    # All places near a line's end, and some of the others.
+    # All positions near the end of a line, and some of the others.
     for length in (n for n in range(len(content)) if n % 7 == 0 or b"\n" in content[max(n - 3, 0) : n + 3]):
         folder = tmp_path / "cut"
         folder.mkdir(exist_ok=True)
         (folder / "results.jsonl").write_bytes(content[:length])
-        again = markdown(record_lines(run_in(folder, jobs)))
+        again = rows_to_markdown(score_rows(run_in(folder, jobs)))
         assert without_cost(again) == without_cost(table)
-        # All that failed is tried again; nothing that was scored is.
+        # Failed jobs run again, finished ones do not.
         names = [line["name"] for line in read_lines(folder) if line["error"] is None]
         assert sorted(names) == sorted(set(names))
 
@@ -135,7 +135,7 @@ def test_two_at_once(tmp_path):
 
 def test_a_line_within_that_is_no_json(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"name": "a"}\nnonsense\n{"name": "b"}\n')
-    with pytest.raises(UserError, match="line 2, is no JSON object"), Journal(tmp_path / "results.jsonl"):
+    with pytest.raises(UserError, match="line 2, is not a JSON object"), Journal(tmp_path / "results.jsonl"):
         pass
     # Nothing was lost by looking.
     assert (tmp_path / "results.jsonl").read_text().count("\n") == 3
@@ -143,5 +143,5 @@ def test_a_line_within_that_is_no_json(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="give another --out"), Journal(tmp_path / "file" / "results.jsonl"):
+    with pytest.raises(UserError, match="use another --out"), Journal(tmp_path / "file" / "results.jsonl"):
         pass

@@ -2,13 +2,13 @@
 
 import pytest
 
-from mmbeit3.evaluation.published import Record
-from mmbeit3.evaluation.published.corruption import by_corruption_lines, summarize, summary_lines
+from mmbeit3.evaluation.published import EvaluationRecord
+from mmbeit3.evaluation.published.robustness import corruption_rows, summarize, summary_rows
 
 
 def record(score, corruption=None, severity=0, name="a", error=None):
     scores = {} if error else {"mIoU": score}
-    return Record(name, "c.py", "w.pth", corruption=corruption, severity=severity, scores=scores, error=error)
+    return EvaluationRecord(name, "c.py", "w.pth", corruption=corruption, severity=severity, scores=scores, error=error)
 
 
 def test_means():
@@ -17,8 +17,8 @@ def test_means():
     # Over corruptions of the mean over severities: (30 + 10) / 2.
     assert found.corrupted == pytest.approx(20)
     assert found.relative == pytest.approx(40)
-    assert summary_lines([found])[1] == ["a", "mIoU", "50.00", "20.00", "40.00"]
-    header, fog, contrast = by_corruption_lines([found])
+    assert summary_rows([found])[1] == ["a", "mIoU", "50.00", "20.00", "40.00"]
+    header, fog, contrast = corruption_rows([found])
     assert header == ["model", "corruption", "1", "5", "mean", "relative %"]
     assert fog == ["a", "fog", "40.00", "20.00", "30.00", "60.0"]
     assert contrast == ["", "contrast", "10.00", "", "10.00", "20.0"]
@@ -27,7 +27,7 @@ def test_means():
 def test_a_mean_over_what_did_not_fail_would_flatter():
     (found,) = summarize([record(50.0), record(40.0, "fog", 1), record(0, "fog", 5, error="no luck")])
     assert found.corrupted is found.relative is None
-    assert summary_lines([found])[1] == ["a", "mIoU", "50.00", "", ""]
+    assert summary_rows([found])[1] == ["a", "mIoU", "50.00", "", ""]
 
 
 def test_without_a_clean_score():

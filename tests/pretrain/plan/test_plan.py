@@ -1,4 +1,4 @@
-"""The plan against a real step, a real optimizer, FSDP itself, and sums by hand."""
+"""The plan compared with a real step, a real optimizer, FSDP2 and hand calculations."""
 
 import json
 
@@ -11,7 +11,7 @@ from torch.distributed.fsdp import fully_shard
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import Arch
 from mmbeit3.pretrain import MaskedDataModeling
-from mmbeit3.pretrain.plan import compare, make_plan, print_plan, with_global_batch, write_plan
+from mmbeit3.pretrain.plan import make_plan, measure_step, print_plan, with_global_batch, write_plan
 from mmbeit3.pretrain.plan.activations import fake_pretrainer
 from mmbeit3.pretrain.plan.inputs import example_inputs
 from mmbeit3.pretrain.plan.weights import padded, weights_of
@@ -55,16 +55,16 @@ def plan():
 def test_peak_is_that_of_a_real_step(wrapper, with_cp):
     cfg = config()
     cfg.optim_wrapper.type = wrapper
-    found = compare(cfg, with_cp, "cpu")
+    found = measure_step(cfg, with_cp, "cpu")
     assert found.measured > 1e6
-    # Of what the step takes alone, a stricter measure than of the whole.
+    # Relative to the step alone, which is stricter than relative to the whole peak.
     assert found.predicted == pytest.approx(found.measured, rel=0.15)
 
 
 def test_checkpointing_and_autocast_matter_as_much_as_they_should(plan):
     rows = {row.name: row for row in plan.memory}
     assert rows["DDP, with_cp"].activations < 0.75 * rows["DDP"].activations
-    # What is gathered in bfloat16 needs no copies.
+    # Weights gathered in bfloat16 need no copies.
     assert rows["DDP"].activations > rows["FSDP"].activations
 
 
@@ -106,7 +106,7 @@ def test_shares_are_those_of_fsdp(fake_ranks, ranks):
 
 @pytest.fixture
 def fake_ranks():
-    """A process group of ranks that are not there; this is rank 0."""
+    """A fake process group in which this process is rank 0."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -143,7 +143,7 @@ def test_every_weight_is_in_one_unit_and_every_stream_finds_its_own():
 
 
 def test_traffic_by_hand(plan):
-    """Sizes that four ranks share evenly, but for biases and heads of odd sizes."""
+    """The sizes are multiples of four ranks, except for some biases and heads."""
     cfg = config(attention="shared", num_fusion_layers=1)
     network = fake_pretrainer(cfg, FakeTensorMode()).network
     C, hidden = 64, 252  # 250 rows are padded to 252
@@ -153,10 +153,10 @@ def test_traffic_by_hand(plan):
     inside = {p for unit in weights_of(network, {}).units for p in network.get_submodule(unit.name).parameters()}
     root = sum(padded(tuple(p.shape), 4) for p in network.parameters() if p not in inside)
     traffic = {way.name: way for way in plan.traffic}
-    # Two FFNs a layer, and in the last one the fusion's.
+    # Two FFNs per layer, and in the last layer also the fusion FFN.
     assert traffic["FSDP, one pass"].gathered == (2 * (attention + 7 * ffn + heads) + root) * 3 // 4 * 2
     assert traffic["FSDP, one pass"].reduced == (attention + 7 * ffn + heads + root) * 3 // 4 * 4
-    # Images: 3 layers' attention, 3 FFNs, 1 head; texts the same; pairs: 2 x 2 FFNs, the fusion's, both heads.
+    # Images: attention of 3 layers, 3 FFNs, 1 head; texts the same; pairs: 2 x 2 FFNs, the fusion FFN, both heads.
     passes = 3 * attention + 11 * ffn + 2 * heads
     assert traffic["FSDP, 3 passes"].gathered == (2 * passes + 3 * root) * 3 // 4 * 2
     assert traffic["DDP"].reduced == 2 * 4 * plan.trained * 3 // 4
@@ -176,13 +176,13 @@ def test_operations_by_hand(plan):
     plain, recomputed = plan.flops
     tokens = 2 * 6 * (16 + 1) + 2 * 6 * 64
     products = 3 * 2 * tokens * (4 * 64 * 64 + 2 * 64 * 250)
-    # Scores and sums of attention; their backward pass is five products to the forward pass's two.
+    # Attention has two matrix products in the forward pass and five in the backward pass.
     attention = 3 * 6 * 4 * 64 * (17**2 + 64**2 + (17 + 64) ** 2)
     heads = 2 * 6 * 6 * 64 * 40 + 6 * (9 + 31) * 2 * 64 * 300
     patches = 2 * 6 * 16 * 2 * 3 * 16 * 16 * 64
-    network = 3 * (products + heads) + 3.5 * attention + 2 * patches  # pixels want no gradient
-    assert network < plain < 1.05 * network  # the tokenizer besides
-    # What is wanted by nobody, each layer's last product, is left out when layers are run again.
+    network = 3 * (products + heads) + 3.5 * attention + 2 * patches  # pixels need no gradient
+    assert network < plain < 1.05 * network  # the image tokenizer adds a little
+    # Recomputation skips the last product of each layer, as nothing needs its result.
     assert 0.75 * products < recomputed - plain - attention < products
 
 
@@ -193,7 +193,7 @@ def test_texts_of_a_length():
     assert inputs["texts"]["masked_words"].sum(dim=1).tolist() == [9] * 6
     assert inputs["pairs"]["masked_positions"].sum().item() == 6 * 6
     assert example_inputs(config(), arch, 10)["pairs"]["masked_words"].sum(dim=1).tolist() == [4] * 6
-    with pytest.raises(UserError, match="stream 'texts': texts of 63 tokens: the network takes 3 to 62"):
+    with pytest.raises(UserError, match="stream 'texts': texts of 63 tokens do not fit: the network takes 3 to 62"):
         example_inputs(config(), arch, 63)
 
 
@@ -201,12 +201,12 @@ def test_global_batch():
     cfg = config()
     with_global_batch(cfg, 64, 8)
     assert {stream.batch for stream in cfg.train_dataloader.dataset.streams.values()} == {8}
-    with pytest.raises(UserError, match="a batch of 65 cannot be shared by 8 GPUs"):
+    with pytest.raises(UserError, match="a global batch of 65 cannot be split evenly between 8 GPUs"):
         with_global_batch(cfg, 65, 8)
 
 
 def test_what_cannot_be_planned():
-    with pytest.raises(UserError, match="not one of pretraining"):
+    with pytest.raises(UserError, match="not a pretraining config"):
         make_plan(Config({"model": {"type": "mmbeit3.BEiT3Vision"}}), 8)
     with pytest.raises(UserError, match=r"model cannot be built: .*'huge'"):
         make_plan(config(arch="huge"), 8)

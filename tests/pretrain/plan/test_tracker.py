@@ -1,4 +1,4 @@
-"""Live storages, counted by hand."""
+"""Live storages compared with hand counts."""
 
 import pytest
 import torch
@@ -15,13 +15,13 @@ KIB = 1024
 def test_what_is_alive_and_when(fake):
     with FakeTensorMode() if fake else torch.enable_grad(), Tracker() as tracker:
         a = torch.zeros(256)
-        b = a.view(16, 16)  # no memory of its own
+        b = a.view(16, 16)  # a view shares its memory
         c = b + 1
         del a
         d = torch.zeros(512)
-        assert tracker.held() == {"activations": 4 * KIB}
+        assert tracker.current() == {"activations": 4 * KIB}
         del d, c, b
-        assert tracker.held() == {}
+        assert tracker.current() == {}
         e = torch.zeros(256)
     assert tracker.peak().total == 4 * KIB
     del e
@@ -35,7 +35,7 @@ def test_labels_after_the_fact_and_scales():
     tracker.label([weight], "parameters")
     tracker.label([gradient], "gradients")
     assert tracker.peak().parts == {"parameters": KIB, "activations": 0, "gradients": 4 * KIB}
-    # Spread over eight, gradients are less than the temporary, which is then part of the peak.
+    # Sharded over eight ranks, gradients are smaller than the temporary, so the peak is at another moment.
     spread = tracker.peak({"gradients": 1 / 8})
     assert spread.total == 2 * KIB
     assert spread.parts == {"parameters": KIB, "activations": KIB}
@@ -47,8 +47,8 @@ def test_copies_of_weights():
     tracker.label(layer.parameters(), "parameters")
     with torch.autocast("cpu", torch.bfloat16), tracker:
         layer(x)
-        assert tracker.held()["copies"] == 2 * (16 * 16 + 16)
-    assert "copies" not in tracker.held()
+        assert tracker.current()["copies"] == 2 * (16 * 16 + 16)
+    assert "copies" not in tracker.current()
 
 
 def test_backward_through_a_mask_of_which_only_the_count_is_known():
@@ -56,11 +56,11 @@ def test_backward_through_a_mask_of_which_only_the_count_is_known():
     real = torch.tensor([[True, False, True], [False, False, True]])
     with mode, masks:
         mask = mode.from_tensor(real)
-        masks.tell(mask, 3)
+        masks.set_count(mask, 3)
         x = torch.zeros(2, 3, 8, requires_grad=True)
         chosen = x[mask.view(2, 3)]
         assert chosen.shape == (3, 8)
         chosen.sum().backward()
         assert x.grad.shape == (2, 3, 8)
-        # Unknown masks are true everywhere.
+        # A mask without a known number counts as true everywhere.
         assert (~mask).flatten().nonzero().shape == (6, 1)

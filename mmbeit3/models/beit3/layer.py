@@ -1,0 +1,160 @@
+"""BEiT-3's layer: token-wise modules of each modality before and after one attention over all modalities.
+
+:func:`run_layer` computes the layer for all callers. It works on segments: a :class:`Segment` is a set of tokens that use the
+same weights in every layer, so a plain pass has one per tower. Its callers differ in two ways:
+
+* Attention is an argument, a callable from the q, k, v of all segments to their attended tokens. :func:`joint_attention`
+  concatenates the segments (plain passes and windowed attention);
+  :mod:`~mmbeit3.models.beit3.streams` splits them by stream and restores the padding;
+  :mod:`~mmbeit3.models.beit3.incremental` writes to and reads from a KV cache.
+* Tokens are either (B, N, C) or packed rows (M, C) of several batches without padding. All modules except
+  attention work on the last axis, so the same code computes both.
+
+A module that several segments share (attention in the paper's variant, the vision-language FFN) is called once with the tokens
+of all of them: one matrix product, and FSDP gathers its sharded weights once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar, cast
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmbeit3.models.beit3.expert import AttentionProjections, FeedForward
+from mmbeit3.models.beit3.tower import Tower
+from mmbeit3.ops import attend
+
+__all__ = ["Attend", "Attention", "Segment", "joint_attention", "run_layer"]
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Attention over q, k, v (B, H, N, D) giving (B, H, N, D)."""
+
+Attention = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+"""Attention over the segments' q, k, v (..., 3, H, D) giving the segments' attended tokens (..., C)."""
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+class Segment(NamedTuple):
+    """Tokens that use the same weights in every layer.
+
+    Attributes:
+        tower: the tower of their modality.
+        fused: True for the tokens of image-text pairs, which may use a vision-language FFN.
+        samples: for packed rows (M, C) the index of each row's sample among all batches, (M,); None for tokens (B, N, C).
+        batches: for packed rows the number of samples in each batch.
+    """
+
+    tower: Tower
+    fused: bool = False
+    samples: Tensor | None = None
+    batches: Sequence[int] = ()
+
+
+def run_layer(
+    segments: Sequence[Segment],
+    tokens: Sequence[Tensor],
+    index: int,
+    attention: Attention,
+    fusion_ffn: FeedForward | None = None,
+) -> list[Tensor]:
+    """Run one layer: Sub-LN attention over all segments, then each segment's Sub-LN FFN (arXiv 2208.10442, section 2.1).
+
+    The layer is recomputed in the backward pass if a tower has ``with_cp``.
+
+    Args:
+        segments: segments to process.
+        tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
+        index: index of the layer.
+        attention: see :data:`Attention`.
+        fusion_ffn: the layer's vision-language FFN; fused segments use it instead of their tower's FFN.
+
+    Returns:
+        Each segment's tokens after the layer, before the final norm, shaped as ``tokens``.
+    """
+    experts = [segment.tower.experts[index] for segment in segments]
+    attns = [expert.attn for expert in experts]
+    ffns = [
+        fusion_ffn if segment.fused and fusion_ffn is not None else expert.ffn
+        for segment, expert in zip(segments, experts, strict=True)
+    ]
+
+    def layer(*tokens: Tensor) -> tuple[Tensor, ...]:
+        factors = [_draw_depth_factors(segment, x, index) for segment, x in zip(segments, tokens, strict=True)]
+        projected = _each_once(attns, tokens, AttentionProjections.project)  # (..., 3, H, D) each
+        merged = _each_once(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
+        tokens = tuple(_add(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True))
+        branches = _each_once(ffns, tokens, lambda ffn, x: ffn(x))  # (..., C) each
+        return tuple(_add(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
+
+    if torch.is_grad_enabled() and any(segment.tower.with_cp for segment in segments):
+        return list(checkpoint(layer, *tokens, use_reentrant=False))
+    return list(layer(*tokens))
+
+
+def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> list[Tensor]:
+    """Attend from all segments to all segments in one softmax.
+
+    Args:
+        projected: each segment's q, k, v (B, N_i, 3, H, D).
+        attend: attention over the concatenated tokens.
+
+    Returns:
+        Each segment's attended tokens, heads concatenated: (B, N_i, C).
+    """
+    joint = projected[0] if len(projected) == 1 else torch.cat(list(projected), dim=1)  # (B, N, 3, H, D), N = sum of N_i
+    q, k, v = joint.permute(2, 0, 3, 1, 4).unbind()  # (B, H, N, D) each
+    attended = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, N, C)
+    return [attended] if len(projected) == 1 else list(attended.split([qkv.shape[1] for qkv in projected], dim=1))
+
+
+def _each_once(modules: Sequence[_Module], tokens: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]) -> list[Tensor]:
+    """Call each distinct module once, with the tokens of all segments that use it.
+
+    Args:
+        modules: each segment's module.
+        tokens: each segment's tokens, (B, N_i, C) or (M_i, C).
+        call: calls a module with tokens. All axes of its result before the last one of ``tokens`` are those of ``tokens``.
+
+    Returns:
+        Each segment's result.
+    """
+    if len(set(modules)) == len(modules):
+        return [call(module, x) for module, x in zip(modules, tokens, strict=True)]
+    results: dict[int, Tensor] = {}
+    axis = tokens[0].dim() - 2  # 1 for (B, N, C), 0 for (M, C)
+    for module in dict.fromkeys(modules):
+        members = [number for number, other in enumerate(modules) if other is module]
+        joint = call(module, torch.cat([tokens[number] for number in members], axis))
+        pieces = joint.split([tokens[number].shape[axis] for number in members], axis)
+        results.update(zip(members, pieces, strict=True))
+    return [results[number] for number in range(len(modules))]
+
+
+def _draw_depth_factors(segment: Segment, tokens: Tensor, index: int) -> tuple[Tensor | None, Tensor | None]:
+    """Draw the factors of stochastic depth (arXiv 1603.09382) for the layer's two residual branches.
+
+    Returns:
+        For each branch a factor per sample, 0 or 1 / (1 - rate), which broadcasts to the segment's tokens: (B, 1, 1) or (M, 1).
+        None without stochastic depth.
+    """
+    drop_path = cast(DropPath, segment.tower.drop_paths[index])
+    if not drop_path.training or not drop_path.drop_prob:
+        return None, None
+
+    def draw() -> Tensor:
+        if segment.samples is None:
+            return drop_path(tokens.new_ones(len(tokens), 1, 1))  # (B, 1, 1)
+        factors = torch.cat([drop_path(tokens.new_ones(size, 1)) for size in segment.batches])  # (S, 1)
+        return factors[segment.samples]  # (M, 1)
+
+    return draw(), draw()
+
+
+def _add(tokens: Tensor, branch: Tensor, factor: Tensor | None) -> Tensor:
+    """Add a residual branch to tokens of the same shape, scaled by a factor of :func:`_draw_depth_factors`."""
+    return tokens + (branch if factor is None else branch * factor.to(branch.dtype))
