@@ -1,12 +1,12 @@
-"""The documentation site, built by ``make docs``.
+"""Configuration of the documentation site, which ``make docs`` builds.
 
-Sphinx, because the docstrings are written in its markup with Google's sections, and because its warnings can be errors. The
-pages are Markdown by MyST, so that they read well in a repository too. Material for MkDocs and MkDocs 1 are at their end of
-life, their successor Zensical reads docstrings only provisionally, and neither knows this markup.
+We use Sphinx because the docstrings are written in its markup with Google's sections, and because its warnings can be errors.
+The pages are Markdown (MyST), so that they are readable in a repository too. Alternatives: Material for MkDocs and MkDocs 1 are
+at their end of life, their successor Zensical reads docstrings only provisionally, and neither supports this markup.
 """
 
 import mmbeit3
-import mmbeit3.registry  # before anything of mmdet
+import mmbeit3.registry  # must come before any import of mmdet
 
 project = "mmbeit3"
 author = "The mmbeit3 authors"
@@ -16,9 +16,9 @@ version = release = mmbeit3.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "index"
 exclude_patterns = ["_build"]
-# A reference to something of ours that is not there is a warning. Others' pages would have to be fetched to check theirs.
+# A reference to a missing object of mmbeit3 is a warning. References to other projects are not checked: that needs downloads.
 nitpicky = True
-# A type's name that stands for several is no class that could be found.
+# This is an alias of several types, which Sphinx cannot find as a class.
 nitpick_ignore = [("py:class", "mmbeit3.checkpoint.lazy.Value")]
 nitpick_ignore_regex = [("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
 

@@ -1,4 +1,4 @@
-"""README and docs: what they link to is there, and what they tell a reader to type works."""
+"""Links of README and the docs lead somewhere, and their commands and code blocks work."""
 
 import re
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done():
-    """Commands that were run already: what several pages say is run once."""
+    """Return the set of commands that were already run. A command on several pages runs once."""
     return set()
 
 
@@ -61,7 +61,7 @@ def test_blocks_run(page, done):
 @pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if any(b.kind == "inline" for b in blocks)])
 def test_commands_in_sentences_are_accepted(page):
     for block in BLOCKS[page]:
-        # In capitals, or where something is left out: not to be typed as it stands.
+        # Words in capitals and dots are placeholders.
         if block.kind == "inline" and not re.search(r"\b[A-Z]{3,}\b|…|\.\.\.|<", block.text):
             accept(block.text)
 

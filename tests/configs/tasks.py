@@ -1,4 +1,4 @@
-"""Task configs without the files that they name."""
+"""Replace the files that task configs name with tiny ones."""
 
 from mmengine.config import Config
 
@@ -7,7 +7,7 @@ from tests.datasets import made
 
 
 def write_files(folder):
-    """What models read when they are built."""
+    """Write the files that models read when they are built, and return their paths."""
     write_answers(["red", "other 0", "other 1"], folder / "answers.txt")
     (folder / "names.txt").write_text("red box\nblue circle\n")
     return {
@@ -18,7 +18,7 @@ def write_files(folder):
 
 
 def walk(cfg):
-    """All dicts inside."""
+    """Yield all dicts inside a config."""
     if isinstance(cfg, Config):
         cfg = list(cfg.values())
     elif isinstance(cfg, dict):
@@ -30,7 +30,7 @@ def walk(cfg):
 
 
 def use(cfg, files):
-    """Put such files in the place of those that a config names."""
+    """Replace the file names in a config with those of :func:`write_files`."""
     for part in walk(cfg):
         for key, path in files.items():
             if key in part:

@@ -1,4 +1,4 @@
-"""Every config parses and builds; those of shapes train."""
+"""Every config parses and builds."""
 
 import re
 
@@ -14,13 +14,13 @@ TOKENIZERS = [path for path in ALL if path.startswith("configs/pretrain/vqkd-")]
 PRETRAIN = [path for path in ALL if path.startswith("configs/pretrain/") and path not in TOKENIZERS]
 TASKS = [path for path in ALL if path.split("/")[1] in ("captioning", "imagenet", "nlvr2", "retrieval", "vqa")]
 CONFIGS = [path for path in ALL if path not in (*PRETRAIN, *TOKENIZERS, *TASKS)]
-# Names under which a config takes a part out of a file of `_base_`: the config itself does not have them.
+# Names that configs pop from files of `_base_`. The resulting config must not contain them.
 PARTS = {name for path in (ROOT / "configs").rglob("*.py") for name in re.findall(r'_base_\.pop\("(\w+)"\)', path.read_text())}
 OFFICIAL = re.compile(r"/beit3_(base|large)_itc_patch16_224\.pth$")
 
 
 def without_downloads(cfg):
-    """timm would fetch weights."""
+    """Stop timm from downloading weights."""
     vit = cfg.model.backbone.get("vit", {})
     if vit.get("type") == "mmbeit3.TimmViT":
         vit.pretrained = False
@@ -44,12 +44,12 @@ def test_builds(path):
     with torch.device("meta"):
         model = MODELS.build(cfg.model)
     backbone = model.backbone
-    # What comes after the backbone expects its width.
+    # The neck or head expects the backbone's width.
     neck_or_head = cfg.model.get("neck") or cfg.model.get("panoptic_head") or cfg.model.get("decode_head")
     channels = neck_or_head["in_channels"]
     assert set(channels if isinstance(channels, list) else [channels]) == {backbone.embed_dims}
     vit = getattr(backbone, "vit", backbone)
-    # Position tables depend on the image size.
+    # Position tables depend on the image size, so they are not counted.
     counted = sum(p.numel() for name, p in vit.named_parameters() if not name.endswith(("positions", "pos_embed")))
     expected = {768: 85.7e6, 1024: 303.3e6, 1408: 1.0114e9, 192: 3.7e6}[backbone.embed_dims]
     assert counted == pytest.approx(expected, rel=0.03)
@@ -84,7 +84,7 @@ def test_pretraining_builds(path):
     with torch.device("meta"):
         model = MODELS.build(cfg.model)
     counted = sum(p.numel() for p in model.network.parameters())
-    # The released files' counts; the paper says 1.9 billion for the giant, heads not counted, of which 52 million fuse.
+    # Counts of the released files. For the giant, the paper gives 1.9 billion without heads, 52 million of them for fusion.
     expected = {
         "BEiT3Pretrainer": {768: 276.51e6, 1024: 746.71e6, 1408: 1.95e9, 192: 7.415e6},
         "BEiT3ContrastiveTuner": {768: 222.17e6, 1024: 674.80e6, 1408: 1.80e9, 192: 7.436e6},

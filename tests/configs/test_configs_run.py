@@ -1,4 +1,4 @@
-"""Every config, with a tiny architecture, trains a step and predicts, through its own pipelines, losses and metrics."""
+"""Every config trains a step and predicts with a tiny architecture and its own pipelines, losses and metrics."""
 
 import gc
 import json
@@ -56,7 +56,7 @@ def test_trains_and_predicts_on_photographs(path, tmp_path, monkeypatch):
     file = tmp_path / "data" / "coco_few" / "annotations" / "instances_val2017.json"
     content = json.loads(file.read_text())
     for number, annotation in enumerate(content["annotations"], start=1):
-        # It counts from 0, which COCO's evaluation takes for no object.
+        # Ids start at 0, which COCO's evaluation treats as no object.
         annotation["id"] = number
     file.write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def test_trains_and_predicts_on_photographs(path, tmp_path, monkeypatch):
 
 
 def train_and_predict(cfg):
-    """One step and one evaluation."""
+    """Train one step and evaluate once."""
     check_data(cfg)
     model = build(cfg)
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -72,7 +72,7 @@ def train_and_predict(cfg):
     model.train()
     losses = model.train_step(first_batch(cfg.train_dataloader), optim_wrapper)
     assert all(torch.isfinite(value).all() for value in losses.values())
-    # Queries act through the sampling's weights alone, which start at zero: their norms learn from the second step on.
+    # Queries act only through the sampling weights, which start at zero, so their norms learn from the second step.
     unmoved = [
         name
         for name, p in model.backbone.named_parameters()
@@ -90,7 +90,7 @@ def train_and_predict(cfg):
             evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
     scores = evaluator.evaluate(len(loader.dataset))
     assert scores
-    # NaN where a class has no ground truth, -1 where COCO has none of a size.
+    # NaN if a class has no ground truth, -1 if COCO has no object of a size.
     assert all(not value > 100 and not value < -1 for value in scores.values())
 
 

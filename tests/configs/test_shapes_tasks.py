@@ -1,4 +1,4 @@
-"""The tiny configs of the tasks train two steps on made shapes, validate, and their examples are drawn."""
+"""The tiny task configs train two steps on the shapes dataset and validate, and their examples are drawn."""
 
 import math
 

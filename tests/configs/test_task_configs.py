@@ -1,4 +1,4 @@
-"""Configs of the five tasks: they build, and their parts fit together."""
+"""Configs of the five tasks build, and their parts fit together."""
 
 import math
 from pathlib import Path
@@ -15,10 +15,10 @@ from tests.paths import ROOT
 
 pytest.importorskip("sentencepiece")
 
-# Those of shapes have recipes of their own.
+# The shapes configs have their own recipes.
 OFFICIAL = [path for path in TASKS if "shapes" not in path]
 RELEASED = "https://github.com/addf400/files/releases/download/beit3/beit3_{}{}_patch16_224.pth"
-# After contrastive tuning, or more pretraining on COCO and Visual Genome.
+# Weights after contrastive tuning, or after further pretraining on COCO and Visual Genome.
 KINDS = {"retrieval": "_itc", "768x768": "_indomain"}
 
 
@@ -33,7 +33,7 @@ def test_there_are_configs():
 
 
 def sizes(cfg):
-    """Sides of the images that a pipeline's steps give."""
+    """Return the image sizes that the steps of a pipeline produce."""
     names = ("Resize", "mmpretrain.RandomResizedCrop", "mmpretrain.ResizeEdge")
     found = {part["scale"] for part in walk(cfg) if part.get("type") in names}
     found |= {part["crop_size"] for part in walk(cfg) if part.get("type") == "CenterCrop"}
@@ -53,7 +53,7 @@ def test_builds_and_fits_together(path, files):
     init_default_scope(cfg.default_scope)
     with torch.device("meta"):
         model = MODELS.build(cfg.model)
-    # Images of the size that the positions are for.
+    # The image size must match the position table.
     grid = {p.shape[0] for name, p in model.named_parameters() if name.endswith("vision.embed.positions")} or {
         p.shape[-2] for name, p in model.named_parameters() if name.endswith("vision.embed.pos_embed")
     }
@@ -61,7 +61,7 @@ def test_builds_and_fits_together(path, files):
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(loader):
             assert sizes(cfg[loader].dataset) == {math.isqrt(min(grid) - 1) * patch}, loader
-    # Rates: every parameter has its place, and the cosine ends with training.
+    # Learning rates: every parameter has a group, and the cosine ends with the training.
     wrapper = LayerDecayOptimWrapperConstructor(cfg.optim_wrapper, cfg.optim_wrapper.paramwise_cfg)
     groups = wrapper.param_groups(model)
     assert max(group["lr"] for group in groups) == pytest.approx(cfg.lr * (20 if "/vqa/" in path else 1))
@@ -69,7 +69,7 @@ def test_builds_and_fits_together(path, files):
     assert warm.end == cosine.begin == cosine.end - cosine.T_max
     assert cosine.end == cfg.train_cfg.get("max_epochs", cfg.train_cfg.get("max_iters"))
     assert cosine.eta_min_ratio * cfg.lr == pytest.approx(1e-6)
-    # The name tells the batch: GPUs x images of each.
+    # The file name gives the batch size: GPUs x images per GPU.
     gpus, each = Path(path).stem.split("_")[1].split("-")[0].split("xb")
     assert int(each) == cfg.train_dataloader.batch_size
     assert int(gpus) * int(each) == cfg.auto_scale_lr.base_batch_size

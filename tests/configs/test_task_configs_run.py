@@ -1,4 +1,4 @@
-"""Configs of the five tasks train, validate and test on small made data in the official formats."""
+"""Configs of the five tasks train, validate and test on small generated data in the official formats."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def files(tmp_path_factory):
 
 
 def make_data(task, folder):
-    """Data of a task as its config wants it, under ``folder``."""
+    """Write a task's data under ``folder``, in the layout that its config expects."""
     if task == "vqa":
         made.vqa(folder, images=4)
         vqa = folder / "vqa"
@@ -63,7 +63,7 @@ def make_data(task, folder):
 
 
 def shrink(cfg, folder, files):
-    """The same config for the tiny network, tiny images and made data, on CPU."""
+    """Change a config to the tiny network, tiny images and generated data, on the CPU."""
     use(cfg, files)
     for part in walk(cfg):
         if "data_root" in part:
@@ -115,7 +115,7 @@ METRICS = {
 
 @pytest.mark.parametrize("task", RUN)
 def test_trains_validates_and_tests_on_made_data(task, tmp_path, files, monkeypatch):
-    # MMEngine formats the whole config as text eight times, which would take most of the time here.
+    # MMEngine formats the whole config as text eight times, which would take most of the test's time.
     monkeypatch.setattr(Config, "pretty_text", property(lambda self: repr(self)))
     make_data(task, tmp_path)
     cfg = shrink(Config.fromfile(ROOT / "configs" / RUN[task]), tmp_path, files)

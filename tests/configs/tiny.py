@@ -1,4 +1,4 @@
-"""Configs made small enough to run: the architecture swapped for `tiny`, sizes in pixels divided by eight, made data."""
+"""Shrink configs for tests: a tiny architecture, sizes in pixels divided by eight, generated data."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset, Objects365V2Dataset
 from mmbeit3.datasets.shapes import STUFF_CLASSES, THING_CLASSES, make_shapes_dataset
 
 FACTOR = 8
-# The smallest models of the families that the timm configs use.
+# Smallest model of each family that the timm configs use.
 SMALL_TIMM = {
     "vit_base_patch14_reg4_dinov2": "vit_small_patch14_reg4_dinov2",
     "vit_base_patch16_dinov3": "vit_small_patch16_dinov3",
@@ -19,12 +19,12 @@ SMALL_TIMM = {
 
 
 def make_tiny(cfg):
-    """Change a config in place; its heads, losses, pipelines and metrics stay as they are."""
+    """Shrink a config in place. Its heads, losses, pipelines and metrics do not change."""
     backbone = cfg.model.backbone
     vit = backbone.get("vit", backbone)
     vit.pop("init_cfg", None)
     for part in (vit, backbone):
-        # No block is left out by chance, so that every parameter must move.
+        # No stochastic depth, so that every parameter must change.
         part.update({"drop_path_rate": 0.0} if "drop_path_rate" in part else {})
     if vit.type == "mmbeit3.TimmViT":
         old = 768
@@ -42,7 +42,7 @@ def make_tiny(cfg):
         quarter = layers // 4
         backbone.interaction_indexes = [(i * quarter, (i + 1) * quarter - 1) for i in range(4)]
         backbone.deform_num_heads = 6
-        # At 0, the reference's value, the injectors' inner weights stay as they are in the first step.
+        # With 0, the reference's value, the injectors' inner weights would not change in the first step.
         backbone.init_value = 0.1
     for part in ("neck", "panoptic_head", "decode_head", "auxiliary_head"):
         part = cfg.model.get(part)
@@ -52,10 +52,10 @@ def make_tiny(cfg):
                 [width] * len(channels) if isinstance(channels, list) else (width if channels == old else channels)
             )
     if "rpn_head" in cfg.model:
-        # However low an untrained model scores, something is found; however small the image, anchors may reach beyond.
+        # An untrained model has low scores, and anchors may be larger than these small images: keep both anyway.
         cfg.model.test_cfg.rcnn.score_thr = 0.0
         cfg.model.train_cfg.rpn.allowed_border = -1
-        # The heads' time goes with the number of boxes they look at.
+        # The heads' time is proportional to the number of boxes.
         cfg.model.train_cfg.rpn_proposal.max_per_img = 40
         cfg.model.test_cfg.rpn.max_per_img = 40
         cfg.model.test_cfg.rcnn.max_per_img = 20
@@ -72,7 +72,7 @@ def make_tiny(cfg):
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         cfg[name].update(num_workers=0, persistent_workers=False, batch_size=2 if name.startswith("train") else 1)
     if cfg.optim_wrapper.type == "AmpOptimWrapper":
-        # Automatic mixed precision wants an accelerator.
+        # Automatic mixed precision needs an accelerator.
         cfg.optim_wrapper.type = "OptimWrapper"
         cfg.optim_wrapper.pop("dtype", None)
         cfg.optim_wrapper.pop("loss_scale", None)
@@ -80,7 +80,7 @@ def make_tiny(cfg):
 
 
 def _shrink(part):
-    """Divide every pair of sizes of at least 200 pixels within."""
+    """Divide every pair of sizes of at least 200 pixels inside a config."""
     if isinstance(part, dict):
         for key, value in part.items():
             part[key] = _shrink(value)
@@ -92,7 +92,7 @@ def _shrink(part):
 
 
 def lay_out_data(folder: Path):
-    """Shapes under the names, classes and folders of COCO, Objects365, ADE20K and COCO-Stuff: ``folder/data``."""
+    """Write the shapes to ``folder/data`` with the names, classes and folders of COCO, Objects365, ADE20K and COCO-Stuff."""
     shapes = make_shapes_dataset(folder / "data" / "shapes", train=4, val=2, size=128)
     coco = folder / "data" / "coco"
     shutil.copytree(shapes, coco)
@@ -114,13 +114,13 @@ def lay_out_data(folder: Path):
         shutil.copytree(ade / "images" / long, stuff / "images" / f"{split}2017")
         (stuff / "annotations" / f"{split}2017").mkdir(parents=True)
         for label in (ade / "annotations" / long).glob("*.png"):
-            # COCO-Stuff counts from 0 and has 255 for unlabelled.
+            # COCO-Stuff's ids start at 0, with 255 for unlabelled.
             shifted = cv2.imread(str(label), cv2.IMREAD_GRAYSCALE) - 1
             cv2.imwrite(str(stuff / "annotations" / f"{split}2017" / f"{label.stem}_labelTrainIds.png"), shifted)
 
 
 def _rename(folder, kind, things, stuff=()):
-    """Give the shapes' categories the first names of each kind, and add the others, of which there are no objects, in order."""
+    """Give the shapes' categories the first names of each kind, and add the other names in order, without objects."""
     names = {**dict(zip(THING_CLASSES, things, strict=False)), **dict(zip(STUFF_CLASSES, stuff, strict=False))}
     for split in ("train", "val"):
         path = folder / "annotations" / f"{kind}_{split}2017.json"

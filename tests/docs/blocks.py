@@ -1,4 +1,4 @@
-"""What README and the docs tell a reader to type: commands, and blocks of Python."""
+"""Commands and Python blocks in README and the docs."""
 
 import re
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Block:
     """One command, or one block of Python.
 
     Attributes:
-        line: where it stands in its page, from 1.
+        line: line number in the page, from 1.
         kind: ``'command'``, ``'python'``, or ``'inline'`` for commands inside sentences and tables.
         text: the command on one line, or the code.
-        file: as what the sentence before says to save the code.
+        file: file name for the code, from the sentence before the block.
     """
 
     line: int
@@ -30,10 +30,10 @@ class Block:
 
 
 def read_blocks(page: str) -> list[Block]:
-    """All that can be typed, in order.
+    """Return all commands and Python blocks of a page, in order.
 
     Raises:
-        ValueError: for a fence that is not closed, or a command whose program is not known here.
+        ValueError: if a fence is not closed, or if a command begins with a program that is not in ``PROGRAMS``.
     """
     found: list[Block] = []
     fence, language, start, body, before = "", "", 0, [], ""
@@ -65,12 +65,12 @@ def _blocks(page: str, line: int, language: str, body: list[str], before: str) -
     if all(known):
         return commands
     if language or any(known):
-        raise ValueError(f"{page}:{line}: a command here begins with none of {', '.join(PROGRAMS)}")
+        raise ValueError(f"{page}:{line}: a command begins with none of {', '.join(PROGRAMS)}")
     return []  # a listing of files, or output
 
 
 def _commands(line: int, body: list[str]) -> list[Block]:
-    """Lines joined where they end in a backslash, without comments."""
+    """Join lines that end in a backslash, and remove comments."""
     commands, begun = [], ""
     for number, text in enumerate(body, start=line):
         begun += re.sub(r"(^|\s+)# .*", "", text).removeprefix("$ ").strip()
@@ -83,5 +83,5 @@ def _commands(line: int, body: list[str]) -> list[Block]:
 
 
 def program(command: str) -> str:
-    """The first word that is not an environment variable."""
+    """Return the first word that is not an environment variable."""
     return next((word for word in command.split() if "=" not in word), "")

@@ -1,4 +1,4 @@
-"""What the docs' examples name: data, vocabularies and weights, all of them made and tiny."""
+"""Tiny generated data, vocabularies and weights for the examples of the docs."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ PRETRAINED = Path("work_dirs/pretrain-demo/pretraining/iter_1800.pth")
 
 
 def lay_out(folder: Path) -> Path:
-    """A folder that looks like the repository's, with data of every kind that the pages name."""
+    """Make a folder that looks like a clone, with all data that the pages name."""
     for name in ("configs", "tools", "requirements"):
         (folder / name).symlink_to(ROOT / name)
     shapes = make_shapes_dataset(folder / "data" / "shapes", **SIZES)
@@ -47,7 +47,7 @@ def lay_out(folder: Path) -> Path:
 
 
 def _mine(shapes, folder):
-    """Detection: images of both splits in one folder, two classes."""
+    """Make detection data of two classes, with the images of both splits in one folder."""
     (folder / "images").mkdir(parents=True)
     for split in ("train", "val"):
         content = json.loads((shapes / "annotations" / f"instances_{split}2017.json").read_text())
@@ -63,7 +63,7 @@ def _mine(shapes, folder):
 
 
 def _rooms(ade, folder):
-    """Segmentation: three classes, from 1."""
+    """Make segmentation data of three classes, numbered from 1."""
     for split, name in (("training", "train"), ("validation", "val")):
         shutil.copytree(ade / "images" / split, folder / "images" / name)
         (folder / "labels" / name).mkdir(parents=True)
@@ -73,5 +73,5 @@ def _rooms(ade, folder):
 
 
 def save_weights(config: str, file: str) -> None:
-    """Weights of a config's model, as training would leave them behind."""
+    """Save weights of a config's model as training would write them."""
     torch.save({"state_dict": MODELS.build(read_config(config).model).state_dict()}, file)

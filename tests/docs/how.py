@@ -1,4 +1,4 @@
-"""How each command and block of the docs is tried: as it stands where that is quick, else changed as little as makes it so."""
+"""Tables of the way to test each command and code block of the docs: unchanged if quick, otherwise with few changes."""
 
 import re
 from collections.abc import Callable
@@ -24,11 +24,11 @@ ARCH = {"embed_dims": 48, "num_layers": 2, "num_heads": 3, "ffn_dims": 96, "voca
 
 @dataclass(frozen=True)
 class Run:
-    """Run it.
+    """Run the command.
 
     Attributes:
-        more: arguments that make it quick, or go on from what was made quickly.
-        replace: parts of the command to take the place of.
+        more: arguments to append, which make it quick or use the output of an earlier quick command.
+        replace: pairs (old, new) of parts of the command to replace.
     """
 
     more: str = ""
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Accept:
-    """Not run here, for a reason; its tool must accept it all the same, and its configs must be there."""
+    """Do not run the command, for the reason given. Its tool must accept the arguments, and its configs must exist."""
 
     why: str
 
@@ -51,13 +51,13 @@ class Accept:
 
 
 def train_saved(command: str) -> None:
-    """Train a config that a page told to save: its own model, data and pipelines, made small."""
+    """Train a config that the page tells the reader to save, with a tiny version of its model and data."""
     file = command.split()[-1]
     cfg = read_config(file)
     if cfg.get("default_scope") in ("mmdet", "mmseg"):
         make_tiny(cfg)
         if "rcnn" in cfg.model.test_cfg:
-            # Masks of the many that an untrained model finds take time.
+            # An untrained model finds many objects, whose masks would take time.
             cfg.model.test_cfg.rcnn.score_thr = 0.5
         cfg.train_dataloader.dataset.indices = cfg.val_dataloader.dataset.indices = 2
     else:
@@ -69,7 +69,7 @@ def train_saved(command: str) -> None:
 
 
 def shrink(cfg: Config) -> None:
-    """A config of a task or of contrastive tuning for a tiny network, tiny images, CPU, and the vocabulary at hand."""
+    """Change a config of a task or of contrastive tuning to a tiny network, tiny images, the CPU and the test vocabulary."""
     for part in walk(cfg):
         for key in ("scale", "crop_size", "image_size"):
             if key in part:
@@ -90,7 +90,7 @@ def shrink(cfg: Config) -> None:
 
 
 def evaluate_mine(command: str) -> None:
-    """Evaluate the index that the page shows, in this process, under fewer corruptions."""
+    """Evaluate the index that the page shows, in this process and with fewer corruptions."""
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     Path("mine.yml").write_text(re.search(r"```yaml\n(.*?)```", page, re.S)[1])
     command = command.replace("gaussian_noise fog --severities 1 3 5", "fog --severities 5")
@@ -98,14 +98,14 @@ def evaluate_mine(command: str) -> None:
 
 
 def convert_released(command: str) -> None:
-    """Convert a file in the released files' names, but tiny."""
+    """Convert a tiny file with the key names of the released files."""
     state = LAYOUTS["official"].to_theirs(BEiT3("tiny").state_dict())
     torch.save({"model": state}, "beit3_base_patch16_224.pth")
     shell.run(command)
 
 
 def publish(command: str) -> None:
-    """Publish what training would have left."""
+    """Publish a checkpoint as training would write it."""
     log = Path("work_dirs/mine/20250101_000000/vis_data/scalars.json")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text('{"mIoU": 50.0, "step": 12}\n')
@@ -123,6 +123,7 @@ _VQKD = "model.tokenizer.checkpoint=work_dirs/vqkd-tiny_shapes/iter_2.pth"
 COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"make ", Accept("takes minutes or hours; what it calls is run by these and other tests")),
     (r"pip install ", Accept("changes the environment")),
+    (r"pip wheel ", Accept("takes a minute: tests/packaging builds a wheel")),
     (r"python3 -m venv ", Run("--without-pip")),
     (r"source ", Run()),
     (r"torchrun ", Accept("several processes: tests/engine/test_distributed.py and test_fully_sharded.py start them")),
@@ -171,11 +172,11 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"python tools/build_answers.py ", Accept("wants VQAv2: tests/tools/test_build_answers.py runs it")),
     (r"python tools/demo_app.py ", Accept("serves until it is interrupted: tests/web/test_app.py starts it")),
 ]
-"""Patterns of a command's beginning, the first that fits counts."""
+"""Regex for the start of a command, and how to test it. The first match counts."""
 
 
 def infer(code: str) -> None:
-    """Inferencers: the tiny config of the same task in the released one's place, and weights of the names that are given."""
+    """Run an inferencer with the tiny config of the same task, and tiny weights under the file names of the page."""
     for config in set(re.findall(r"configs/\w+/[\w.-]+\.py", code)):
         (tiny,) = Path(config).parent.glob("beit3-tiny*")
         code = code.replace(config, str(tiny))
@@ -185,20 +186,20 @@ def infer(code: str) -> None:
 
 
 def downloads(code: str) -> None:
-    """Code that would download: the files that it names are in the index."""
+    """Check that the files that the code would download are in the index."""
     compile(code, "block", "exec")
     assert [zoo.find(name) for name in re.findall(r'(?:fetch|load)\("([^"]+)"', code)]
 
 
 def network_alone(code: str) -> None:
-    """A whole network of the size tiny, with inputs."""
+    """Run code for the network alone with the size tiny and random inputs."""
     torch.save(BEiT3("tiny").state_dict(), "beit3_base_patch16_224.pth")
     tokens = torch.tensor([[0, 5, 2]])
     _execute(code.replace('"base"', '"tiny"'), image=torch.rand(1, 3, 224, 224), tokens=tokens, padding=tokens == 1)
 
 
 def in_a_detector(code: str) -> None:
-    """Part of a config: a detector of mmdet is built with it, tiny and from weights of the name that it gives."""
+    """Build a tiny detector of mmdet with this part of a config, from weights under the file name that it gives."""
     torch.save(BEiT3("tiny").state_dict(), "beit3_base_patch16_224.pth")
     small = "interaction_indexes=((0, 1), (2, 3), (4, 5), (6, 7)), deform_num_heads=6"
     code = code.replace("768", "192").replace('arch="base"', 'arch="tiny"')
@@ -209,7 +210,7 @@ def in_a_detector(code: str) -> None:
 
 
 def streams(code: str) -> None:
-    """Part of a pretraining config: the streams that it names give a step of data."""
+    """Check that the streams of this part of a pretraining config give a step of data."""
     cfg = read_config("configs/pretrain/beit3-tiny_mdm_shapes.py")
     found = _execute(code)["streams"]
     for name, paths in (("images", "train2017"), ("texts", "texts_train.txt"), ("pairs", "pairs_train.jsonl")):
@@ -219,7 +220,7 @@ def streams(code: str) -> None:
 
 
 def start_from(code: str) -> None:
-    """Part of a detection config: the backbone starts from weights of pretraining."""
+    """Check that with this part of a detection config, the backbone starts from pretraining weights."""
     cfg = read_config("configs/coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py")
     found = _execute(code)["backbone"]["vit"]["init_cfg"]
     make_tiny(cfg)
@@ -245,25 +246,25 @@ PARTS: list[tuple[str, Callable[[str], None]]] = [
     ("streams = dict(\n", streams),
     ("backbone = dict(vit=dict(init_cfg=", start_from),
 ]
-"""Blocks of Python that need something: what is in them, the first that fits counts. Others are executed as they stand."""
+"""Text that a Python block contains, and how to test the block. The first match counts. Other blocks are executed unchanged."""
 
 
 def try_command(command: str) -> None:
-    """Do with a command what the table says.
+    """Test a command as :data:`COMMANDS` says.
 
     Raises:
-        AssertionError: if the table says nothing.
+        AssertionError: if no pattern matches.
     """
     for pattern, how in COMMANDS:
         if re.match(pattern, command):
             return how(command)
-    raise AssertionError(f"tests/docs/how.py does not say how '{command}' is to be tried")
+    raise AssertionError(f"tests/docs/how.py does not say how to test '{command}'")
 
 
 def try_python(code: str, file: str | None) -> None:
-    """Save a config under its name and read it; execute anything else."""
+    """Save and read a config, or test another block as :data:`PARTS` says."""
     if code.startswith("_base_"):
-        assert file, "say under which name to save the config, in the line before it"
+        assert file, "the line before the config does not give the file name to save it under"
         return shell.save(code, file)
     for part, how in PARTS:
         if part in code:

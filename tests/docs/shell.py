@@ -1,4 +1,4 @@
-"""Running what the docs say, in this process, in a folder of its own."""
+"""Run the commands of the docs in this process and in a temporary folder."""
 
 import argparse
 import re
@@ -17,11 +17,11 @@ from tests.paths import ROOT
 
 
 class _AcceptedError(Exception):
-    """A tool has read its arguments."""
+    """Raised when a tool has read its arguments."""
 
 
 def words(command: str) -> list[str]:
-    """A command's words, environment variables before it left out."""
+    """Split a command into words, without leading environment variables."""
     found = shlex.split(command)
     while "=" in found[0]:
         found.pop(0)
@@ -29,7 +29,7 @@ def words(command: str) -> list[str]:
 
 
 def run(command: str) -> None:
-    """Run a command in the current folder. Tools are run in this process, which has imported everything already."""
+    """Run a command in the current folder. Tools run in this process, which has already imported everything."""
     first, *arguments = words(command)
     if first == "python" and arguments[0].startswith("tools/"):
         call(arguments[0], arguments[1:])
@@ -39,7 +39,7 @@ def run(command: str) -> None:
 
 
 def accept(command: str) -> None:
-    """See, without running it, that a command would be understood by the parser of its tool, and that its configs are there."""
+    """Check that the tool of a command accepts its arguments and that its configs exist, without running it."""
     first, *arguments = words(command)
     if first == "make":
         dry = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -52,11 +52,11 @@ def accept(command: str) -> None:
     elif first == "python" and arguments[0].startswith("tools/"):
         _accept_tool(arguments[0], arguments[1:])
     else:
-        raise AssertionError(f"nobody here understands '{command}'")
+        raise AssertionError(f"tests/docs/shell.py cannot check '{command}'")
 
 
 def call(script: str, arguments: list[str], parse_only: bool = False) -> None:
-    """Run a script as ``python`` would, or only up to where it has read its arguments."""
+    """Run a script as ``python`` would, or only until it has read its arguments."""
     parse_args = argparse.ArgumentParser.parse_args
 
     def parse(*args, **kwargs):
@@ -86,21 +86,22 @@ def _accept_tool(script: str, arguments: list[str]) -> None:
 
 
 def _accept_install(arguments: list[str]) -> None:
-    """``pip install``: what it names are requirements, and the extras of this package are there."""
-    assert arguments[0] == "install", arguments
+    """Check the requirements, files and extras that ``pip install`` or ``pip wheel`` names."""
+    assert arguments[0] in ("install", "wheel"), arguments
     extras = set(re.findall(r'^ +"(\w+)": ', (ROOT / "setup.py").read_text(encoding="utf-8").split("extras_require")[1], re.M))
     rest = iter(arguments[1:])
     for argument in rest:
         if argument in ("-c", "-r"):
             assert (ROOT / next(rest)).is_file(), argument
-        elif argument in ("--target", "--no-binary"):
+        elif argument in ("--target", "--no-binary", "-w"):
             next(rest)
         elif not argument.startswith("-"):
-            wanted = Requirement(re.sub(r"^\.(?=\[|$)", "mmbeit3", argument))
+            # `.` is this package, and so is its wheel.
+            wanted = Requirement(re.sub(r"^(\.|dist/mmbeit3-\S+\.whl)(?=\[|$)", "mmbeit3", argument))
             assert wanted.name != "mmbeit3" or wanted.extras <= extras, f"'{argument}': setup.py has {sorted(extras)}"
 
 
 def save(code: str, file: str) -> None:
-    """Save a config, and see that it can be read."""
+    """Save a config, and check that it can be read."""
     Path(file).write_text(code)
     read_config(file)
