@@ -29,8 +29,8 @@ class TimmViT(PlainViT, PositionTable):
     It supports every timm model of class ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
     DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also with a convolutional stem, such as hybrids and ViTamin) or
     ``Eva`` (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …), with class, distillation and register tokens, and with
-    absolute positions (timm resizes them to each image's grid) or rotary ones. All other classes are refused: BEiT, SAM and others with
-    relative positions, NaFlexViT, CaiT, and networks with several resolutions.
+    absolute positions (timm resizes them to each image's grid) or rotary ones. All other classes are refused: BEiT, SAM and
+    others with relative positions, NaFlexViT, CaiT, and networks with several resolutions.
 
     Heads, poolings and, with ``final_norm=False``, the final norm are not built, so every parameter gets a gradient.
 
