@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import OURS
-from benchmarks.rows import Row, short
+from benchmarks.rows import Row
+from mmbeit3.markdown import three_digits
 from mmbeit3.visualization.plots import new_figure, save_figure
 
 __all__ = ["draw_benchmark"]
@@ -54,7 +55,7 @@ def _bars(axes: Any, rows: Sequence[Row], name: str) -> None:
             [max((row.high_ms or 0) - (row.median_ms or 0), 0) for row in rows],
         ]
     bars = axes.barh(range(len(rows)), values, color=colours, xerr=errors, ecolor="#555", height=0.7)
-    axes.bar_label(bars, [short(value) if value else "not measured" for value in values], fontsize=7, padding=4)
+    axes.bar_label(bars, [three_digits(value) if value else "not measured" for value in values], fontsize=7, padding=4)
     axes.set_yticks(range(len(rows)), [row.contender for row in rows], fontsize=7)
     axes.tick_params(axis="x", labelsize=7)
     longest = max(row.high_ms or 0.0 for row in rows) if errors else max(values)

@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rows import Row, short
+from benchmarks.rows import Row
 from mmbeit3.files import write_atomically
-from mmbeit3.markdown import markdown_table
+from mmbeit3.markdown import markdown_table, three_digits
 
 __all__ = ["Report", "benchmark_markdown", "print_table"]
 
@@ -98,17 +98,19 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table as text, without empty columns."""
     columns = {
         "dtype": [row.dtype for row in rows],
-        "median ms": [short(row.median_ms) for row in rows],
-        "quartiles": ["" if row.low_ms is None else f"{short(row.low_ms)} to {short(row.high_ms)}" for row in rows],
+        "median ms": [three_digits(row.median_ms) for row in rows],
+        "quartiles": [
+            "" if row.low_ms is None else f"{three_digits(row.low_ms)} to {three_digits(row.high_ms)}" for row in rows
+        ],
         "rounds": [str(row.rounds or "") for row in rows],
         "ratio": ["" if row.ratio is None else f"{row.ratio:.2f}x" for row in rows],
-        "GFLOP": [short(row.gflop) for row in rows],
+        "GFLOP": [three_digits(row.gflop) for row in rows],
         "of peak": ["" if row.peak_fraction is None else f"{row.peak_fraction:.0%}" for row in rows],
-        "floor ms": ["" if row.median_ms is None else short(row.floor_ms) for row in rows],
-        "peak MB": [short(row.memory_mb) for row in rows],
+        "floor ms": ["" if row.median_ms is None else three_digits(row.floor_ms) for row in rows],
+        "peak MB": [three_digits(row.memory_mb) for row in rows],
         "memory ratio": ["" if row.memory_ratio is None else f"{row.memory_ratio:.2f}x" for row in rows],
-        "held MB": [short(row.held_mb) for row in rows],
-        "cold s": [short(row.cold_s) for row in rows],
+        "held MB": [three_digits(row.held_mb) for row in rows],
+        "cold s": [three_digits(row.cold_s) for row in rows],
     }
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     body = []
@@ -125,6 +127,6 @@ def _conditions(machine: Mapping[str, str], peaks: Mapping[str, float], settings
     """Return one line about the machine and the settings of a run."""
     facts = [f"{label} {value}" for label, value in machine.items()]
     facts.append(f"threads {settings['threads']}")
-    facts += [f"matrix peak in {name} {short(peak)} GFLOP/s" for name, peak in peaks.items()]
+    facts += [f"matrix peak in {name} {three_digits(peak)} GFLOP/s" for name, peak in peaks.items()]
     quick = "**This run only checks that everything works: the numbers mean nothing.** " if settings["quick"] else ""
     return f"{quick}{'; '.join(facts)}."

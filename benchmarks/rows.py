@@ -7,16 +7,7 @@ from typing import Any
 
 from benchmarks.timing import Timing
 
-__all__ = ["Row", "short"]
-
-
-def short(value: float | None) -> str:
-    """Return a number as text: an integer from 100 on, two decimals from 1 on, else three digits; an empty string for None."""
-    if value is None:
-        return ""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+__all__ = ["Row"]
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""Tables in Markdown. This module imports nothing, so that light commands can use it."""
+"""Tables in Markdown, and numbers in tables. This module has no heavy imports, so that light commands can use it."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-__all__ = ["markdown_table"]
+__all__ = ["markdown_table", "three_digits"]
 
 
 def markdown_table(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
@@ -27,3 +27,12 @@ def markdown_table(rows: Sequence[Sequence[str]], right: Container[int] = ()) ->
     header, *body = (f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
     rule = "".join("|---:" if column in right else "|---" for column in range(columns)) + "|"
     return "\n".join([header, rule, *body]) + "\n"
+
+
+def three_digits(value: float | None) -> str:
+    """Return a number as text: an integer from 100 on, two decimals from 1 on, else three digits; an empty string for None."""
+    if value is None:
+        return ""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"

@@ -1,9 +1,12 @@
 """What can be imported where packages are missing."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+
+from tests.paths import ROOT
 
 WITHOUT = """
 import sys
@@ -39,3 +42,9 @@ def test_without_mmengine_the_registry_says_what_to_install():
     )
     assert done.returncode == 1
     assert "mmengine cannot be imported: pip install 'mmbeit3[det]'" in done.stderr
+
+
+def test_the_package_does_not_import_benchmarks():
+    """A wheel does not contain them."""
+    pattern = re.compile(r"^\s*(?:from|import) benchmarks\b", re.M)
+    assert not [path for path in (ROOT / "mmbeit3").rglob("*.py") if pattern.search(path.read_text(encoding="utf-8"))]

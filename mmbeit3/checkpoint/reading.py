@@ -280,9 +280,7 @@ def _load_shards(index: Path, check: bool) -> dict[str, object]:
     for path, names in read_index(index).items():
         content = _load(path, check)
         if not isinstance(content, Mapping):
-            raise UserError(
-                f"checkpoint '{path}' contains a {type(content).__name__} instead of tensors by name. Copy it again"
-            )
+            raise UserError(f"checkpoint '{path}' contains a {type(content).__name__}, not named tensors. Copy it again")
         found = set(content)
         if found != names:
             odd = sorted(map(str, found ^ names))

@@ -1,9 +1,7 @@
 /* Softmax attention on a CPU, forward pass, without storing the matrix of scores. See mmbeit3/ops/attention.py.
- *
  * Keys and values of every head are first packed for the multiplication. Then each strip of ROWS queries iterates over blocks of keys,
  * with the running maximum and sum of the softmax (Milakov & Gimelshein, arXiv 1805.02867; FlashAttention, arXiv 2205.14135).
- * bfloat16 is multiplied in pairs and summed in float32 if the processor has AVX512_BF16, otherwise it is widened first.
- */
+ * bfloat16 is multiplied in pairs and summed in float32 if the processor has AVX512_BF16, otherwise it is widened first. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

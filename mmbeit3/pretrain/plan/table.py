@@ -12,8 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rows import short
 from mmbeit3.files import write_atomically
+from mmbeit3.markdown import three_digits
 from mmbeit3.pretrain.plan.plan import Plan
 
 __all__ = ["print_plan", "write_plan"]
@@ -42,7 +42,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     console.print(table)
     table = _table("GB per step, each GPU", ("weights received", "gradients sent"))
     for way in plan.traffic:
-        table.add_row(way.name, short(way.gathered / 1e9), short(way.reduced / 1e9))
+        table.add_row(way.name, three_digits(way.gathered / 1e9), three_digits(way.reduced / 1e9))
     console.print(table)
     for line in _sentences(plan):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -60,12 +60,12 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def _sentences(plan: Plan) -> list[str]:
     plain, recomputed = (flops / 1e12 for flops in plan.flops)
-    total = [short(flops * plan.gpus) for flops in (plain, recomputed)]
+    total = [three_digits(flops * plan.gpus) for flops in (plain, recomputed)]
     length = "of the largest length" if plan.text_length is None else f"of {plan.text_length} tokens"
     half = f"{plan.dtype} by autocast with layer norms in float32" if plan.dtype != "float32" else plan.dtype
     return [
         f"{plan.trained / 1e6:.1f} M trained weights, {plan.frozen / 1e6:.1f} M frozen.",
-        f"TFLOP per step: {short(plain)} on each GPU, {total[0]} on all; with_cp {short(recomputed)} and {total[1]}. "
+        f"TFLOP per step: {three_digits(plain)} on each GPU, {total[0]} on all; with_cp {three_digits(recomputed)} and {total[1]}. "
         "The tokenizer is included, element-wise operations are not.",
         "Peak is the largest sum at any time: below the sum of the columns if activations are freed before gradients exist, "
         "above it if the optimizer's step needs work space.",
