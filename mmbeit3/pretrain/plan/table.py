@@ -65,7 +65,8 @@ def _sentences(plan: Plan) -> list[str]:
     half = f"{plan.dtype} by autocast with layer norms in float32" if plan.dtype != "float32" else plan.dtype
     return [
         f"{plan.trained / 1e6:.1f} M trained weights, {plan.frozen / 1e6:.1f} M frozen.",
-        f"TFLOP per step: {three_digits(plain)} on each GPU, {total[0]} on all; with_cp {three_digits(recomputed)} and {total[1]}. "
+        f"TFLOP per step: {three_digits(plain)} on each GPU, {total[0]} on all; "
+        f"with_cp {three_digits(recomputed)} and {total[1]}. "
         "The tokenizer is included, element-wise operations are not.",
         "Peak is the largest sum at any time: below the sum of the columns if activations are freed before gradients exist, "
         "above it if the optimizer's step needs work space.",
