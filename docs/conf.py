@@ -18,9 +18,9 @@ root_doc = "index"
 exclude_patterns = ["_build"]
 # A reference to a missing object of mmbeit3 is a warning. References to other projects are not checked: that needs downloads.
 nitpicky = True
-# This is an alias of several types, which Sphinx cannot find as a class.
-nitpick_ignore = [("py:class", "mmbeit3.checkpoint.lazy.Value")]
-nitpick_ignore_regex = [("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
+# An alias of several types, a private base class, and type variables: Sphinx finds no documented class of these names.
+nitpick_ignore = [("py:class", "mmbeit3.checkpoint.lazy.Value"), ("py:class", "mmbeit3.downloads.retry.TransientError")]
+nitpick_ignore_regex = [("py:class", r".*\.T"), ("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]

@@ -57,7 +57,7 @@ def export_backbone(
         path: the file; an existing one is replaced atomically.
         to: one of :data:`FORMATS`.
         size: height and width in pixels of the image to trace with. The comparison uses it and two other sizes.
-        opset: version of the ONNX operators; default the first of :data:`~mmbeit3.export.onnx_file.OPSETS`.
+        opset: version of the ONNX operators; default the first of ``OPSETS``, 20.
 
     Returns:
         The written file with the differences found.
@@ -89,7 +89,7 @@ def export_task(
             the suffix: a dual encoder with ``model.onnx`` gives ``model-image.onnx`` and ``model-text.onnx``.
         to: one of :data:`FORMATS`.
         size: height and width in pixels, which are fixed in the files; default the image size of the model.
-        opset: version of the ONNX operators; default the first of :data:`~mmbeit3.export.onnx_file.OPSETS`.
+        opset: version of the ONNX operators; default the first of ``OPSETS``, 20.
 
     Returns:
         The written files with the differences found.

@@ -57,7 +57,7 @@ class FeedForward(nn.Module):
 
 
 class Expert(nn.Module):
-    """Weights of one modality in one layer. :func:`~mmbeit3.models.beit3.layer.run_layer` computes the layer.
+    """Weights of one modality in one layer. :func:`~mmbeit3.models.beit3.run_layer` computes the layer.
 
     Args:
         arch: sizes.

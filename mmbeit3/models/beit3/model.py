@@ -122,7 +122,7 @@ class BEiT3(nn.Module):
             segments: segments to process.
             tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
             index: index of the layer.
-            attention: see :data:`~mmbeit3.models.beit3.layer.Attention`.
+            attention: see ``Attention`` in ``layer.py``.
 
         Returns:
             Each segment's tokens after the layer, shaped as ``tokens``.

@@ -13,7 +13,7 @@ __all__ = ["sharding_units"]
 def sharding_units(model: nn.Module) -> list[nn.Module]:
     """List the modules with nearly all weights of the layers and heads, as units that FSDP gathers and frees.
 
-    FSDP gathers the weights when a unit is called; :func:`~mmbeit3.models.beit3.layer.run_layer` calls each unit once per pass.
+    FSDP gathers the weights when a unit is called; :func:`~mmbeit3.models.beit3.run_layer` calls each unit once per pass.
     Other weights (embeddings, norms, class token) are small or used several times in a pass. They stay gathered for the whole
     step.
 

@@ -173,7 +173,7 @@ def run_streams(network: BEiT3, streams: Sequence[Stream]) -> list[BEiT3Output]:
         The output of ``network`` for each stream. Padded positions are zeros.
 
     Raises:
-        ValueError: if a stream's inputs do not match, see :func:`~mmbeit3.models.beit3.model.check_inputs`.
+        ValueError: if a stream's inputs do not match, see :meth:`BEiT3.forward`.
     """
     packing = _Packing(network, streams)
     tokens = packing.tokens
