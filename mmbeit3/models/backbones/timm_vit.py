@@ -27,10 +27,10 @@ class TimmViT(PlainViT, PositionTable):
     """A plain timm ViT, run block by block on images of any size.
 
     It supports every timm model of class ``VisionTransformer`` (AugReg, DeiT with and without distillation, DeiT III, MAE,
-    DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also with a convolutional stem, such as hybrids and ViTamin) or ``Eva``
-    (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …), with class, distillation and register tokens, and with absolute
-    positions (timm resizes them to each image's grid) or rotary ones. All other classes are refused: BEiT, SAM and others with
-    relative positions, NaFlexViT, CaiT, and networks with several resolutions.
+    DINO, DINOv2, CLIP, SigLIP, BEiT-3, FlexiViT, RADIO …; also with a convolutional stem, such as hybrids and ViTamin) or
+    ``Eva`` (EVA, EVA-02, DINOv3, Perception Encoder, RoPE-ViT …), with class, distillation and register tokens, and with
+    absolute positions (timm resizes them to each image's grid) or rotary ones. All other classes are refused: BEiT, SAM and
+    others with relative positions, NaFlexViT, CaiT, and networks with several resolutions.
 
     Heads, poolings and, with ``final_norm=False``, the final norm are not built, so every parameter gets a gradient.
 

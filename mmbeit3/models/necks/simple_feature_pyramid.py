@@ -20,8 +20,8 @@ class SimpleFeaturePyramid(BaseModule):
     """Feature pyramid from the last map of a plain backbone.
 
     Scale 4 uses two transposed convolutions with a norm and GELU in between, scale 2 one transposed convolution, scale 1
-    nothing and scale 0.5 max pooling. A 1x1 and a 3x3 convolution follow, each with a norm. Further levels subsample the smallest map
-    by 2. Half of an odd side is rounded up, so a map of one cell works, too.
+    nothing and scale 0.5 max pooling. A 1x1 and a 3x3 convolution follow, each with a norm. Further levels subsample the
+    smallest map by 2. Half of an odd side is rounded up, so a map of one cell works, too.
 
     Args:
         in_channels: channels of the backbone's map.

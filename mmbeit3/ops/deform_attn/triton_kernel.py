@@ -1,12 +1,12 @@
 """Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159) on GPUs, in Triton.
 
-A row is one head of one query; each program takes a block of rows and walks over their L * P points. A point reads the
-four cells around it, d values next to each other. Coordinates, weights and sums are float32 whatever the values' type.
+A row is one head of one query. Each program processes a block of rows and loops over their L * P points. For each point it
+reads the four cells around it, d adjacent values each. Coordinates, weights and sums are float32 for all dtypes of values.
 
-Triton brings its own assembler, so no CUDA toolkit is needed, but it builds its launcher with the system's C compiler.
-With ``TRITON_INTERPRET=1`` set before the first import of triton the same code runs on the CPU, slowly, for tests.
+Triton contains an assembler, so no CUDA toolkit is needed, but it builds its launcher with the system's C compiler. If
+``TRITON_INTERPRET=1`` is set before the first import of triton, the same code runs slowly on the CPU, for tests.
 
-Not differentiable by itself: :func:`forward` and :func:`backward` are the two halves of an autograd function.
+:func:`forward` and :func:`backward` are the two halves of an autograd function; autograd does not differentiate them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["backward", "forward", "unavailable"]
 
 _TRITON = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-# Warps a program and channels a thread. Backward sums over the threads of a row, which needs no barriers within one
-# warp, and adds up to four channels to grad_value in one instruction.
+# Warps per program and channels per thread. The backward pass sums over the threads of a row, which needs no barriers within
+# one warp, and adds up to four channels to grad_value in one instruction.
 _FORWARD_PLAN, _BACKWARD_PLAN = (4, 8), (1, 4)
 
 if _TRITON:
@@ -51,7 +51,7 @@ if _TRITON:
         w = width.to(tl.float32)
         x = tl.load(locations + 2 * point, mask=alive, other=0.0) * w - 0.5
         y = tl.load(locations + 2 * point + 1, mask=alive, other=0.0) * h - 0.5
-        # Compared as floats: NaN fails all comparisons, and only numbers within the map are converted to integers.
+        # Compared as floats, because NaN fails all comparisons: only numbers within the map are converted to integers.
         near = alive & (x >= -1.0) & (x < w) & (y >= -1.0) & (y < h)
         x = tl.where(near, x, 0.0)
         y = tl.where(near, y, 0.0)
@@ -76,7 +76,7 @@ if _TRITON:
         BLOCK: tl.constexpr,
         BLOCK_D: tl.constexpr,
     ) -> tuple[tl.tensor, ...]:
-        """Offsets of this program's block of rows.
+        """Compute the offsets of this program's block of rows.
 
         Returns masks of the rows (BLOCK) and of the channels (1, BLOCK_D) that exist; offsets of the rows' first points
         (BLOCK); offsets (BLOCK, BLOCK_D) of the rows' channels in the first cell of their image, and in the output.
@@ -84,7 +84,7 @@ if _TRITON:
         row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         batch = row // (queries * heads)
         channel = tl.arange(0, BLOCK_D)[None, :]
-        # int64, since all values together, and all coordinates, may be more than 2**31.
+        # int64, because there may be more than 2**31 values or coordinates.
         origin = (batch.to(tl.int64) * cells * (heads * D) + row % heads * D)[:, None] + channel
         place = (row.to(tl.int64) * D)[:, None] + channel
         return row < rows, channel < D, row.to(tl.int64) * (L * P), origin, place
@@ -168,9 +168,9 @@ if _TRITON:
                 weight = tl.load(weights + point, mask=alive, other=0.0)
                 fx, fy, cell, m00, m01, m10, m11, h, w, width = _corners(locations, levels, level, point, alive, real)
                 upper_left = origin + (cell.to(tl.int64) * stride)[:, None]
-                # All reads before the additions: the assembler may not move a read past a write.
+                # Read everything before the additions: the assembler may not move a read past a write.
                 v00, v01, v10, v11 = _cells(value + upper_left, width, stride, m00, m01, m10, m11)
-                # The output's gradient against each cell's values; the cells' shares of the point do the rest.
+                # Dot products of the output's gradient with each cell's values. All gradients of the point follow from them.
                 d00 = tl.sum(g * v00, axis=1)
                 d01 = tl.sum(g * v01, axis=1)
                 d10 = tl.sum(g * v10, axis=1)
@@ -189,46 +189,46 @@ if _TRITON:
 
 
 def _interpreted() -> bool:
-    # Triton decides when it decorates, so what the environment says now does not matter.
+    # Triton reads TRITON_INTERPRET when it decorates a kernel. Later changes of the variable have no effect.
     return _TRITON and not isinstance(_forward_kernel, triton.JITFunction)
 
 
 @functools.lru_cache(maxsize=1)
-def _unbuildable() -> str | None:
-    # Known beforehand, so that the caller can do without the kernels; Triton fails no sooner than at the first launch.
+def _missing_build_tool() -> str | None:
+    """Return which tool Triton lacks to build its launcher, or None. Triton itself reports this only at the first launch."""
     if os.name != "posix":
         return None
     if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
-        return "Triton needs a C compiler, gcc or clang or what CC names, and finds none"
-    # Debian's own scheme names a folder that does not have the headers.
+        return "Triton needs a C compiler and found none: install gcc or clang, or set CC"
+    # Debian's default scheme gives a folder without the headers.
     header = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
-    return None if header.is_file() else f"Triton needs Python's C headers, {header} is missing"
+    return None if header.is_file() else f"Triton needs Python's C headers, but {header} is missing"
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why the kernels cannot be used for values of a type on a device, in one line; None where they can.
+    """Return in one line why this kernel does not support a dtype on a device, or None if it does.
 
-    Under Triton's interpreter every device will do.
+    Triton's interpreter supports every device.
     """
     if not _TRITON:
         return "triton is not installed"
     if dtype not in _DTYPES:
-        return f"the Triton kernels take float32, float16 and bfloat16 values, not {dtype}"
+        return f"the Triton kernels support float32, float16 and bfloat16, not {dtype}"
     if _interpreted():
         return None
     if device.type != "cuda":
         return f"the Triton kernels run on CUDA devices, not on {device.type}"
-    return _unbuildable()
+    return _missing_build_tool()
 
 
 def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Sum values sampled at given points, weighted. Deterministic.
+    """Compute the weighted sum of values sampled at given points. Deterministic.
 
-    Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map; points at NaN are
-    outside. The device is not synchronised, except where a list of shapes is met for the first time.
+    Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map; NaN coordinates count as
+    outside. The device is synchronised only at the first call with a list of shapes.
 
     Args:
-        value: (B, S, heads, d) in float32, float16 or bfloat16, the cells of all levels row-major one after another.
+        value: (B, S, heads, d) in float32, float16 or bfloat16, the cells of each level row-major, levels concatenated.
         shapes: (h, w) of each of L levels in cells.
         locations: (B, Q, heads, L, P, 2) in float32, (x, y) with 0 to 1 spanning the level's map.
         weights: (B, Q, heads, L, P) in float32.
@@ -237,8 +237,8 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
         (B, Q, heads * d) in the dtype of ``value``.
 
     Raises:
-        ValueError: if shapes, types or devices do not fit each other, or a tensor is too large.
-        RuntimeError: if the kernels cannot be used here, see :func:`unavailable`.
+        ValueError: if shapes, dtypes or devices do not match, or a tensor is too large.
+        RuntimeError: if the kernels cannot be used, see :func:`unavailable`.
     """
     _check(value, shapes, locations, weights)
     B, Q, heads = locations.shape[:3]
@@ -250,20 +250,20 @@ def forward(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, wei
 def backward(
     value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, grad_output: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`forward`.
+    """Compute the gradients of :func:`forward`.
 
-    Those of locations and weights are deterministic. That of value is summed in float32 by atomic additions, whose
-    order, and with it the last bits of the sum, varies from run to run.
+    Those of locations and weights are deterministic. That of value is summed in float32 by atomic additions, whose order varies
+    between runs, and with it the last bits of the sum.
 
     Args:
-        value, shapes, locations, weights: as for :func:`forward`.
+        value, shapes, locations, weights: see :func:`forward`.
         grad_output: (B, Q, heads * d), the gradient of the output.
 
     Returns:
-        The gradients of value (in its dtype), of locations and of weights (float32), in the shapes of these.
+        The gradients of value (in its dtype), locations and weights (float32), with the shapes of these tensors.
 
     Raises:
-        ValueError, RuntimeError: as :func:`forward`.
+        ValueError, RuntimeError: see :func:`forward`.
     """
     _check(value, shapes, locations, weights)
     wanted = (*locations.shape[:2], locations.shape[2] * value.shape[3])
@@ -281,17 +281,17 @@ def backward(
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
-    """Refuse what would be read or written out of bounds."""
+    """Check shapes, dtypes and devices, since a kernel would read or write out of bounds."""
     if reason := unavailable(value.device, value.dtype):
         raise RuntimeError(reason)
-    fits = value.ndim == 4 and value.shape[3] > 0 and locations.ndim == 6 and sum(h * w for h, w in shapes) == value.shape[1]
-    if fits:
+    matches = value.ndim == 4 and value.shape[3] > 0 and locations.ndim == 6 and sum(h * w for h, w in shapes) == value.shape[1]
+    if matches:
         wanted = (value.shape[0], locations.shape[1], value.shape[2], len(shapes), locations.shape[4])
-        fits = locations.shape == (*wanted, 2) and weights.shape == wanted
-    if not fits:
+        matches = locations.shape == (*wanted, 2) and weights.shape == wanted
+    if not matches:
         raise ValueError(
             f"deformable attention: value {tuple(value.shape)}, shapes {shapes}, locations {tuple(locations.shape)} "
-            f"and weights {tuple(weights.shape)} do not fit each other"
+            f"and weights {tuple(weights.shape)} do not match"
         )
     for tensor in (locations, weights):
         if tensor.dtype != torch.float32 or tensor.device != value.device:
@@ -317,8 +317,8 @@ def _launch(
     if rows == 0:
         return
     block_d = triton.next_power_of_2(d)
-    # At most half as many rows as threads: Triton then lets each thread read the coordinates it needs itself. With more
-    # it spreads these reads over the threads and passes the numbers on through shared memory.
+    # At most half as many rows as threads: Triton then lets each thread read its own coordinates. With more rows it distributes
+    # these reads over the threads and exchanges the numbers through shared memory.
     block = min(max(32 * warps * channels // block_d, 1), 16 * warps)
     levels = _levels(tuple((h, w) for h, w in shapes), value.device)
     # Triton launches on the current device, which need not be the tensors'.
@@ -331,7 +331,7 @@ def _launch(
 
 @functools.lru_cache(maxsize=256)
 def _levels(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """(L, 3) of int32 on the device: height, width and first cell of each level."""
+    """Return height, width and first cell of each level, (L, 3) int32 on the device."""
     table, first = [], 0
     for h, w in shapes:
         table.append((h, w, first))
