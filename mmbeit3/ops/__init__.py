@@ -1,4 +1,4 @@
-"""Operators for which no library has an implementation on every device, or none that is fast enough."""
+"""Operators for which libraries lack an implementation on some device, or a fast one."""
 
 from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn

@@ -1,4 +1,4 @@
-"""Two processes over gloo compute what one process does with the doubled batch."""
+"""Two processes over gloo compute the same as one process with twice the batch."""
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -12,7 +12,7 @@ STEPS = 3
 
 
 class Model(torch.nn.Module):
-    """A backbone and a loss that averages over images, as heads do."""
+    """A backbone with a loss that averages over images, like heads."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The hook changes a runner's model, inside a wrapper too."""
+"""The hook changes a runner's model, also inside a wrapper."""
 
 from types import SimpleNamespace
 

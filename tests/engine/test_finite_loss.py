@@ -1,4 +1,4 @@
-"""A loss that is no number ends a training, or the step is left out; good checkpoints stay."""
+"""A loss that is NaN or infinite stops training, or the step is skipped. Good checkpoints are kept."""
 
 from types import SimpleNamespace
 
@@ -52,7 +52,7 @@ def test_stops_and_says_where(tmp_path, value):
 
 
 def test_leaves_steps_out(tmp_path):
-    """As if they had not been there."""
+    """Skipped steps change nothing."""
     make_runner(tmp_path / "with", [1, 2, NAN, INF, 3], skip=2).train()
     make_runner(tmp_path / "without", [1, 2, 3]).train()
     found, expected = (read_state_dict(tmp_path / name) for name in ("with/iter_5.pth", "without/iter_3.pth"))
@@ -67,7 +67,7 @@ def test_stops_after_so_many(tmp_path):
 
 
 def test_accumulated_gradients(tmp_path):
-    """What was accumulated before the step stays."""
+    """Gradients that were accumulated before the skipped step are kept."""
     make_runner(tmp_path / "with", [1, NAN, 2, 3, 4], skip=1, wrapper={"accumulative_counts": 2}).train()
     make_runner(tmp_path / "without", [1, 2, 3, 4], wrapper={"accumulative_counts": 2}).train()
     found, expected = (read_state_dict(tmp_path / name) for name in ("with/iter_5.pth", "without/iter_4.pth"))
@@ -91,7 +91,7 @@ def test_ranks_leave_a_step_out_together(tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
-    """Finite losses whose gradients are not, seen one step later."""
+    """Infinite gradients of finite losses are noticed one step later."""
 
     class Overflowing(Model):
         def forward(self, x, mode, img_path=None):
@@ -106,7 +106,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
 
 
 def test_other_values_may_be_no_numbers(tmp_path):
-    """They are of no step that was left out, and stop nothing."""
+    """Other logged values may be NaN: they do not stop training or skip a step."""
 
     class Counting(Model):
         def forward(self, x, mode, img_path=None):

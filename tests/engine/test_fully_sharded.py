@@ -40,7 +40,7 @@ sharding = pytest.mark.skipif(torch.__version__ < (2, 10), reason="sharding need
 
 
 def batches():
-    """Texts of different lengths, so that the ranks have different numbers of masked words."""
+    """Return texts of different lengths, so that ranks have different numbers of masked words."""
     generator = torch.Generator().manual_seed(7)
     found = []
     for _ in range(STEPS):
@@ -61,7 +61,7 @@ def share(batch, rank, world_size):
 
 
 def unmasked(batch):
-    """What contrastive tuning is given."""
+    """Return the batch for contrastive tuning."""
     pairs = batch["inputs"]["pairs"]
     return {"inputs": {"pairs": {"image": pairs["image"], "tokens": pairs["words"], "padding_mask": pairs["padding_mask"]}}}
 
@@ -147,7 +147,7 @@ def test_a_sharded_checkpoint_resumes_and_loads_anywhere(tmp_path):
 
 
 def gathered(rank, folder):
-    """Bytes that one rank receives: in one pass, in three, and in one pass with recomputation."""
+    """Return the bytes that one rank receives in one pass, in three passes, and in one pass with recomputation."""
     found = {}
     for with_cp in (False, True):
         model = prepare(SHARDED, folder, {"with_cp": with_cp, "attention": "shared", "num_fusion_layers": 1}).model
@@ -166,7 +166,7 @@ def gathered(rank, folder):
 
 
 class CountGathered:
-    """Count what FSDP's function for it, which has another name since PyTorch 2.14, brings together."""
+    """Count the bytes gathered by FSDP's function for it, which has another name since PyTorch 2.14."""
 
     name = "all_gather_single" if hasattr(torch.distributed, "all_gather_single") else "all_gather_into_tensor"
 
@@ -185,7 +185,7 @@ class CountGathered:
 
 @sharding
 def test_each_weight_is_gathered_once_in_each_direction(tmp_path):
-    """As the plan for a cluster says; recomputing layers takes no more, and three passes take what their streams use."""
+    """The traffic is that of the plan for a cluster. Recomputing adds none, and three passes need that of each stream."""
     run_together(gathered, tmp_path)
     found = torch.load(tmp_path / "gathered.pt")
     network = MaskedDataModeling(ARCH, 11, attention="shared", num_fusion_layers=1)

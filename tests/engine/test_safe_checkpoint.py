@@ -1,4 +1,4 @@
-"""A run killed in the middle of saving must leave something to resume."""
+"""A run that is killed while saving leaves a checkpoint to resume from."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Rates for the real batch, of which gradients that are accumulated are a part."""
+"""Learning rates for the real batch, including accumulated gradients."""
 
 import copy
 

@@ -117,7 +117,7 @@ def test_checkpointing_changes_nothing():
     ("inputs", "reason"),
     [
         ({}, "needs image"),
-        ({"image": torch.zeros(2, 3, 64, 64), "tokens": torch.zeros(3, 4, dtype=torch.long)}, "must agree"),
+        ({"image": torch.zeros(2, 3, 64, 64), "tokens": torch.zeros(3, 4, dtype=torch.long)}, "each image needs one text"),
         ({"tokens": torch.zeros(1, 63, dtype=torch.long)}, "longer than the 62"),
         ({"tokens": torch.zeros(1, 4, dtype=torch.long), "padding_mask": torch.zeros(1, 4)}, "must be boolean"),
         ({"tokens": torch.zeros(1, 4, dtype=torch.long), "masked_positions": torch.zeros(1, 16).bool()}, "without an image"),
@@ -147,7 +147,7 @@ def test_bad_architectures(arch, reason):
 
 @pytest.mark.parametrize("attention", ["decoupled", "shared"])
 def test_magneto_keeps_scales_from_layer_to_layer(attention):
-    """Xavier's scale, times sqrt(ln 16) behind the norms; embeddings of patches and positions weigh alike."""
+    """Matrices have Xavier's scale, times sqrt(ln 16) after norms. Patches and positions have similar scales."""
     network = BEiT3("tiny", init="magneto", vocab_size=300, attention=attention, num_fusion_layers=2)
     gain = math.log(16) ** 0.5
     for layer in (*network.vision.layers, *network.language.layers):
@@ -165,7 +165,7 @@ def test_magneto_keeps_scales_from_layer_to_layer(attention):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_truncated_normal(dtype):
-    """The distribution's function, from the error function, against the share of values below each bound."""
+    """The share of values below each bound equals the cumulative distribution function, from the error function."""
     std = 0.02
     values = truncated_normal_(torch.empty(500, 400, dtype=dtype), std).double().flatten()
     assert values.abs().max() <= std * (1.01 if dtype == torch.bfloat16 else 1)

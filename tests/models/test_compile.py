@@ -1,4 +1,4 @@
-"""The whole backbone in one graph, at fixed and at changing sizes."""
+"""The whole backbone compiles to one graph, for fixed and for changing sizes."""
 
 import pytest
 import torch

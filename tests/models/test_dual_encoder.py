@@ -1,4 +1,4 @@
-"""Images and texts to vectors: the reference's numbers, one pass for both, names of official files."""
+"""The dual encoder: the reference's numbers, one pass for both modalities, keys of official checkpoints."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Images of one channel, of four and more; weights for RGB are fitted to them as timm does it."""
+"""Images with one, four and more channels. RGB weights are adapted as in timm."""
 
 import pytest
 import timm
@@ -18,7 +18,7 @@ DINOV2 = "vit_small_patch14_dinov2"
 
 @pytest.fixture
 def small(monkeypatch):
-    """Have timm build small models."""
+    """Make timm build small models."""
     original = timm.create_model
     sizes = {"depth": 1, "embed_dim": 48, "num_heads": 3}
     monkeypatch.setattr(timm, "create_model", lambda name, **options: original(name, **{**sizes, **options}))
@@ -98,7 +98,7 @@ def mask_of_red():
 
 @pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="export needs PyTorch 2.7")
 def test_files_of_other_channels(tmp_path):
-    """They are converted, and exported, as any other."""
+    """Checkpoints of other channel numbers are converted and exported."""
     tower = BEiT3Vision(TINY, in_channels=4, final_norm=True).eval()
     write_checkpoint(tower.state_dict(), tmp_path / "tower.safetensors")
     for layout in ("timm", "official"):

@@ -1,4 +1,4 @@
-"""Word by word with a cache gives what the whole text at once gives, for beams that branch and images that leave."""
+"""Encoding word by word with a cache equals encoding the whole text, also if beams branch or images are dropped."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def network(**changes):
 
 @torch.no_grad()
 def whole(model, image, texts):
-    """Features of a mask token after each of texts (B, K, T)."""
+    """Return the features of a mask token after each text, texts (B, K, T)."""
     B, K, _ = texts.shape
     tokens = torch.cat([texts, torch.full((B, K, 1), MASK)], dim=2)
     out = model(image.repeat_interleave(K, dim=0), tokens.flatten(0, 1), causal_text=True).language

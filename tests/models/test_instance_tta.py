@@ -1,4 +1,4 @@
-"""One view gives what the detector gives by itself; of several, boxes are pooled and masks averaged."""
+"""One view gives the detector's result; for several views, boxes are pooled and masks averaged."""
 
 import copy
 
@@ -22,7 +22,7 @@ SIZE = (96, 128)
 
 @pytest.fixture(params=CONFIGS, scope="module")
 def detector(request):
-    """An untrained detector that finds the same in every run, as a TTA model."""
+    """Build a TTA model of an untrained detector with the same predictions in every run."""
     torch.manual_seed(0)
     cfg = make_tiny(Config.fromfile(ROOT / CONFIGS[request.param]))
     init_default_scope(cfg.default_scope)

@@ -1,4 +1,4 @@
-"""Maps that leave our models are contiguous: mmcv's compiled operators read raw memory as NCHW and check nothing."""
+"""Output maps are contiguous, because mmcv's compiled ops read memory as NCHW without a check."""
 
 import copy
 import math
@@ -49,7 +49,7 @@ MADE = {
 
 
 def raw(tensor):
-    """What an operator sees that takes a tensor's memory for contiguous."""
+    """Return a tensor as an op sees it that takes its memory for contiguous."""
     strides = [math.prod(tensor.shape[i + 1 :]) for i in range(tensor.ndim)]
     return tensor.as_strided(tensor.shape, strides)
 
@@ -85,7 +85,7 @@ def test_graphs_give_contiguous_outputs(name):
 
 
 class RawNorm(torch.nn.BatchNorm2d):
-    """Reads its input's memory as ``MMSyncBN`` does, which runs on GPUs alone."""
+    """A norm that reads memory like ``MMSyncBN``, which runs only on GPUs."""
 
     def forward(self, input):
         return super().forward(raw(input))
@@ -134,7 +134,7 @@ def detector(request):
 @pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmcv reads raw memory itself")
 @pytest.mark.parametrize("detector", NECKS, indirect=True)
 def test_a_detector_on_operators_that_read_raw_memory(detector, monkeypatch):
-    """With compiled mmcv, channels-last maps gave features of other places and channels, without a word."""
+    """With compiled mmcv, channels-last maps would silently give features of other positions and channels."""
     from mmdet.testing import demo_mm_inputs
 
     detector.train()

@@ -1,4 +1,4 @@
-"""Several streams in one pass give what separate passes give, values and gradients."""
+"""Several streams in one pass have the values and gradients of separate passes."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def separately(network, stream):
 
 
 def visible(output, stream):
-    """What is defined: everything but padding."""
+    """Return the defined positions: all except padding."""
     language = output.language
     if language is not None and stream.padding_mask is not None:
         language = language[~stream.padding_mask]

@@ -1,4 +1,4 @@
-"""Which of timm's models can be run block by block, and where their final norms are."""
+"""TimmViT supports timm's VisionTransformer and Eva models, and finds their final norms."""
 
 import re
 
@@ -17,7 +17,7 @@ SIZES = r"_(?:xsmall|tiny|small|little|mediumd?|betwixt|base|large2?|xlarge|gian
 
 
 def families():
-    """A name for each family in the modules that make such models: of several sizes and resolutions a small one."""
+    """Return one name, preferably a small model, for each family in the modules that build supported models."""
     names = {}
     for module in MODULES:
         for name in sorted(timm.list_models(module=module), key=lambda name: not re.search("tiny|small|base", name)):
@@ -27,7 +27,7 @@ def families():
 
 
 def shallow(monkeypatch, depth=2, **more):
-    """Have timm build few blocks."""
+    """Make timm build few blocks."""
     original = timm.create_model
 
     def create(name, **options):
@@ -39,7 +39,7 @@ def shallow(monkeypatch, depth=2, **more):
 
 @pytest.fixture
 def weightless():
-    """Skip where timm is too old to build models without weights."""
+    """Skip if timm is too old to build models without weights."""
     try:
         with torch.device("meta"):
             timm.create_model("vit_tiny_patch16_224", depth=1)
@@ -103,7 +103,7 @@ def test_equals_timm_at_another_size(name, monkeypatch):
     ["test_vit2", "eva02_tiny_patch14_224", "vit_wee_patch16_reg1_gap_256", "vitamin_small_224", "beit3_base_patch16_224"],
 )
 def test_pretrained_norm_of_pooled_patches(name, monkeypatch):
-    """As timm's ``pretrained=True`` does, with weights at hand instead of downloaded ones."""
+    """The norm is that of timm's ``pretrained=True``, with given instead of downloaded weights."""
     whole = timm.create_model(name, depth=1)
     nn.init.normal_(whole.fc_norm.weight)
     nn.init.normal_(whole.fc_norm.bias)
@@ -118,7 +118,7 @@ def test_pretrained_norm_of_pooled_patches(name, monkeypatch):
 
 
 def test_pretrained_norm_of_masked_image_modelling(monkeypatch):
-    """EVA-02's files before fine-tuning have ``norm``, which timm makes ``fc_norm``."""
+    """EVA-02's checkpoints before fine-tuning have ``norm``, which timm renames to ``fc_norm``."""
     whole = timm.create_model("eva02_tiny_patch14_224", depth=1)
     state = {key.replace("fc_norm.", "norm."): tensor.clone() for key, tensor in whole.state_dict().items()}
     state["norm.weight"].normal_()
@@ -184,7 +184,7 @@ def test_sizes_that_a_stem_has_no_grid_for():
 
 
 def test_other_modules_make_no_such_models(weightless):
-    """What is refused for its module is of another class: one of each module whose classes say that they are ViTs."""
+    """Models that are refused because of their module have another class. Checks one model per ViT-like module."""
     names = {timm.model_entrypoint(name).__module__: name for name in reversed(timm.list_models())}
     refused = 0
     for module, name in names.items():

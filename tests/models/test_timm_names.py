@@ -1,4 +1,4 @@
-"""Files of weights for TimmViT under their authors' names, transformers' and BEiT-3's give the features that timm gives."""
+"""Checkpoints for TimmViT with the original keys, transformers' or BEiT-3's give timm's features."""
 
 import re
 

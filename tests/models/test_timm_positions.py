@@ -1,4 +1,4 @@
-"""Position tables of timm's ViTs are resized from grid to grid, whoever loads them."""
+"""Position tables of timm's ViTs are resized from grid to grid by every loader."""
 
 import pytest
 import torch

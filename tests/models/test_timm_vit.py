@@ -15,7 +15,7 @@ MODELS = [
 
 
 def small(name, **kwargs):
-    """The model with two blocks only, through timm's own arguments."""
+    """Build the model with two blocks, through timm's arguments."""
     original = timm.create_model
 
     def create(model, **options):

@@ -1,4 +1,4 @@
-"""Files of weights for TimmViT: of any image and patch size, they give the features that timm gives; others are refused."""
+"""Checkpoints for TimmViT: of any image and patch size they give timm's features; those of other models are refused."""
 
 import pytest
 import timm
@@ -94,7 +94,7 @@ def test_init_cfg(kind, tmp_path):
 
 @pytest.mark.parametrize("trained", [EVA02, AUGREG])
 def test_final_norm_of_fine_tuned_files(trained):
-    """Fine-tuned on averages of patches, they have ``fc_norm`` and no ``norm``, whatever timm's model of the name has."""
+    """Checkpoints fine-tuned on averages of patches have ``fc_norm`` and no ``norm``, even if timm's model has ``norm``."""
     state = state_of(whole(trained, 56 if trained == EVA02 else 64))
     for key in ("norm.weight", "norm.bias"):
         if key in state:
@@ -185,7 +185,7 @@ def test_other_refusals():
 
 
 def test_biases_that_are_zero_are_no_matter():
-    """DINOv3's distilled models have them, timm's names without ``qkvb`` do not."""
+    """DINOv3's distilled checkpoints have zero biases; timm's models without ``qkvb`` have no biases."""
     plain = whole(DINOV3.removesuffix("_qkvb"))
     state = state_of(plain) | {f"blocks.{i}.attn.{part}_bias": torch.zeros(48) for i in (0, 1) for part in "qv"}
     vit = TimmViT(DINOV3.removesuffix("_qkvb"), image_size=64)

@@ -1,4 +1,4 @@
-"""Images of one pixel, and strips of less than a patch, give maps of ceil(H / s) by ceil(W / s) as any other."""
+"""Images of one pixel, and strips narrower than a patch, give maps of ceil(H / s) by ceil(W / s)."""
 
 import math
 

@@ -12,7 +12,7 @@ from mmbeit3.models.backbones import BEiT3Vision, TimmViT, ViTAdapter
 from tests.goldens import ARCH
 
 SIZE = (96, 150)
-"""Of other positions than the table's, no multiple of a patch, and of as many patches as compiled attention asks for."""
+"""Another grid than the position table's, not a multiple of the patch size, with enough patches for compiled attention."""
 
 TINY = {**ARCH, "num_layers": 1}
 

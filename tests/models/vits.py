@@ -1,4 +1,4 @@
-"""Small ViTs of timm's, and their state dicts under other projects' names, each written out."""
+"""Small timm ViTs, and their state dicts with the keys of other projects, written out."""
 
 import re
 
@@ -11,14 +11,14 @@ EVA02, DISTILLED, AUGREG = "eva02_base_patch14_224", "deit_tiny_distilled_patch1
 
 
 def build_small(monkeypatch):
-    """Have timm build small models; returns what it builds them by."""
+    """Make timm build small models. Return the original function."""
     original = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **options: original(name, **{**SMALL, **options}))
     return original
 
 
 def whole(name, image_size=64, **options):
-    """timm's model with random weights everywhere, so that nothing is at a value that another thing could have."""
+    """Build timm's model with random weights everywhere, so that no two weights are equal."""
     model = timm.create_model(name, img_size=image_size, **options)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -36,7 +36,7 @@ def features(vit, image):
 
 
 def timms(model, image):
-    """Patches after the blocks and the norm, as a map."""
+    """Return the patches after the blocks and the norm, as a map."""
     with torch.no_grad():
         tokens = model.fc_norm(model.forward_features(image))[:, model.num_prefix_tokens :]
     p = model.patch_embed.feat_ratio()
@@ -44,7 +44,7 @@ def timms(model, image):
 
 
 def meta_dinov2(state):
-    """A state dict of timm's under Meta's names: with registers, the class token's position stands in the table."""
+    """Return timm's state dict with Meta's keys. With registers, the table contains the class token's position."""
     state = dict(state)
     if "reg_token" in state:
         state["register_tokens"] = state.pop("reg_token")
@@ -68,7 +68,7 @@ def meta_dinov3(state):
 
 
 def authors_eva02(state):
-    """As before fine-tuning: ``norm``, a head for masked patches, and tables of the rotary positions."""
+    """Return timm's state dict as released before fine-tuning: ``norm``, a masked-patch head and rotary tables."""
     renamed = {}
     for name, tensor in state.items():
         for theirs, ours in (("w1", "fc1_g"), ("w2", "fc1_x"), ("w3", "fc2"), ("ffn_ln", "norm")):
@@ -152,7 +152,7 @@ NEW = [f"layers.{{i}}.attention.{part}_proj" for part in "qkv"]
 
 
 def transformers(state, names, attention):
-    """A state dict of timm's, or Meta's of DINOv2, under transformers' names, each written out above."""
+    """Return timm's state dict, or Meta's of DINOv2, with transformers' keys, written out above."""
     theirs = {ours: name for name, ours in names.items()}
     renamed = {}
     for name, tensor in state.items():

@@ -1,4 +1,4 @@
-"""Attention by the compiled kernel against PyTorch in float64."""
+"""Compare attention by the compiled kernel with PyTorch in float64."""
 
 import pytest
 import torch

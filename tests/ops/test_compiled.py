@@ -1,4 +1,4 @@
-"""Compiling on first use: what is kept where, and what is said where it cannot be done."""
+"""Compilation at first use: the cache, and the messages if it fails."""
 
 import os
 import shutil

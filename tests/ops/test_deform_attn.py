@@ -20,7 +20,7 @@ def inputs(shapes, B=2, heads=2, d=3, Q=5, P=2, seed=0, spread=1.0):
 
 
 def by_hand(value, shapes, locations, weights):
-    """One sample at a time, from the definition."""
+    """Compute the definition, one sample at a time."""
     B, _, heads, d = value.shape
     _, Q, _, _, P, _ = locations.shape
     out = value.new_zeros(B, Q, heads, d)
@@ -225,7 +225,7 @@ def test_forced_by_name(monkeypatch):
     value, locations, weights = inputs(shapes)
     with pytest.raises(ValueError, match="no kernel 'fast': choose one of cpu, triton, mmcv, reference"):
         ms_deform_attn(value, shapes, locations, weights, kernel="fast")
-    with pytest.raises(RuntimeError, match="by 'mmcv' is not possible: mmcv's kernel cannot reach cpu memory"):
+    with pytest.raises(RuntimeError, match="cannot use kernel 'mmcv': mmcv's kernel cannot reach cpu memory"):
         ms_deform_attn(value, shapes, locations, weights, kernel="mmcv")
     monkeypatch.setenv("MMBEIT3_DEFORM_ATTN", "slow")
     with pytest.raises(ValueError, match="no kernel 'slow'"):
@@ -244,7 +244,7 @@ def test_wrong_shapes(change, reason):
 
 
 def test_mmcv_calls_it():
-    """mmcv's own autograd function, which it uses on GPUs, over the operator in use."""
+    """mmcv's autograd function, which it uses on GPUs, works with the op in use."""
     shapes = [(4, 5), (2, 3)]
     tensors = [t.requires_grad_() for t in inputs(shapes)]
     theirs = MultiScaleDeformableAttnFunction.apply(
@@ -257,7 +257,7 @@ def test_mmcv_calls_it():
 
 
 def test_mmcv_falls_back_to_it():
-    """Where mmcv has a plain PyTorch form, for CPUs, its layer now calls ours; its own is still to be had."""
+    """mmcv's layer calls mmbeit3's function instead of mmcv's CPU fallback, which remains available."""
     from mmcv.ops import multi_scale_deform_attn as theirs
 
     shapes = [(4, 5), (2, 3)]

@@ -1,6 +1,6 @@
 """The Triton kernels against the definition in float64.
 
-On a machine with a GPU the comparisons run there; besides, and on one without, they run in a process of their own under
+On a machine with a GPU the comparisons run there. On all machines they also run in a separate process under
 Triton's interpreter, which must be asked for before triton is imported.
 """
 
@@ -28,7 +28,7 @@ compiled_only = pytest.mark.skipif(INTERPRETED, reason="about the compiled kerne
 
 
 def inputs(shapes, B=2, heads=2, d=3, Q=5, P=2, seed=0, spread=1.0, dtype=torch.float32, device=DEVICE):
-    """Values, shapes, points up to ``spread`` maps from the centre, weights, and a gradient of the output."""
+    """Return values, shapes, points up to ``spread`` maps from the centre, weights, and a gradient of the output."""
     generator = torch.Generator().manual_seed(seed)
     value = torch.randn(B, sum(h * w for h, w in shapes), heads, d, generator=generator)
     locations = 0.5 + spread * (torch.rand(B, Q, heads, len(shapes), P, 2, generator=generator) - 0.5) * 2
@@ -42,7 +42,7 @@ def inputs(shapes, B=2, heads=2, d=3, Q=5, P=2, seed=0, spread=1.0, dtype=torch.
 
 
 def definition(value, shapes, locations, weights):
-    """Bilinear sampling written out, differentiable."""
+    """Sample bilinearly with plain, differentiable operations."""
     B, _, heads, d = value.shape
     Q, P = locations.shape[1], locations.shape[4]
     output, first = value.new_zeros(B, Q, heads, d), 0
@@ -64,7 +64,7 @@ def definition(value, shapes, locations, weights):
 
 
 def compare(value, shapes, locations, weights, gradient):
-    """Output and gradients against those of the definition for the same, perhaps rounded, values."""
+    """Compare output and gradients with those of the definition for the same, possibly rounded, values."""
     exact = [tensor.detach().double().requires_grad_() for tensor in (value, locations, weights)]
     output = definition(exact[0], shapes, *exact[1:])
     wanted = [output, *torch.autograd.grad(output, exact, gradient.double())]
@@ -115,7 +115,7 @@ def test_many_queries_on_one_cell():
 
 @compares
 def test_points_on_cells_and_edges():
-    """Where the float32 and the float64 coordinates are both exact, so is the choice of the cells."""
+    """If float32 and float64 coordinates are both exact, both choose the same cells."""
     value, shapes, locations, weights, gradient = inputs([(8, 4)], B=1, heads=1, Q=144, P=1)
     steps = torch.arange(-2, 10, dtype=torch.float32, device=DEVICE)
     x, y = (steps + 0.5) / 4, (steps + 0.5) / 8
@@ -223,16 +223,16 @@ def test_sizes_of_a_detector(dtype):
 @pytest.mark.parametrize(("d", "P", "heads"), [(32, 4, 8), (44, 3, 1)])
 @pytest.mark.parametrize("name", ["forward_kernel", "backward_kernel"])
 def test_compiles_without_a_gpu(name, d, P, heads, value, monkeypatch, tmp_path):
-    """The interpreter takes what the compiler refuses, and the compiler needs no GPU."""
+    """The interpreter accepts code that the compiler refuses, and the compiler needs no GPU."""
     from triton.backends.compiler import GPUTarget
 
     if "constexprs" not in inspect.signature(triton.compiler.ASTSource).parameters:
-        pytest.skip("this version of triton is told its constants otherwise")
+        pytest.skip("this version of triton has another argument for constants")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(triton_kernel, name)
     constants = {"L": 4, "P": P, "D": d, "BLOCK": 4, "BLOCK_D": triton.next_power_of_2(d)}
     if heads == 1:
-        # Triton makes a constant of a 1.
+        # Triton turns arguments that are 1 into constants.
         constants["heads"] = 1
     types = dict.fromkeys(kernel.arg_names, "i32") | dict.fromkeys(constants, "constexpr")
     types |= dict.fromkeys(set(types) & {"value", "output", "grad_output"}, f"*{value}") | {"levels": "*i32"}

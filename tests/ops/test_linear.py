@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN against PyTorch's."""
+"""Compare linear layers by oneDNN with PyTorch's."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""What a config lacks is said before anything is built."""
+"""Missing parts of a config are reported before anything is built."""
 
 import pytest
 from mmengine.config import Config

@@ -1,4 +1,4 @@
-"""Which transforms runners put in the place of OpenMMLab's, in whatever they are wrapped."""
+"""Runners replace OpenMMLab's loading transforms, also inside wrappers."""
 
 import pytest
 

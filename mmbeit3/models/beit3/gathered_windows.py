@@ -15,8 +15,8 @@ class GatheredWindows:
     """The attention of :class:`~mmbeit3.models.beit3.windows.WindowOrder`, for tokens in row-major order.
 
     In ``WindowOrder`` the number of window groups depends on the grid, so one graph cannot cover all grids. Here all windows
-    have the same size: those at the right and at the bottom are filled with copies of the grid's last column and row, which the
-    mask hides. Each block needs copies and a mask, so this class is used for exported graphs only.
+    have the same size: those at the right and at the bottom are filled with copies of the grid's last column and row, which
+    the mask hides. Each block needs copies and a mask, so this class is used for exported graphs only.
 
     Args:
         grid: (h, w) of the patches.

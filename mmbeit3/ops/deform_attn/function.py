@@ -18,7 +18,7 @@ from mmbeit3.ops.log import log_once
 __all__ = ["KERNELS", "ms_deform_attn", "usable_kernels"]
 
 KERNELS = ("cpu", "triton", "mmcv", "reference")
-"""Names of the kernels, in the order in which they are tried. (mmcv's was never timed against ours: no GPU was at hand.)"""
+"""Names of the kernels, in the order in which they are tried. (mmcv's kernel was not timed against the others: no GPU.)"""
 
 _VARIABLE = "MMBEIT3_DEFORM_ATTN"
 _FASTEST = {"cpu": "cpu", "cuda": "triton"}
@@ -48,10 +48,10 @@ def ms_deform_attn(
 ) -> Tensor:
     """Multi-scale deformable attention: the weighted sum of values sampled at points (Deformable DETR, arXiv 2010.04159).
 
-    Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map. Coordinates and weights are used
-    in float32 whatever the values' type, since half precision misses by up to a twentieth of a cell on large maps; float64
-    values are computed in float64. Differentiable once: the compiled kernels have no second derivative, and
-    PyTorch's ``grid_sample``, which the reference is made of, has none before PyTorch 2.12.
+    Sampling is bilinear between cell centres (``align_corners=False``), zero outside of a map. Coordinates and weights are
+    float32 also for values in half precision, in which they would be wrong by up to a twentieth of a cell on large maps;
+    float64 values are computed in float64. Differentiable once: the compiled kernels have no second derivative, and
+    ``grid_sample``, which the reference uses, has none before PyTorch 2.12.
 
     Args:
         value: (B, S, heads, d), the cells of each level row-major, levels concatenated, S = sum of h * w.
@@ -73,7 +73,7 @@ def ms_deform_attn(
     _check(value, shapes, sampling_locations, attention_weights)
     exact = torch.float64 if value.dtype == torch.float64 else torch.float32
     locations, weights = sampling_locations.to(exact), attention_weights.to(exact)
-    # Only the reference consists of operators that an exported graph may have.
+    # An exported graph may contain only PyTorch's own operators, which the reference consists of.
     chosen = "reference" if portable() else _choose(kernel or "", value.device.type, value.dtype)
     if chosen == "reference":
         return reference.forward(value, shapes, locations, weights)
@@ -100,7 +100,7 @@ def _choose(name: str, device_type: str, dtype: torch.dtype) -> str:
     if name not in KERNELS:
         raise ValueError(f"deformable attention has no kernel '{name}': choose one of {', '.join(KERNELS)}")
     if reason := usable_kernels(torch.device(device_type), dtype)[name]:
-        raise RuntimeError(f"deformable attention by '{name}' is not possible: {reason}")
+        raise RuntimeError(f"deformable attention cannot use kernel '{name}': {reason}")
     return name
 
 

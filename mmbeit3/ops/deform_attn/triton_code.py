@@ -29,7 +29,7 @@ def _corners(
     w = width.to(tl.float32)
     x = tl.load(locations + 2 * point, mask=alive, other=0.0) * w - 0.5
     y = tl.load(locations + 2 * point + 1, mask=alive, other=0.0) * h - 0.5
-    # Compared as floats: NaN fails all comparisons, and only numbers within the map are converted to integers.
+    # Compared as floats, because NaN fails all comparisons: only numbers within the map are converted to integers.
     near = alive & (x >= -1.0) & (x < w) & (y >= -1.0) & (y < h)
     x = tl.where(near, x, 0.0)
     y = tl.where(near, y, 0.0)
@@ -55,7 +55,7 @@ def _block(
     BLOCK: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ) -> tuple[tl.tensor, ...]:
-    """Offsets of this program's block of rows.
+    """Compute the offsets of this program's block of rows.
 
     Returns masks of the rows (BLOCK) and of the channels (1, BLOCK_D) that exist; offsets of the rows' first points
     (BLOCK); offsets (BLOCK, BLOCK_D) of the rows' channels in the first cell of their image, and in the output.
@@ -63,7 +63,7 @@ def _block(
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     batch = row // (queries * heads)
     channel = tl.arange(0, BLOCK_D)[None, :]
-    # int64, since all values together, and all coordinates, may be more than 2**31.
+    # int64, because there may be more than 2**31 values or coordinates.
     origin = (batch.to(tl.int64) * cells * (heads * D) + row % heads * D)[:, None] + channel
     place = (row.to(tl.int64) * D)[:, None] + channel
     return row < rows, channel < D, row.to(tl.int64) * (L * P), origin, place

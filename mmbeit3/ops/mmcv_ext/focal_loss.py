@@ -1,7 +1,7 @@
 """Focal losses (arXiv 1708.02002), element-wise, as mmcv's autograd functions call them.
 
 Half precision is computed in float32, float64 in float64. Losses and derivatives are finite for all finite logits and every
-gamma from 0 on: no formula takes a negative power, or a probability from one.
+gamma from 0: no formula has a negative power, or subtracts a probability from one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _of_target(probabilities: Tensor, target: Tensor, weight: Tensor) -> tuple[T
 
 
 def _log(p: Tensor, rest: Tensor) -> Tensor:
-    """Logarithm of probabilities ``p``, exact also near one, with ``rest = 1 - p``.
+    """Compute the logarithm of probabilities ``p``, accurate also near one, with ``rest = 1 - p``.
 
     ``p`` is clamped to the smallest normal number, as in mmcv.
     """

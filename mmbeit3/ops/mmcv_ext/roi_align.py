@@ -35,7 +35,7 @@ def roi_align_forward(
 ) -> None:
     """Fill ``output`` (K, C, aligned_height, aligned_width) from ``input`` (B, C, H, W) at ``rois`` (K, 5).
 
-    Half precision is computed in float32, float64 in float64. ``argmax_*`` belong to max pooling and stay as they are.
+    Half precision is computed in float32, float64 in float64. ``argmax_*`` belong to max pooling and are not changed.
     """
     _check_mode(pool_mode)
     dtype = wide_dtype(input, rois)
@@ -62,7 +62,7 @@ def roi_align_backward(
     _check_mode(pool_mode)
     B, C, H, W = grad_input.shape
     dtype = wide_dtype(grad_output, rois)
-    # torchvision's public function hides its backward behind autograd; mmcv brings an autograd function of its own.
+    # Called directly, because mmcv's autograd function wraps this call, and torchvision's public function has only autograd.
     gradient = torch.ops.torchvision._roi_align_backward(
         grad_output.to(dtype).contiguous(),
         rois.to(dtype),

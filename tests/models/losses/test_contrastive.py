@@ -1,4 +1,4 @@
-"""The loss against its definition, in one process and in two."""
+"""Compare the loss with its definition, in one process and in two."""
 
 import pytest
 import torch
@@ -55,7 +55,7 @@ def test_bad_shapes(shapes):
 
 
 class Model(torch.nn.Module):
-    """A dual encoder with its loss, as DDP wants it."""
+    """A dual encoder and its loss in one module, for DDP."""
 
     def __init__(self):
         super().__init__()

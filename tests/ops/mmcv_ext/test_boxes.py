@@ -22,7 +22,7 @@ SCORE = st.integers(1, 9).map(lambda n: n / 10)
 
 
 def iou(a, b, offset):
-    """In the type of the boxes, one operation after another as mmcv's operator does them."""
+    """Compute in the dtype of the boxes, in the order of operations of mmcv's op."""
     number, zero = type(a[0]), type(a[0])(0)
     offset = number(offset)
     w = max(zero, min(a[2], b[2]) - max(a[0], b[0]) + offset)
@@ -55,7 +55,7 @@ def test_nms_at_the_threshold(found, threshold, offset, dtype):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(0, 30), seed=st.integers(0, 999), threshold=THRESHOLD, offset=OFFSET, far=st.sampled_from([0, 1e4]))
 def test_nms(n, seed, threshold, offset, far):
-    """Far from zero the last bits of widths are gone, and it matters what is added first."""
+    """Far from zero the last bits of widths are lost, so the order of additions matters."""
     boxes, scores = (tensor.numpy() for tensor in random_boxes(n, seed))
     boxes = boxes + np.float32(far)
     _, indices = mmcv.ops.nms(*tensors(boxes, scores), threshold, offset=offset)
@@ -65,7 +65,7 @@ def test_nms(n, seed, threshold, offset, far):
 @pytest.mark.parametrize("tenths", range(1, 10))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 def test_nms_of_a_known_overlap(tenths, dtype):
-    """The second box is so many tenths of the first: suppressed below, kept at the threshold and above."""
+    """The IoU is a multiple of 0.1: the box is suppressed above the threshold, and kept at it."""
     boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, tenths]], dtype=dtype)
     scores = torch.tensor([0.9, 0.8], dtype=dtype)
     for threshold, kept in ((tenths / 10 - 0.01, 1), (tenths / 10, 2), (tenths / 10 + 0.01, 2)):
@@ -77,7 +77,7 @@ def test_nms_of_a_known_overlap(tenths, dtype):
 
 
 def soft_nms_one_by_one(boxes, scores, threshold, sigma, min_score, method, offset):
-    """A list whose first row is the best so far and whose dropped rows are replaced by the last."""
+    """Reference with mmcv's in-place list: the best row moves to the front, the last row overwrites a dropped one."""
     number = boxes.dtype.type
     rows = [[i, number(score)] for i, score in enumerate(scores)]
     kept = []
@@ -127,7 +127,7 @@ def test_soft_nms_changes_scores_from_the_threshold_on(dtype):
 
 
 def test_float64_is_not_rounded():
-    """An overlap that differs from the threshold by less than float32 can tell."""
+    """The IoU differs from the threshold by less than float32 can represent."""
     boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 3 + 1e-9]], dtype=torch.float64)
     scores = torch.tensor([0.9, 0.8], dtype=torch.float64)
     assert mmcv.ops.nms(boxes, scores, 0.3)[1].tolist() == [0]

@@ -17,12 +17,12 @@ LOGIT = st.one_of(st.floats(-100, 100, width=32), st.sampled_from([-100.0, -20.0
 
 
 def focal_by_p(p, rest, gamma):
-    """The loss without alpha and its derivative by p, times p."""
+    """Return the loss without alpha, and its derivative by p times p."""
     return -(rest**gamma) * mpmath.log(p), gamma * rest ** (gamma - 1) * p * mpmath.log(p) - rest**gamma
 
 
 def sigmoid_focal(logit, positive, gamma):
-    """Loss and derivative with many digits."""
+    """Compute loss and derivative with many digits."""
     sign, scale = (1, ALPHA) if positive else (-1, 1 - ALPHA)
     odds = mpmath.exp(mpmath.mpf(logit) * sign)
     p, rest = odds / (1 + odds), 1 / (1 + odds)
@@ -31,7 +31,7 @@ def sigmoid_focal(logit, positive, gamma):
 
 
 def softmax_focal(logits, target, gamma):
-    """Loss and derivatives with many digits."""
+    """Compute loss and derivatives with many digits."""
     shares = [mpmath.exp(mpmath.mpf(logit)) for logit in logits]
     p = [share / sum(shares) for share in shares]
     rest = sum(other for place, other in enumerate(p) if place != target)
@@ -77,7 +77,7 @@ def test_softmax_focal_loss_equals_its_formula(logits, gamma, double):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("gamma", [0, 0.25, 0.5, 1, 2])
 def test_saturated_logits(dtype, gamma):
-    """Sure and right costs nothing and changes nothing; sure and wrong has the slope of cross-entropy."""
+    """A confident right prediction has zero loss and gradient; a confident wrong one has the slope of cross-entropy."""
     for size in (20.0, 100.0, torch.finfo(dtype).max, torch.inf):
         logits = torch.tensor([[size], [size]], dtype=dtype, requires_grad=True)
         losses = mmcv.ops.sigmoid_focal_loss(logits, torch.tensor([0, 1]), gamma, ALPHA, None, "none")

@@ -29,7 +29,7 @@ def run(code):
 
 
 def test_a_compiled_module_is_left_alone(tmp_path):
-    """A module of the compiled one's name that can be found is imported, not replaced."""
+    """A module with the name of mmcv's compiled one is imported if it exists, not replaced."""
     (tmp_path / "_ext.py").write_text("nms = 'compiled'")
     done = run(
         f"import mmcv; mmcv.__path__.append({str(tmp_path)!r})\n"
@@ -48,7 +48,7 @@ def test_a_broken_compiled_module_is_an_error(tmp_path):
 
 
 def test_a_stub_of_mask2former_is_refused():
-    """mmseg imported before the operators are there would silently have a stub of the head."""
+    """If mmseg is imported before the ops are provided, it must not silently contain a stub of the head."""
     done = run("import os; os.environ['MMBEIT3_MMCV_OPS'] = '0'\nimport mmseg.models\nimport mmbeit3.registry")
     assert done.returncode != 0
     assert "import mmbeit3.registry first" in done.stderr

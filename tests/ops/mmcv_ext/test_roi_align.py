@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not mmcv_ext.is_replaced(), reason="compiled mmc
 
 
 def roi_align_by_hand(features, roi, out, scale, samples, aligned):
-    """One sample at a time, from the definition; a fixed number of samples a bin."""
+    """Compute the definition, one sample at a time, with a fixed number of samples per bin."""
     _, C, H, W = features.shape
     shift = 0.5 if aligned else 0.0
     x1, y1, x2, y2 = (float(v) * scale - shift for v in roi[1:])
@@ -60,7 +60,7 @@ def test_roi_align(seed, aligned, outside, double):
 
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 def test_roi_align_backward(sampling_ratio):
-    """RoIAlign is linear in the features: its gradient follows from finite steps exactly."""
+    """RoIAlign is linear in the features, so finite differences give its exact gradient."""
     features = torch.randn(1, 2, 5, 6, requires_grad=True)
     rois = torch.tensor([[0, 1.0, 2, 15, 18], [0, -9.0, 0, 30, 9]])
     layer = mmcv.ops.RoIAlign(2, 0.25, sampling_ratio)
@@ -91,7 +91,7 @@ def test_roi_align_in_float64(aligned):
 
 
 def test_roi_align_of_two_types():
-    """The wider one is computed in; what comes out is of the features' type."""
+    """It is computed in the wider dtype, and the output has the features' dtype."""
     features, rois = torch.randn(1, 2, 5, 6, dtype=torch.float64), torch.tensor([[0, 1 / 3, 2 / 3, 4.1, 4.7]])
     both = mmcv.ops.roi_align(features, rois.double(), 3, 1.0, 2, "avg", True)
     assert torch.equal(mmcv.ops.roi_align(features, rois, 3, 1.0, 2, "avg", True), both)
