@@ -18,7 +18,7 @@ from typing import Any
 from mmbeit3.downloads import cache_path, is_url
 from mmbeit3.errors import UserError
 from mmbeit3.resources import path_of
-from mmbeit3.zoo.schema import Section
+from mmbeit3.zoo.schema import CheckedMapping
 
 __all__ = ["Model", "Result", "files_for_task", "find", "index_root", "read_index", "tasks"]
 
@@ -124,11 +124,11 @@ def _read_package_index(path: Path) -> dict[str, Model]:
 
 
 def _read(index: Path) -> dict[str, Model]:
-    sections: dict[Path, Section] = {}
+    sections: dict[Path, CheckedMapping] = {}
     queue = [index]
     while queue:
         file = queue.pop(0)
-        sections[file] = section = Section.of_file(file)
+        sections[file] = section = CheckedMapping.of_file(file)
         for imported in section.strings("Import"):
             parts = Path(imported).parts
             if Path(imported).is_absolute() or ".." in parts or Path(imported).suffix not in (".yml", ".yaml"):
@@ -155,7 +155,7 @@ def _read(index: Path) -> dict[str, Model]:
     return models
 
 
-def _parse(entry: Section, key: str, file: Path, index: Path, collections: Mapping[str, Section]) -> Model:
+def _parse(entry: CheckedMapping, key: str, file: Path, index: Path, collections: Mapping[str, CheckedMapping]) -> Model:
     """Parse an entry of ``Models`` or ``Files``; ``key`` is the field of its URL."""
     name = entry.get("Name", str, required=True)
     if not _NAME.fullmatch(name):
@@ -191,7 +191,7 @@ def _parse(entry: Section, key: str, file: Path, index: Path, collections: Mappi
     )
 
 
-def _weights(entry: Section, key: str, file: Path, index: Path) -> dict[str, Any]:
+def _weights(entry: CheckedMapping, key: str, file: Path, index: Path) -> dict[str, Any]:
     """The fields ``sources`` and ``local_weights`` of an entry."""
     weights = entry.get(key, str, required=key == "Source")
     mirrors = entry.strings("Mirrors")

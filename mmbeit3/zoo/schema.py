@@ -10,10 +10,10 @@ import yaml
 
 from mmbeit3.errors import UserError, one_line
 
-__all__ = ["Section"]
+__all__ = ["CheckedMapping"]
 
 
-class Section:
+class CheckedMapping:
     """A mapping of a YAML file.
 
     Args:
@@ -31,7 +31,7 @@ class Section:
         self.where = where
 
     @classmethod
-    def of_file(cls, path: Path) -> Section:
+    def of_file(cls, path: Path) -> CheckedMapping:
         """Read a YAML file.
 
         Raises:
@@ -66,16 +66,16 @@ class Section:
             raise UserError(f"{self.where}: '{key}' must be a list of strings, got {values!r}")
         return tuple(values)
 
-    def section(self, key: str) -> Section:
+    def section(self, key: str) -> CheckedMapping:
         """Return a nested mapping; empty if it is missing."""
-        return Section(self._content.get(key) or {}, f"{self.where}, {key}")
+        return CheckedMapping(self._content.get(key) or {}, f"{self.where}, {key}")
 
-    def sections(self, key: str) -> list[Section]:
+    def sections(self, key: str) -> list[CheckedMapping]:
         """Return a list of mappings; empty if it is missing. Error messages name each by its ``Name`` or its position."""
         sections = []
         for number, value in enumerate(self.get(key, list) or []):
             name = value.get("Name", number) if isinstance(value, Mapping) else number
-            sections.append(Section(value, f"{self.where}, {key} {name}"))
+            sections.append(CheckedMapping(value, f"{self.where}, {key} {name}"))
         return sections
 
     def numbers(self) -> dict[str, float]:
