@@ -24,7 +24,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmbeit3.models.beit3.expert import AttentionProjections, FeedForward
+from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
@@ -76,7 +76,7 @@ def run_layer(
     Returns:
         Each segment's tokens after the layer, before the final norm, shaped as ``tokens``.
     """
-    experts = [segment.tower.experts[index] for segment in segments]
+    experts = [cast(Expert, segment.tower.layers[index]) for segment in segments]
     attns = [expert.attn for expert in experts]
     ffns = [
         fusion_ffn if segment.fused and fusion_ffn is not None else expert.ffn
