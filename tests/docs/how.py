@@ -72,7 +72,8 @@ def shrink(cfg: Config) -> None:
     """Change a config of a task or of contrastive tuning to a tiny network, tiny images, the CPU and the test vocabulary."""
     for part in walk(cfg):
         for key in ("scale", "crop_size", "image_size"):
-            if key in part:
+            # A crop's scale of up to 1 is a share of the area, not a size in pixels.
+            if key in part and (not isinstance(part[key], tuple) or max(part[key]) > 1):
                 part[key] = (SMALL, SMALL) if isinstance(part[key], tuple) else SMALL
         if part.get("batch_size", 1) > 1:
             part["batch_size"] = 2

@@ -43,7 +43,7 @@ def test_calls_that_cannot_be_answered(build, images, tmp_path):
         (lambda: vqa(images[0], []), "list of questions is empty"),
         (lambda: vqa(images[:3], ["red", "blue"]), "got 3 images, 2 questions: give the same number of each, or one for all"),
         (lambda: vqa(images[0], "red", top_k=0), "top_k must be at least 1, got 0"),
-        (lambda: vqa(images[0], "\ud800"), "no valid Unicode"),
+        (lambda: vqa(images[0], "\ud800"), "not valid Unicode"),
         (lambda: vqa(tmp_path / "absent.png", "red"), r"absent\.png' does not exist"),
         (lambda: vqa([images[0], tmp_path / "text.png"], "red", batch_size=2), r"text\.png' is not an image or is damaged"),
         (lambda: vqa(images[0], "red", out_dir=tmp_path / "text.png"), "for pictures cannot be created"),

@@ -72,7 +72,7 @@ def test_so_do_the_commands(command, environment, tmp_path):
 
 def test_the_overview_lists_tools_and_configs(environment, tmp_path):
     lines = environment().check("-m", "mmbeit3", cwd=tmp_path).splitlines()
-    assert {"  train", "  analysis/plan", "  mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"} <= set(lines)
+    assert {"  train", "  plan_pretraining", "  mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"} <= set(lines)
 
 
 def test_an_unknown_tool_or_config_is_named(environment, tmp_path):

@@ -95,7 +95,7 @@ def test_detector_beside_transformers_5(environment, transformers5, folder):
     (folder / "mine.py").write_text(f"_base_ = {base}\nmodel = dict(roi_head=dict(mask_head=dict(num_convs=1)))\n")
     log = train_by_mmdet(env, folder, "mine.py", packages=transformers5)
     # Without that, neither mmpretrain's models nor mmdet could be imported.
-    assert "mmpretrain's own multi-modal models are left out" in log
+    assert "mmpretrain's own multi-modal models are disabled" in log
     image = next((folder / "data" / "shapes" / "val2017").iterdir())
     assert "mmdet" in predict(env, folder, DETECT, "mine.py", image, packages=transformers5)
 

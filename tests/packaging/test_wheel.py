@@ -10,6 +10,8 @@ from tests.packaging.environments import make_environment
 from tests.paths import ROOT
 
 RESOURCES = ("configs", "tools")
+# It needs the folder benchmarks, which no distribution contains.
+CLONE_ONLY = "tools/benchmark.py"
 
 
 def files(folder):
@@ -17,7 +19,7 @@ def files(folder):
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and ".mim" not in path.parts
-    }
+    } - {CLONE_ONLY}
 
 
 def test_wheel_holds_package_and_resources(wheel):
@@ -26,6 +28,7 @@ def test_wheel_holds_package_and_resources(wheel):
         assert {f"mmbeit3/.mim/{name}" for folder in RESOURCES for name in files(folder)} <= held
         assert files("mmbeit3") <= held
         assert {"mmbeit3/py.typed", "mmbeit3/ops/csrc/deform_attn.c", "mmbeit3/.mim/model-index.yml"} <= held
+        assert f"mmbeit3/.mim/{CLONE_ONLY}" not in held
         # One package and its metadata: nothing like "tests" or "docs" gets among the user's other packages.
         assert {PurePosixPath(name).parts[0] for name in held} == {"mmbeit3", f"mmbeit3-{mmbeit3.__version__}.dist-info"}
         assert not [name for name in held if name.endswith((".pyc", ".orig", "~"))]
@@ -50,7 +53,7 @@ def test_source_distribution_has_what_the_wheel_needs_and_no_tests(built):
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert {name for folder in (*RESOURCES, "mmbeit3") for name in files(folder)} <= held
     assert {"setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "model-index.yml"} <= held
-    assert not [name for name in held if name.startswith(("tests", "docs", "work_dirs", "data"))]
+    assert not [name for name in held if name.startswith(("tests", "docs", "benchmarks", "work_dirs", "data", CLONE_ONLY))]
 
 
 def test_editable_installation_reads_the_checkout_and_leaves_nothing_in_it(built, wheel, tmp_path):

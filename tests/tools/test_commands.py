@@ -170,7 +170,7 @@ def test_backbone_weights_of_another_architecture(call, data, folder):
     options = ("model.backbone.vit.init_cfg.type=Pretrained", "model.backbone.vit.init_cfg.checkpoint=narrow.pth")
     code, stderr = call("train", CONFIG, "--cfg-options", *options)
     assert code == 2
-    assert "its vision tower is 96 wide with 8 layers, the model's 192 wide with 8" in stderr.splitlines()[-1]
+    assert "its vision tower is 96 wide with 8 layers, the model's is 192 wide with 8" in stderr.splitlines()[-1]
 
 
 def test_test_evaluates(call, data, weights):

@@ -93,7 +93,7 @@ CASES = {
     "settings that do not fit": (
         "train vqa data.x=1",
         None,
-        "--cfg-options do not fit config '.*': .*; use settings of this config",
+        "--cfg-options do not match config '.*': .*; use settings of this config",
     ),
 }
 

@@ -10,8 +10,8 @@ same weights in every layer, so a plain pass has one per tower. Its callers diff
 * Tokens are either (B, N, C) or packed rows (M, C) of several batches without padding. All modules except
   attention work on the last axis, so the same code computes both.
 
-A module that several segments share (attention in the paper's variant, the vision-language FFN) is called once with the tokens
-of all of them: one matrix product, and FSDP gathers its sharded weights once.
+A module that several segments share (attention in the paper's variant, the vision-language FFN) is called once with the packed
+rows of all of them: one matrix product, and FSDP gathers its sharded weights once. In a plain pass it is called per segment.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def run_layer(
 
     def layer(*tokens: Tensor) -> tuple[Tensor, ...]:
         factors = [_draw_depth_factors(segment, x, index) for segment, x in zip(segments, tokens, strict=True)]
-        projected = _each_once(attns, tokens, AttentionProjections.project)  # (..., 3, H, D) each
-        merged = _each_once(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
+        projected = _call_modules(attns, tokens, AttentionProjections.project)  # (..., 3, H, D) each
+        merged = _call_modules(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
         tokens = tuple(_add(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True))
-        branches = _each_once(ffns, tokens, lambda ffn, x: ffn(x))  # (..., C) each
+        branches = _call_modules(ffns, tokens, lambda ffn, x: ffn(x))  # (..., C) each
         return tuple(_add(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
 
     if torch.is_grad_enabled() and any(segment.tower.with_cp for segment in segments):
@@ -112,8 +112,10 @@ def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> lis
     return [attended] if len(projected) == 1 else list(attended.split([qkv.shape[1] for qkv in projected], dim=1))
 
 
-def _each_once(modules: Sequence[_Module], tokens: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]) -> list[Tensor]:
-    """Call each distinct module once, with the tokens of all segments that use it.
+def _call_modules(
+    modules: Sequence[_Module], tokens: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]
+) -> list[Tensor]:
+    """Call the segments' modules; each distinct one once for packed rows, with the rows of all segments that use it.
 
     Args:
         modules: each segment's module.
@@ -123,14 +125,14 @@ def _each_once(modules: Sequence[_Module], tokens: Sequence[Tensor], call: Calla
     Returns:
         Each segment's result.
     """
-    if len(set(modules)) == len(modules):
+    # Segments of a plain pass (B, N, C) are not joined: a segment that nothing reads would get zero gradients instead of None.
+    if len(set(modules)) == len(modules) or tokens[0].dim() == 3:
         return [call(module, x) for module, x in zip(modules, tokens, strict=True)]
     results: dict[int, Tensor] = {}
-    axis = tokens[0].dim() - 2  # 1 for (B, N, C), 0 for (M, C)
     for module in dict.fromkeys(modules):
         members = [number for number, other in enumerate(modules) if other is module]
-        joint = call(module, torch.cat([tokens[number] for number in members], axis))
-        pieces = joint.split([tokens[number].shape[axis] for number in members], axis)
+        joint = call(module, torch.cat([tokens[number] for number in members]))  # (M, ...)
+        pieces = joint.split([len(tokens[number]) for number in members])
         results.update(zip(members, pieces, strict=True))
     return [results[number] for number in range(len(modules))]
 
