@@ -59,7 +59,11 @@ CASES = {
         lambda _: Path("other.txt").write_text("red\nblue\n"),
         "train_dataloader: VQALabels and the model have different answers",
     ),
-    "checkpoint of another task": ("test vqa", lambda data: shutil.copy("nlvr2.pth", "vqa.pth"), "not of this task: it lacks"),
+    "checkpoint of another task": (
+        "test vqa",
+        lambda data: shutil.copy("nlvr2.pth", "vqa.pth"),
+        "belongs to another task: it lacks",
+    ),
     "Java missing": (
         "test captioning test_evaluator.backend=pycocoevalcap",
         None,
