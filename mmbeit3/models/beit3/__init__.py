@@ -8,7 +8,7 @@ from mmbeit3.models.beit3.gathered_windows import GatheredWindows
 from mmbeit3.models.beit3.incremental import IncrementalEncoder
 from mmbeit3.models.beit3.init import init_beit3, truncated_normal_
 from mmbeit3.models.beit3.layer import Segment, joint_attention, run_layer
-from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
+from mmbeit3.models.beit3.model import BEiT3, BEiT3Output, EmbeddedInputs
 from mmbeit3.models.beit3.pretrained import from_pretrained, save_pretrained
 from mmbeit3.models.beit3.sharding import sharding_units
 from mmbeit3.models.beit3.streams import Stream, run_streams
@@ -23,6 +23,7 @@ __all__ = [
     "BEiT3",
     "BEiT3Output",
     "DualEncoder",
+    "EmbeddedInputs",
     "Expert",
     "FeedForward",
     "GatheredWindows",

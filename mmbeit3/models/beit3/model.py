@@ -17,7 +17,7 @@ from mmbeit3.models.beit3.layer import Attention, Segment, joint_attention, run_
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
-__all__ = ["BEiT3", "BEiT3Output", "attention_mask", "check_inputs"]
+__all__ = ["BEiT3", "BEiT3Output", "EmbeddedInputs"]
 
 
 class BEiT3Output(NamedTuple):
@@ -30,6 +30,21 @@ class BEiT3Output(NamedTuple):
 
     vision: Tensor | None
     language: Tensor | None
+
+
+class EmbeddedInputs(NamedTuple):
+    """Embedded inputs of one stream; an absent modality is ``None``.
+
+    Attributes:
+        vision: (B, 1 + N, C), class token first.
+        language: (B, T, C).
+        mask: boolean, broadcastable to (B, H, M, M) over the M tokens of both, image first; True = may attend. None if all
+            tokens attend to all.
+    """
+
+    vision: Tensor | None
+    language: Tensor | None
+    mask: Tensor | None
 
 
 class BEiT3(nn.Module):
@@ -90,21 +105,15 @@ class BEiT3(nn.Module):
         Raises:
             ValueError: if neither modality is given, a mask comes without its modality, or shapes disagree.
         """
-        check_inputs(image, tokens, padding_mask, masked_positions)
-        fused = image is not None and tokens is not None
+        embedded = self.embed_inputs(image, tokens, padding_mask, masked_positions, causal_text)
+        fused = embedded.vision is not None and embedded.language is not None
         segments: list[Segment] = []
         hidden: list[Tensor] = []
-        if image is not None:
-            embedded, _ = self.vision.embed(image, masked_positions)
-            segments.append(Segment(self.vision, fused))
-            hidden.append(embedded)  # (B, 1 + N, C)
-        num_image = hidden[0].shape[1] if hidden else 0
-        mask = None
-        if tokens is not None:
-            segments.append(Segment(self.language, fused))
-            hidden.append(self.language.embed(tokens, padding_mask))  # (B, T, C)
-            mask = attention_mask(num_image, tokens, padding_mask, causal_text)
-        attention = partial(joint_attention, attend=partial(attend, mask=mask))
+        for tower, states in ((self.vision, embedded.vision), (self.language, embedded.language)):
+            if states is not None:
+                segments.append(Segment(tower, fused))
+                hidden.append(states)
+        attention = partial(joint_attention, attend=partial(attend, mask=embedded.mask))
         for index in range(self.arch.num_layers):
             hidden = self.run_layer(segments, hidden, index, attention)
         normed = [segment.tower.norm(states) for segment, states in zip(segments, hidden, strict=True)]
@@ -112,6 +121,28 @@ class BEiT3(nn.Module):
             vision=normed[0] if image is not None else None,
             language=normed[-1] if tokens is not None else None,
         )
+
+    def embed_inputs(
+        self,
+        image: Tensor | None,
+        tokens: Tensor | None,
+        padding_mask: Tensor | None,
+        masked_positions: Tensor | None,
+        causal_text: bool,
+    ) -> EmbeddedInputs:
+        """Check the arguments of :meth:`forward`, embed them, and build their attention mask.
+
+        Raises:
+            ValueError: see :meth:`forward`.
+        """
+        _check_inputs(image, tokens, padding_mask, masked_positions)
+        vision = language = mask = None
+        if image is not None:
+            vision, _ = self.vision.embed(image, masked_positions)
+        if tokens is not None:
+            language = self.language.embed(tokens, padding_mask)
+            mask = _attention_mask(0 if vision is None else vision.shape[1], tokens, padding_mask, causal_text)
+        return EmbeddedInputs(vision, language, mask)
 
     def run_layer(
         self, segments: Sequence[Segment], tokens: Sequence[Tensor], index: int, attention: Attention
@@ -132,7 +163,7 @@ class BEiT3(nn.Module):
         return run_layer(segments, tokens, index, attention, fusion_ffn)
 
 
-def check_inputs(
+def _check_inputs(
     image: Tensor | None, tokens: Tensor | None, padding_mask: Tensor | None, masked_positions: Tensor | None
 ) -> None:
     """Check that the arguments of :meth:`BEiT3.forward` match each other.
@@ -154,7 +185,7 @@ def check_inputs(
         )
 
 
-def attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
+def _attention_mask(num_image: int, tokens: Tensor, padding_mask: Tensor | None, causal_text: bool) -> Tensor | None:
     """Build the attention mask for image tokens followed by text tokens.
 
     Args:

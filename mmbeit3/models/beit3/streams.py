@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmbeit3.models.beit3.layer import Segment, joint_attention
-from mmbeit3.models.beit3.model import BEiT3, BEiT3Output, attention_mask, check_inputs
+from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
@@ -93,24 +93,21 @@ class _Packing:
         self._masks: list[Tensor | None] = []
         embedded: list[list[Tensor]] = []
         for stream in streams:
-            check_inputs(stream.image, stream.tokens, stream.padding_mask, stream.masked_positions)
+            vision, language, mask = network.embed_inputs(
+                stream.image, stream.tokens, stream.padding_mask, stream.masked_positions, stream.causal_text
+            )
             # Without vision-language FFNs, pairs use the same weights as single images and texts, and share their segments.
-            fused = stream.image is not None and stream.tokens is not None and len(network.fusion_ffns) > 0
+            fused = vision is not None and language is not None and len(network.fusion_ffns) > 0
             parts: list[_Part] = []
             tokens: list[Tensor] = []
-            mask, num_image = None, 0
-            if stream.image is not None:
-                image, _ = network.vision.embed(stream.image, stream.masked_positions)  # (B, 1 + N, C)
-                num_image = image.shape[1]
-                parts.append(_Part("vision", fused, len(image), num_image))
-                tokens.append(image)
-            if stream.tokens is not None:
+            if vision is not None:
+                parts.append(_Part("vision", fused, vision.shape[0], vision.shape[1]))
+                tokens.append(vision)
+            if language is not None:
                 padding = stream.padding_mask
                 kept = None if padding is None else (~padding).flatten().nonzero().squeeze(1)  # (M,)
-                text = network.language.embed(stream.tokens, padding)  # (B, T, C)
-                parts.append(_Part("language", fused, len(text), text.shape[1], kept))
-                tokens.append(text)
-                mask = attention_mask(num_image, stream.tokens, padding, stream.causal_text)
+                parts.append(_Part("language", fused, language.shape[0], language.shape[1], kept))
+                tokens.append(language)
             self._parts.append(parts)
             self._masks.append(mask)
             embedded.append(tokens)
