@@ -38,9 +38,17 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
         # MMEngine would assign a GPU to each process.
         dist.init_process_group("gloo")
     try:
-        runner = _build(cfg, splits, quiet)
+        # Strategies, such as sharded training, need MMEngine's flexible runner.
+        runner_type = CheckedFlexibleRunner if "strategy" in cfg else CheckedRunner
+        with quiet_console(quiet):
+            runner = runner_type.from_cfg(cfg)
         if "train" in splits:
             _prepare_training(runner)
+        for split in splits:
+            # MMEngine builds data and metrics at first use, which may be an epoch later.
+            getattr(runner, f"{split}_loop")
+        if "train" in splits and cfg.get("resume") and isinstance(runner.model, nn.Module):
+            _check_resumed(runner.model, cfg.get("load_from") or find_latest_checkpoint(runner.work_dir))
     except UserError:
         raise
     except Exception as error:
@@ -49,25 +57,14 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     return runner
 
 
-def _build(cfg: Config, splits: tuple[str, ...], quiet: bool) -> Runner:
-    """Build the runner with the data and metrics of all splits."""
-    # Strategies, such as sharded training, need MMEngine's flexible runner.
-    runner_type = CheckedFlexibleRunner if "strategy" in cfg else CheckedRunner
-    with quiet_console(quiet):
-        runner = runner_type.from_cfg(cfg)
-    for split in splits:
-        # MMEngine builds data and metrics at first use, which may be an epoch later.
-        getattr(runner, f"{split}_loop")
-    return runner
-
-
 def _prepare_training(runner: Runner) -> None:
-    """Scale the learning rate, add the check for finite losses, and check the checkpoint to resume from."""
+    """Scale the learning rate, and add the check for finite losses."""
     scale_runner_lr(runner)
     if not any(isinstance(hook, FiniteLossHook) for hook in runner.hooks):
         runner.register_hook(FiniteLossHook())
-    if runner.cfg.get("resume") and isinstance(runner.model, nn.Module):
-        checkpoint = runner.cfg.get("load_from") or find_latest_checkpoint(runner.work_dir)
-        if checkpoint is not None:
-            # MMEngine would leave weights that do not match unchanged and continue.
-            check_same_model(without_wrappers(runner.model), read_state_dict(checkpoint), checkpoint)
+
+
+def _check_resumed(model: nn.Module, checkpoint: str | None) -> None:
+    """Check the checkpoint to resume from. MMEngine would leave weights that do not match unchanged and continue."""
+    if checkpoint is not None:
+        check_same_model(without_wrappers(model), read_state_dict(checkpoint), checkpoint)
