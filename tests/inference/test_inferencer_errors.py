@@ -33,6 +33,13 @@ def test_texts_that_the_vocabulary_does_not_know(build, images, caplog):
     assert caplog.text.count("2 of 3 texts (67%) are all unknown to the vocabulary") == 1
 
 
+def assert_refused_in_one_line(cases):
+    for call, message in cases:
+        with pytest.raises(UserError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
 def test_calls_that_cannot_be_answered(build, images, tmp_path):
     vqa, nlvr2 = build("vqa"), build("nlvr2")
     (tmp_path / "text.png").write_text("no image")
@@ -50,10 +57,7 @@ def test_calls_that_cannot_be_answered(build, images, tmp_path):
         (lambda: nlvr2(images, images[:2], "red"), "got 5 left, 2 right, 1 sentences"),
         (lambda: nlvr2(images[0], images[1], "  "), "sentence 0 is empty"),
     ]
-    for call, message in cases:
-        with pytest.raises(UserError, match=message) as caught:
-            call()
-        assert "\n" not in str(caught.value)
+    assert_refused_in_one_line(cases)
 
 
 def test_what_cannot_be_built(trained, tokenizer, tmp_path):
@@ -89,10 +93,7 @@ def test_what_cannot_be_built(trained, tokenizer, tmp_path):
         (lambda: CaptionInferencer(wordless, trained("captioning")[1]), "has no tokenizer to decode captions"),
         (lambda: VQAInferencer(cfg, path, "nonsense"), r"device 'nonsense' cannot be used \("),
     ]
-    for make, message in cases:
-        with pytest.raises(UserError, match=message) as caught:
-            make()
-        assert "\n" not in str(caught.value)
+    assert_refused_in_one_line(cases)
 
 
 def test_a_config_inside_a_checkpoint_is_not_run(trained, images, tmp_path):

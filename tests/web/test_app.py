@@ -14,7 +14,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.web.app import build_app, serve_app
 from mmbeit3.web.tabs import TABS
 from tests.paths import ROOT
-from tests.web.demo import ANSWERS, make_arguments
+from tests.web.demo import ANSWERS
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -76,19 +76,8 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def arguments(tmp_path_factory, tokenizer, images):
-    for package in ("gradio", "mmpretrain", "mmdet", "mmseg"):
-        pytest.importorskip(package)
-    return make_arguments(tmp_path_factory.mktemp("demo"), tokenizer, images)
-
-
-@pytest.fixture(scope="module")
-def tabs(arguments):
-    return {task: make(*arguments[task]) for task, (make, _) in TABS.items()}
-
-
-@pytest.fixture(scope="module")
 def app(tabs):
+    pytest.importorskip("gradio")
     made = build_app(list(tabs.values()))
     made.address = serve_app(made)
     yield made

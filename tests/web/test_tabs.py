@@ -14,21 +14,11 @@ from mmbeit3.images import read_image
 from mmbeit3.inference.dense import draw_prediction, load_model
 from mmbeit3.web import tabs as web_tabs
 from mmbeit3.web.tabs import TABS, Field, Tab
-from tests.web.demo import ANSWERS, make_arguments
+from tests.web.demo import ANSWERS
 
 pytest.importorskip("mmpretrain")
 for codebase in ("mmdet", "mmseg"):
     pytest.importorskip(codebase)
-
-
-@pytest.fixture(scope="module")
-def arguments(tmp_path_factory, tokenizer, images):
-    return make_arguments(tmp_path_factory.mktemp("demo"), tokenizer, images)
-
-
-@pytest.fixture(scope="module")
-def tabs(arguments):
-    return {task: make(*arguments[task]) for task, (make, _) in TABS.items()}
 
 
 @pytest.fixture(scope="module")
