@@ -1,6 +1,8 @@
 """The error class for a user's mistakes, and helpers that make any text printable in its messages."""
 
-__all__ = ["UserError", "one_line", "printable"]
+from collections.abc import Iterable
+
+__all__ = ["UserError", "list_first", "one_line", "printable"]
 
 
 class UserError(Exception):
@@ -23,3 +25,9 @@ def printable(text: str, limit: int) -> str:
     """Replace unprintable characters by ``?``, and cut the text after ``limit`` characters."""
     shown = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
+
+
+def list_first(items: Iterable[object], limit: int = 5, separator: str = ", ") -> str:
+    """List the first items and count the others: ``a, b and 3 more``."""
+    texts = list(map(str, items))
+    return separator.join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")

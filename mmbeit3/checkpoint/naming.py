@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mmbeit3.errors import printable
+from mmbeit3.errors import list_first, printable
 
 __all__ = ["count_names", "list_names", "shape_text"]
 
@@ -17,8 +17,7 @@ def shape_text(shape: Iterable[int]) -> str:
 
 def list_names(names: Sequence[str], most: int = 3) -> str:
     """List the first names, and the number of the others."""
-    shown = ", ".join(printable(name, 100) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    return list_first((printable(name, 100) for name in names), most)
 
 
 def count_names(names: Sequence[str]) -> str:

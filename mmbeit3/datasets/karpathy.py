@@ -10,9 +10,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 
 from mmbeit3.datasets.annotations import UniqueIds, check_images_exist, get_field, get_optional, get_text, read_json
-from mmbeit3.datasets.messages import some
 from mmbeit3.datasets.unknown_texts import report_unknown_texts
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.registry import DATASETS
 
 __all__ = ["KarpathyCaptions", "KarpathyRetrieval", "read_karpathy"]
@@ -69,7 +68,8 @@ def read_karpathy(ann_file: str, img_path: str, splits: Sequence[str]) -> list[d
             )
     if missing := [split for split in splits if not found[split]]:
         raise UserError(
-            f"'{ann_file}' has no images of split {', '.join(missing)}, but of {some(sorted(found)) or 'none'}: correct splits"
+            f"'{ann_file}' has no images of split {', '.join(missing)}, but of "
+            f"{list_first(sorted(found)) or 'none'}: correct splits"
         )
     check_images_exist((entry["img_path"], entry.pop("where")) for entry in entries)
     return entries

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmbeit3.datasets.messages import some
+from mmbeit3.errors import list_first
 from mmbeit3.images.decoding import DECODE_ERRORS, EXIF_ORIENTATION, open_image
 from mmbeit3.images.errors import ImageError
 
@@ -85,7 +85,7 @@ class LabelCoding:
         wrong = labels < 0
         if wrong.any():
             found = np.unique(values[wrong]).tolist()
-            raise ImageError(f"has {int(wrong.sum())} pixels of the value {some(found)}; {self._explain(found)}")
+            raise ImageError(f"has {int(wrong.sum())} pixels of the value {list_first(found)}; {self._explain(found)}")
         return labels.astype(np.uint8)
 
     def _table(self) -> np.ndarray:

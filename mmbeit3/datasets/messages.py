@@ -1,17 +1,11 @@
-"""Parts of error messages: shortened lists, and the first difference of two lists."""
+"""Parts of error messages about lists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 
-__all__ = ["first_difference", "some"]
-
-
-def some(items: Iterable[object], limit: int = 5) -> str:
-    """List the first items and count the others: ``a, b and 3 more``."""
-    shown = list(map(str, items))
-    return ", ".join(shown[:limit]) + (f" and {len(shown) - limit} more" if len(shown) > limit else "")
+__all__ = ["first_difference"]
 
 
 def first_difference(first: Sequence[str], second: Sequence[str]) -> tuple[int, str, str] | None:

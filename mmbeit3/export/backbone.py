@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmbeit3.checkpoint import load_checkpoint
-from mmbeit3.errors import UserError, one_line
+from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.registry import MODELS
 
 __all__ = ["build_backbone"]
@@ -55,7 +55,7 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
         return model.eval(), "weights named by the init_cfg of the config"
     report = load_checkpoint(model, checkpoint)
     if report.missing:
-        missing = f"{report.missing[0]} and {len(report.missing) - 1} more" if report.missing[1:] else report.missing[0]
+        missing = list_first(report.missing, 1)
         raise UserError(f"checkpoint '{checkpoint}' lacks weights of the backbone of config '{cfg.filename}': {missing}")
     return model.eval(), f"{len(report.loaded)} tensors loaded from {report.source}"
 

@@ -16,10 +16,10 @@ from mmbeit3.datasets.checks.files import check_complete, count_suffixes, is_rem
 from mmbeit3.datasets.checks.heads import boxes_only_hint
 from mmbeit3.datasets.checks.pipelines import applies_orientation, find_steps
 from mmbeit3.datasets.coco_file import CocoFile
-from mmbeit3.datasets.messages import first_difference, some
+from mmbeit3.datasets.messages import first_difference
 from mmbeit3.datasets.panoptic import read_segment_ids
 from mmbeit3.datasets.transforms import size_conflict
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.images import naming_image
 
 __all__ = ["check_annotations", "check_classes", "check_image_files", "check_masks", "check_things"]
@@ -47,15 +47,15 @@ def check_classes(file: CocoFile, classes: Sequence[str], where: str, allow: set
     if unlisted := [name for name in file.used_names() if name not in classes]:
         if "other_categories" not in allow:
             raise UserError(
-                f"{where}: '{file.path}' has annotations of {some(unlisted)}, which are not in the config's classes, so "
+                f"{where}: '{file.path}' has annotations of {list_first(unlisted)}, which are not in the config's classes, so "
                 f"mmdet would drop them: add them to metainfo.classes (and num_classes); {allow_hint('other_categories')}"
             )
-        print_log(f"{where}: annotations of {some(unlisted)} are left out, as the config allows", "current")
+        print_log(f"{where}: annotations of {list_first(unlisted)} are left out, as the config allows", "current")
     names = set(file.names.values())
     if missing := [name for name in classes if name not in names]:
         raise UserError(
-            f"{where}: the config's classes {some(missing)} are not among the categories of '{file.path}': "
-            f"set metainfo=dict(classes=...) to the file's names, {some(file.names.values(), 12)}"
+            f"{where}: the config's classes {list_first(missing)} are not among the categories of '{file.path}': "
+            f"set metainfo=dict(classes=...) to the file's names, {list_first(file.names.values(), 12)}"
         )
     ordered = sorted(file.names) if by_id else list(file.names)
     found = [file.names[number] for number in ordered if file.names[number] in set(classes)]

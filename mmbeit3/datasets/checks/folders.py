@@ -9,8 +9,8 @@ from typing import Any
 
 from mmbeit3.datasets.annotations import read_text
 from mmbeit3.datasets.checks.allowed import allow_hint
-from mmbeit3.datasets.messages import first_difference, some
-from mmbeit3.errors import UserError
+from mmbeit3.datasets.messages import first_difference
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.text.names import read_folders, read_names
 
 __all__ = ["check_class_names", "check_folder_names", "check_label_list", "check_same_folders", "label_folders", "label_list"]
@@ -213,4 +213,4 @@ def _synsets() -> Mapping[str, str]:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return some([f"'{name}'" for name in names], 3)
+    return list_first([f"'{name}'" for name in names], 3)

@@ -15,9 +15,8 @@ from mmbeit3.datasets.checks.allowed import allow_hint
 from mmbeit3.datasets.checks.files import check_complete, count_suffixes, is_remote, sample, sample_size
 from mmbeit3.datasets.checks.pipelines import applies_orientation, find_steps
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
-from mmbeit3.datasets.messages import some
 from mmbeit3.datasets.transforms import label_size_conflict
-from mmbeit3.errors import UserError, one_line
+from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.images import ImageError, naming_image, walk_files
 from mmbeit3.images.folders import is_image_name
 
@@ -163,7 +162,7 @@ def _check_numbers(counts: np.ndarray, coding: LabelCoding, classes: Sequence[st
     folder = Path(label).parent
     if (encoded == IGNORED).all():
         raise UserError(
-            f"{where}: the label images in '{folder}' have only the numbers {some(numbers)}, which all mean ignored: "
+            f"{where}: the label images in '{folder}' have only the numbers {list_first(numbers)}, which all mean ignored: "
             f"number the classes from {int(coding.reduce_zero_label)}"
         )
     if set(numbers.tolist()) == {0, IGNORED} and len(classes) == 2 and not coding.reduce_zero_label:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.registry import HOOKS
 
 __all__ = ["FiniteLossHook"]
@@ -107,8 +107,7 @@ class FiniteLossHook(Hook):
             f"{name} {float(torch.as_tensor(value).detach()):.4g}" for name, value in outputs.items() if not _is_finite(value)
         )
         names = list(dict.fromkeys(_records(batch)))
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        where = f"step {step}: {parts}" + (f" (on {', '.join(names[:_MOST_NAMES])}{more})" if names else "")
+        where = f"step {step}: {parts}" + (f" (on {list_first(names, _MOST_NAMES)})" if names else "")
         if self._in_row <= patience:
             runner.logger.warning(f"{where}; the step was skipped ({self._in_row} in a row)")
             return

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmbeit3.checkpoint import read_state_dict
 from mmbeit3.checkpoint.prefixes import split_by_prefix
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.pretrain.image_tokenizers.vqkd import VQKD
 
 __all__ = ["HEAD_DIMS", "load_vqkd", "read_vqkd_state"]
@@ -131,5 +131,4 @@ def _check(tokenizer: VQKD, state: Mapping[str, Tensor], name: str) -> None:
         if key in state and state[key].shape != value.shape
     ]
     if problems:
-        more = f" and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
-        raise UserError(f"{name} does not fit: {'; '.join(problems[:_MAX_LISTED])}{more}")
+        raise UserError(f"{name} does not fit: {list_first(problems, _MAX_LISTED, separator='; ')}")
