@@ -109,10 +109,13 @@ class BEiT3(nn.Module):
         fused = embedded.vision is not None and embedded.language is not None
         segments: list[Segment] = []
         hidden: list[Tensor] = []
-        for tower, states in ((self.vision, embedded.vision), (self.language, embedded.language)):
-            if states is not None:
-                segments.append(Segment(tower, fused))
-                hidden.append(states)
+        # Only the towers in use are read: exported copies of one modality have no other tower.
+        if embedded.vision is not None:
+            segments.append(Segment(self.vision, fused))
+            hidden.append(embedded.vision)
+        if embedded.language is not None:
+            segments.append(Segment(self.language, fused))
+            hidden.append(embedded.language)
         attention = partial(joint_attention, attend=partial(attend, mask=embedded.mask))
         for index in range(self.arch.num_layers):
             hidden = self.run_layer(segments, hidden, index, attention)
