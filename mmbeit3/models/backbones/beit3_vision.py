@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.beit3 import (
     GatheredWindows,
+    Residual,
     Segment,
     Tower,
     VisionEmbedding,
@@ -102,9 +103,11 @@ class BEiT3Vision(Tower, PlainViT):
             geometry = grid, self.window_size, self.num_prefix_tokens
             order = GatheredWindows(*geometry, tokens.device) if exporting() else WindowOrder(*geometry)
             tokens = order.enter(tokens)
+        residuals = [Residual(tokens)]
         for index in range(first, last):
             attention = attend if order is None or index in self.global_indices else order.attend
-            (tokens,) = run_layer([Segment(self)], [tokens], index, partial(joint_attention, attend=attention))
+            residuals = run_layer([Segment(self)], residuals, index, partial(joint_attention, attend=attention))
+        tokens = residuals[0].sum()
         return tokens if order is None else order.leave(tokens)
 
     def normalize(self, tokens: Tensor) -> Tensor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmbeit3.models.beit3.arch import Arch
-from mmbeit3.ops import Linear
+from mmbeit3.ops import Linear, add_layer_norm, gelu_layer_norm
 
 __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
@@ -14,7 +13,8 @@ __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 class AttentionProjections(nn.Module):
     """Projections before and after attention, with Sub-LN: ``norm → qkv``, then ``inner_norm → out``.
 
-    q, k and v are fused in one matrix, in this order. All projections have biases, as in the released models.
+    q, k and v are fused in one matrix, in this order. All projections have biases, as in the released models. The layer applies
+    ``norm`` together with the residual addition before it.
 
     Args:
         arch: sizes.
@@ -28,17 +28,19 @@ class AttentionProjections(nn.Module):
         self.inner_norm = nn.LayerNorm(arch.embed_dims, eps=arch.layer_norm_eps)
         self.out = Linear(arch.embed_dims, arch.embed_dims)
 
-    def project(self, tokens: Tensor) -> Tensor:
-        """Normalise tokens (..., C) and project them to q, k, v (..., 3, H, D), D = C / H."""
-        return self.qkv(self.norm(tokens)).unflatten(-1, (3, self.num_heads, -1))  # (..., 3, H, D)
+    def project(self, normed: Tensor) -> Tensor:
+        """Project tokens (..., C), normalised by ``norm``, to q, k, v (..., 3, H, D), D = C / H."""
+        return self.qkv(normed).unflatten(-1, (3, self.num_heads, -1))  # (..., 3, H, D)
 
     def merge(self, attended: Tensor) -> Tensor:
         """Normalise attended tokens (..., C) over the full width (Sub-LN) and project them to (..., C)."""
-        return self.out(self.inner_norm(attended))
+        return self.out(add_layer_norm(self.inner_norm, attended)[1])
 
 
 class FeedForward(nn.Module):
     """Feed-forward network with Sub-LN, ``norm → fc1 → GELU → inner_norm → fc2``: (..., C) to (..., C).
+
+    The layer applies ``norm`` together with the residual addition before it.
 
     Args:
         arch: sizes.
@@ -51,9 +53,9 @@ class FeedForward(nn.Module):
         self.inner_norm = nn.LayerNorm(arch.ffn_dims, eps=arch.layer_norm_eps)
         self.fc2 = Linear(arch.ffn_dims, arch.embed_dims)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Compute the residual branch (..., C) of tokens (..., C)."""
-        return self.fc2(self.inner_norm(F.gelu(self.fc1(self.norm(tokens)))))
+    def forward(self, normed: Tensor) -> Tensor:
+        """Compute the residual branch (..., C) of tokens (..., C) that are normalised by ``norm``."""
+        return self.fc2(gelu_layer_norm(self.inner_norm, self.fc1(normed)))
 
 
 class Expert(nn.Module):

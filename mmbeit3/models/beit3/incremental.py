@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding
-from mmbeit3.models.beit3.layer import Attend, Segment, joint_attention
+from mmbeit3.models.beit3.layer import Attend, Residual, Segment, joint_attention
 from mmbeit3.models.beit3.model import BEiT3
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
@@ -55,8 +55,9 @@ class IncrementalEncoder:
         self._past = torch.zeros(len(image), num_beams, max_steps, dtype=torch.long, device=image.device)  # (B, K, steps)
         tokens, _ = network.vision.embed(image)  # (B, 1 + N, C)
         self._num_image = tokens.shape[1]
+        residual = Residual(tokens)
         for index in range(network.arch.num_layers):
-            tokens = self._layer(network.vision, tokens, index, self._attend_image)
+            residual = self._layer(network.vision, residual, index, self._attend_image)
 
     @torch.no_grad()
     def step(self, words: Tensor, beams: Tensor | None = None) -> Tensor:
@@ -85,10 +86,11 @@ class IncrementalEncoder:
         ids = torch.cat([words, torch.full_like(words, self.mask_id)], dim=1)  # (B, 2 K)
         tokens = self._embed.words(ids) + positions  # (B, 2 K, C)
         mask = self._mask()
+        residual = Residual(tokens)
         for index, cache in enumerate(self._caches):
-            tokens = self._layer(self.network.language, tokens, index, partial(self._attend_text, cache, mask))
+            residual = self._layer(self.network.language, residual, index, partial(self._attend_text, cache, mask))
         self.steps += 1
-        return self.network.language.norm(tokens[:, K:])
+        return self.network.language.norm(residual.sum()[:, K:])
 
     def keep(self, images: Tensor) -> None:
         """Continue with a subset of the images. The next step takes words of this subset only.
@@ -100,9 +102,9 @@ class IncrementalEncoder:
         for index, cache in enumerate(self._caches):
             self._caches[index] = cache[:, images]
 
-    def _layer(self, tower: Tower, tokens: Tensor, index: int, attend: Attend) -> Tensor:
+    def _layer(self, tower: Tower, residual: Residual, index: int, attend: Attend) -> Residual:
         attention = partial(joint_attention, attend=attend)
-        return self.network.run_layer([Segment(tower, fused=True)], [tokens], index, attention)[0]
+        return self.network.run_layer([Segment(tower, fused=True)], [residual], index, attention)[0]
 
     def _attend_image(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within image tokens, q, k, v (B, H, N, D), and start the layer's KV cache with k and v."""

@@ -12,6 +12,9 @@ same weights in every layer, so a plain pass has one per tower. Its callers diff
 
 A module that several segments share (attention in the paper's variant, the vision-language FFN) is called once with the packed
 rows of all of them: one matrix product, and FSDP gathers its sharded weights once. In a plain pass it is called per segment.
+
+A residual branch is not added where it is computed but where the sum is read next, with the norm of that place: see
+:class:`Residual`. On GPUs addition and norm are one kernel.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import attend
+from mmbeit3.ops import add_branch, add_layer_norm, attend
 
-__all__ = ["Attend", "Attention", "Segment", "joint_attention", "run_layer"]
+__all__ = ["Attend", "Attention", "Residual", "Segment", "joint_attention", "run_layer"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention over q, k, v (B, H, N, D) giving (B, H, N, D)."""
@@ -55,26 +58,44 @@ class Segment(NamedTuple):
     batches: Sequence[int] = ()
 
 
+class Residual(NamedTuple):
+    """The residual stream of a segment: tokens, and a branch that is still to be added to them.
+
+    Attributes:
+        tokens: (B, N, C) or packed rows (M, C).
+        branch: shaped as ``tokens``; None if nothing is to be added.
+        factor: the branch's factor of stochastic depth per sample, (B, 1, 1) or (M, 1); None means 1.
+    """
+
+    tokens: Tensor
+    branch: Tensor | None = None
+    factor: Tensor | None = None
+
+    def sum(self) -> Tensor:
+        """Add the branch: tokens shaped as ``tokens``."""
+        return add_branch(*self)
+
+
 def run_layer(
     segments: Sequence[Segment],
-    tokens: Sequence[Tensor],
+    residuals: Sequence[Residual],
     index: int,
     attention: Attention,
     fusion_ffn: FeedForward | None = None,
-) -> list[Tensor]:
+) -> list[Residual]:
     """Run one layer: Sub-LN attention over all segments, then each segment's Sub-LN FFN (arXiv 2208.10442, section 2.1).
 
     The layer is recomputed in the backward pass if a tower has ``with_cp``.
 
     Args:
         segments: segments to process.
-        tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
+        residuals: each segment's residual stream.
         index: index of the layer.
         attention: see :data:`Attention`.
         fusion_ffn: the layer's vision-language FFN; fused segments use it instead of their tower's FFN.
 
     Returns:
-        Each segment's tokens after the layer, before the final norm, shaped as ``tokens``.
+        Each segment's residual stream after the layer, before the final norm.
     """
     experts = [cast(Expert, segment.tower.layers[index]) for segment in segments]
     attns = [expert.attn for expert in experts]
@@ -83,17 +104,26 @@ def run_layer(
         for segment, expert in zip(segments, experts, strict=True)
     ]
 
-    def layer(*tokens: Tensor) -> tuple[Tensor, ...]:
-        factors = [_draw_depth_factors(segment, x, index) for segment, x in zip(segments, tokens, strict=True)]
-        projected = _call_modules(attns, tokens, AttentionProjections.project)  # (..., 3, H, D) each
+    def layer(*residuals: Residual) -> tuple[Residual, ...]:
+        factors = [_draw_depth_factors(segment, r.tokens, index) for segment, r in zip(segments, residuals, strict=True)]
+        tokens, normed = _normalize([attn.norm for attn in attns], residuals)
+        projected = _call_modules(attns, normed, AttentionProjections.project)  # (..., 3, H, D) each
         merged = _call_modules(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
-        tokens = tuple(_add(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True))
-        branches = _call_modules(ffns, tokens, lambda ffn, x: ffn(x))  # (..., C) each
-        return tuple(_add(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
+        attended = [Residual(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True)]
+        tokens, normed = _normalize([ffn.norm for ffn in ffns], attended)
+        branches = _call_modules(ffns, normed, lambda ffn, x: ffn(x))  # (..., C) each
+        return tuple(Residual(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
 
     if torch.is_grad_enabled() and any(segment.tower.with_cp for segment in segments):
-        return list(checkpoint(layer, *tokens, use_reentrant=False))
-    return list(layer(*tokens))
+        # Recomputation keeps one tensor per segment instead of tokens and branch.
+        return list(checkpoint(layer, *(Residual(residual.sum()) for residual in residuals), use_reentrant=False))
+    return list(layer(*residuals))
+
+
+def _normalize(norms: Sequence[nn.Module], residuals: Sequence[Residual]) -> tuple[list[Tensor], list[Tensor]]:
+    """Add each segment's branch and normalise the sum; returns the sums and the normalised sums."""
+    pairs = [add_layer_norm(norm, *residual) for norm, residual in zip(norms, residuals, strict=True)]
+    return [total for total, _ in pairs], [normed for _, normed in pairs]
 
 
 def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> list[Tensor]:
@@ -155,8 +185,3 @@ def _draw_depth_factors(segment: Segment, tokens: Tensor, index: int) -> tuple[T
         return factors[segment.samples]  # (M, 1)
 
     return draw(), draw()
-
-
-def _add(tokens: Tensor, branch: Tensor, factor: Tensor | None) -> Tensor:
-    """Add a residual branch to tokens of the same shape, scaled by a factor of :func:`_draw_depth_factors`."""
-    return tokens + (branch if factor is None else branch * factor.to(branch.dtype))

@@ -13,7 +13,7 @@ from mmbeit3.models.beit3.arch import Arch, get_arch
 from mmbeit3.models.beit3.embedding import TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import FeedForward
 from mmbeit3.models.beit3.init import init_beit3
-from mmbeit3.models.beit3.layer import Attention, Segment, joint_attention, run_layer
+from mmbeit3.models.beit3.layer import Attention, Residual, Segment, joint_attention, run_layer
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
 
@@ -108,18 +108,18 @@ class BEiT3(nn.Module):
         embedded = self.embed_inputs(image, tokens, padding_mask, masked_positions, causal_text)
         fused = embedded.vision is not None and embedded.language is not None
         segments: list[Segment] = []
-        hidden: list[Tensor] = []
+        residuals: list[Residual] = []
         # Only the towers in use are read: exported copies of one modality have no other tower.
         if embedded.vision is not None:
             segments.append(Segment(self.vision, fused))
-            hidden.append(embedded.vision)
+            residuals.append(Residual(embedded.vision))
         if embedded.language is not None:
             segments.append(Segment(self.language, fused))
-            hidden.append(embedded.language)
+            residuals.append(Residual(embedded.language))
         attention = partial(joint_attention, attend=partial(attend, mask=embedded.mask))
         for index in range(self.arch.num_layers):
-            hidden = self.run_layer(segments, hidden, index, attention)
-        normed = [segment.tower.norm(states) for segment, states in zip(segments, hidden, strict=True)]
+            residuals = self.run_layer(segments, residuals, index, attention)
+        normed = [segment.tower.norm(residual.sum()) for segment, residual in zip(segments, residuals, strict=True)]
         return BEiT3Output(
             vision=normed[0] if image is not None else None,
             language=normed[-1] if tokens is not None else None,
@@ -148,22 +148,22 @@ class BEiT3(nn.Module):
         return EmbeddedInputs(vision, language, mask)
 
     def run_layer(
-        self, segments: Sequence[Segment], tokens: Sequence[Tensor], index: int, attention: Attention
-    ) -> list[Tensor]:
+        self, segments: Sequence[Segment], residuals: Sequence[Residual], index: int, attention: Attention
+    ) -> list[Residual]:
         """Run one layer; in the paper's last layers fused segments use the vision-language FFN.
 
         Args:
             segments: segments to process.
-            tokens: each segment's tokens, (B, N_i, C) or packed rows (M_i, C).
+            residuals: each segment's residual stream.
             index: index of the layer.
             attention: see ``Attention`` in ``layer.py``.
 
         Returns:
-            Each segment's tokens after the layer, shaped as ``tokens``.
+            Each segment's residual stream after the layer.
         """
         name = str(index)
         fusion_ffn = cast(FeedForward, self.fusion_ffns[name]) if name in self.fusion_ffns else None
-        return run_layer(segments, tokens, index, attention, fusion_ffn)
+        return run_layer(segments, residuals, index, attention, fusion_ffn)
 
 
 def _check_inputs(

@@ -28,7 +28,7 @@ def sharding_units(model: nn.Module) -> list[nn.Module]:
         if isinstance(module, AttentionProjections):
             units += [module.qkv, module.out]
         elif isinstance(module, FeedForward):
-            units.append(module)
+            units += [module.fc1, module.fc2]
         elif isinstance(module, BEiT3):
             units += [head for head in module.children() if isinstance(head, nn.Linear)]
     return units

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mmbeit3.models.beit3.layer import Segment, joint_attention
+from mmbeit3.models.beit3.layer import Residual, Segment, joint_attention
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.tower import Tower
 from mmbeit3.ops import attend
@@ -173,10 +173,10 @@ def run_streams(network: BEiT3, streams: Sequence[Stream]) -> list[BEiT3Output]:
         ValueError: if a stream's inputs do not match, see :meth:`BEiT3.forward`.
     """
     packing = _Packing(network, streams)
-    tokens = packing.tokens
+    residuals = [Residual(rows) for rows in packing.tokens]
     for index in range(network.arch.num_layers):
-        tokens = network.run_layer(packing.segments, tokens, index, packing.attention)
-    normed = [segment.tower.norm(rows) for segment, rows in zip(packing.segments, tokens, strict=True)]
+        residuals = network.run_layer(packing.segments, residuals, index, packing.attention)
+    normed = [segment.tower.norm(residual.sum()) for segment, residual in zip(packing.segments, residuals, strict=True)]
     return [
         BEiT3Output(
             vision=tokens[0] if stream.image is not None else None,

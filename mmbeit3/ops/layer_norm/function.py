@@ -1,0 +1,143 @@
+"""Layer norm fused with what comes before it: a residual addition or GELU.
+
+Under autocast, PyTorch computes layer norms in float32: it copies their input to float32 and writes the result in float32, and
+the next matrix product copies that to half precision. GELU and residual additions are kernels of their own. On GPUs this
+traffic took more time than the matrix products of a training step. The Triton kernels read each tensor once in its own dtype,
+compute in float32, and write the compute dtype. The residual stream stays float32, as under autocast.
+
+Everywhere else (CPUs, float32, exported or compiled graphs) PyTorch's operators are used. ``torch.compile`` fuses them itself.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from mmbeit3.ops.exporting import portable
+from mmbeit3.ops.log import log_once
+
+__all__ = ["add_branch", "add_layer_norm", "gelu_layer_norm"]
+
+_KERNEL_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
+"""Types of the devices on which the kernels may run; Triton's interpreter computes on CPUs, for tests."""
+
+
+def add_layer_norm(
+    norm: nn.Module, tokens: Tensor, branch: Tensor | None = None, factor: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Add a residual branch to tokens, then normalise the sum.
+
+    Args:
+        norm: layer norm over the last axis.
+        tokens: (..., C).
+        branch: shaped as ``tokens``; None to add nothing.
+        factor: factor of the branch per sample, which broadcasts to ``branch``; None means 1. It gets no gradient.
+
+    Returns:
+        The sum, and the normalised sum. With the Triton kernels the second is in the compute dtype: that of autocast, or of
+        ``tokens``.
+    """
+    dtype = _kernel_dtype(norm, tokens)
+    if dtype is None:
+        total = add_branch(tokens, branch, factor)
+        return total, norm(total)
+    return _FusedNorm.apply(tokens, branch, factor, norm.weight, norm.bias, norm.eps, False, dtype)
+
+
+def gelu_layer_norm(norm: nn.Module, hidden: Tensor) -> Tensor:
+    """Normalise the GELU of a tensor (..., C) over its last axis; the dtype is as in :func:`add_layer_norm`."""
+    dtype = _kernel_dtype(norm, hidden)
+    if dtype is None:
+        return norm(F.gelu(hidden))
+    return _FusedNorm.apply(hidden, None, None, norm.weight, norm.bias, norm.eps, True, dtype)[1]
+
+
+def add_branch(tokens: Tensor, branch: Tensor | None, factor: Tensor | None = None) -> Tensor:
+    """Add a residual branch to tokens; arguments as in :func:`add_layer_norm`."""
+    if branch is None:
+        return tokens
+    return tokens + (branch if factor is None else branch * factor.to(branch.dtype))
+
+
+def _kernel_dtype(norm: nn.Module, tokens: Tensor) -> torch.dtype | None:
+    """Return the dtype of normalised tokens if the kernels compute them, or None for the plain form."""
+    kind = tokens.device.type
+    if kind not in _KERNEL_DEVICES or torch.compiler.is_compiling() or portable():
+        return None
+    if type(norm) is not nn.LayerNorm or norm.weight is None or norm.bias is None or len(norm.normalized_shape) != 1:
+        return None
+    # Float32 results stay those of PyTorch's operators.
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tokens.dtype
+    return dtype if _kernel().supported(tokens, dtype) else None
+
+
+@cache
+def _kernel() -> ModuleType:
+    # Imported at first use, because importing triton takes long.
+    from mmbeit3.ops.layer_norm import triton_kernel
+
+    if reason := triton_kernel.unavailable(torch.device(_KERNEL_DEVICES[-1])):
+        log_once(f"layer norms on GPUs use PyTorch's kernels, which are slower: {reason}")
+    return triton_kernel
+
+
+class _FusedNorm(torch.autograd.Function):
+    """The sum and its norm, computed by one kernel each way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tokens: Tensor,
+        branch: Tensor | None,
+        factor: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        eps: float,
+        gelu: bool,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        tokens = tokens if _rows_are_dense(tokens) else tokens.contiguous()
+        added = None if branch is None else branch.contiguous()
+        total, normed, statistics = _kernel().forward(tokens, added, factor, weight, bias, eps, gelu, dtype)
+        # Without a branch, tokens pass through, so that the backward kernel also adds the gradient of their other uses.
+        total = tokens if branch is None else total
+        ctx.save_for_backward(total, weight, statistics, factor)
+        ctx.gelu = gelu
+        ctx.dtypes = tokens.dtype, None if branch is None else branch.dtype, bias.dtype
+        ctx.set_materialize_grads(False)
+        return total, normed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_total: Tensor | None, grad_normed: Tensor | None) -> tuple[Tensor | None, ...]:
+        total, weight, statistics, factor = ctx.saved_tensors
+        tokens_dtype, branch_dtype, bias_dtype = ctx.dtypes
+        if grad_normed is None:
+            grad_normed = torch.zeros_like(total)
+        grad_total = None if grad_total is None else grad_total.contiguous()
+        grad_tokens, grad_branch, partial = _kernel().backward(
+            grad_normed.contiguous(), grad_total, total, weight, statistics, factor, branch_dtype, ctx.gelu
+        )
+        by_weight, by_bias = partial.sum(0)  # (C,) each
+        return (
+            grad_tokens.to(tokens_dtype),
+            None if branch_dtype is None else grad_branch,
+            None,
+            by_weight.to(weight.dtype),
+            by_bias.to(bias_dtype),
+            None,
+            None,
+            None,
+        )
+
+
+def _rows_are_dense(tokens: Tensor) -> bool:
+    """Return True if the last two axes of (B, N, C) or (M, C) are contiguous, as after dropping prefix tokens."""
+    return tokens.dim() in (2, 3) and tokens.stride(-1) == 1 and tokens.stride(-2) == tokens.shape[-1]
