@@ -2,18 +2,22 @@
 
 from mmbeit3.ops.attention import attend
 from mmbeit3.ops.deform_attn import ms_deform_attn
-from mmbeit3.ops.layer_norm import add_branch, add_layer_norm, gelu_layer_norm
+from mmbeit3.ops.layer_norm import add_branch, add_layer_norm, apply_linear, gelu_layer_norm
 from mmbeit3.ops.linear import Linear, linear, replace_linears
 from mmbeit3.ops.precision import wide_dtype, widened
+from mmbeit3.ops.regions import call_module, region
 
 __all__ = [
     "Linear",
     "add_branch",
     "add_layer_norm",
+    "apply_linear",
     "attend",
+    "call_module",
     "gelu_layer_norm",
     "linear",
     "ms_deform_attn",
+    "region",
     "replace_linears",
     "wide_dtype",
     "widened",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention, reads_raw_memory
-from mmbeit3.ops import Linear, linear
+from mmbeit3.ops import Linear, add_layer_norm, linear
 from mmbeit3.ops.exporting import exporting
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
@@ -100,9 +100,16 @@ class _CrossAttention(nn.Module):
         self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
         self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
 
-    def attend(self, query: Tensor, points: Tensor, features: Tensor, levels: Sequence[Grid]) -> Tensor:
-        """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels; returns (B, Q, C)."""
-        return self.attn(self.query_norm(query), points, self.feat_norm(features), [level.shape for level in levels])
+    def attend(self, query: Tensor, points: Tensor, features: Tensor, levels: Sequence[Grid]) -> tuple[Tensor, Tensor]:
+        """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels.
+
+        Returns:
+            The queries, for a residual addition, and the attended features, (B, Q, C) each.
+        """
+        # The norm's kernel also adds the gradient of the residual addition if the queries pass through it.
+        query, normed = add_layer_norm(self.query_norm, query)
+        values = add_layer_norm(self.feat_norm, features)[1]
+        return query, self.attn(normed, points, values, [level.shape for level in levels])
 
 
 class Injector(_CrossAttention):
@@ -139,7 +146,8 @@ class Injector(_CrossAttention):
         Returns:
             The updated patches (B, N, C).
         """
-        return x + self.gamma * self.attend(x, points, c, levels)
+        x, attended = self.attend(x, points, c, levels)
+        return x + self.gamma * attended
 
 
 class ConvFFN(nn.Module):
@@ -212,7 +220,8 @@ class Extractor(_CrossAttention):
         Returns:
             The updated spatial prior (B, M, C).
         """
-        c = c + self.attend(c, points, x, [tokens])
-        if self.with_cffn:
-            c = c + self.drop_path(self.ffn(self.ffn_norm(c), levels))
-        return c
+        c, attended = self.attend(c, points, x, [tokens])
+        if not self.with_cffn:
+            return c + attended
+        c, normed = add_layer_norm(self.ffn_norm, c, attended)
+        return c + self.drop_path(self.ffn(normed, levels))

@@ -49,6 +49,7 @@ class BEiT3Vision(Tower, PlainViT):
         final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter do not use it.
         in_channels: channels of images. RGB kernels of checkpoints are summed for 1 channel and repeated for other numbers.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
+        compile_blocks: compile the token-wise work of the blocks, see :mod:`mmbeit3.ops.regions`.
 
     Raises:
         ValueError: for inconsistent sizes or indices out of range.
@@ -68,6 +69,7 @@ class BEiT3Vision(Tower, PlainViT):
         final_norm: bool = False,
         in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
+        compile_blocks: bool = False,
     ) -> None:
         sizes = get_arch(arch, patch_size=patch_size)
         super().__init__(
@@ -76,6 +78,7 @@ class BEiT3Vision(Tower, PlainViT):
             drop_path_rate=drop_path_rate,
             with_cp=with_cp,
             final_norm=final_norm,
+            compile_blocks=compile_blocks,
             out_indices=out_indices,
             frozen_stages=frozen_stages,
             init_cfg=init_cfg,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -16,10 +17,19 @@ from mmbeit3.checkpoint.prefixes import TIMM_MODEL
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.backbones.timm_models import create_vit
 from mmbeit3.models.backbones.timm_weights import fit_positions, read_weights, table_grid
+from mmbeit3.ops import call_module, region
 from mmbeit3.ops.exporting import fixed
 from mmbeit3.registry import MODELS
 
 __all__ = ["TimmViT"]
+
+
+class _EagerDropPath(DropPath):
+    """Stochastic depth outside of compiled graphs: as a constant, the rate of each block would need a graph of its own."""
+
+    @torch.compiler.disable
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
 
 
 @MODELS.register_module()
@@ -53,6 +63,7 @@ class TimmViT(PlainViT, PositionTable):
             checkpoint with missing or unknown weights is refused, but may contain heads and decoders. ``grid=(h, w)``, next to
             ``checkpoint``, gives the patch grid of its position table; it is needed if the grid is not square and mmbeit3 did
             not write the file.
+        compile_blocks: compile the blocks, see :mod:`mmbeit3.ops.regions`.
 
     Raises:
         ValueError: if timm has no such model, or if it has another class.
@@ -72,10 +83,12 @@ class TimmViT(PlainViT, PositionTable):
         patch_size: int | None = None,
         in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
+        compile_blocks: bool = False,
     ) -> None:
         super().__init__(out_indices, frozen_stages, init_cfg)
         self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm, in_channels)
         self.with_cp = with_cp
+        self.compile_blocks = compile_blocks
         self.in_channels = in_channels
         self.embed_dims = self.model.embed_dim
         self.num_layers = len(self.model.blocks)
@@ -87,6 +100,19 @@ class TimmViT(PlainViT, PositionTable):
         if (grid := table_grid(self.model)) is not None:
             self.keep_grid(f"{TIMM_MODEL}pos_embed", grid)
         self.freeze()
+
+    @property
+    def compile_blocks(self) -> bool:
+        """True if the blocks are compiled, see :mod:`mmbeit3.ops.regions`."""
+        return self._compile_blocks
+
+    @compile_blocks.setter
+    def compile_blocks(self, value: bool) -> None:
+        self._compile_blocks = value
+        if value:
+            for module in cast(nn.Module, self.model.blocks).modules():
+                if type(module) is DropPath:
+                    module.__class__ = _EagerDropPath
 
     def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed (B, in_channels, H, W) to tokens (B, P + h * w, C) and the grid (h, w)."""
@@ -108,10 +134,11 @@ class TimmViT(PlainViT, PositionTable):
         rope = self._rotary(grid)
         for index, block in enumerate(self._blocks()[first:last], start=first):
             options: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self.model.rope_mixed else rope}
+            call = region(call_module, self.compile_blocks)
             if self.with_cp and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False, **options)
+                tokens = checkpoint(call, block, tokens, use_reentrant=False, **options)
             else:
-                tokens = block(tokens, **options)
+                tokens = call(block, tokens, **options)
         return tokens
 
     def _rotary(self, grid: tuple[int, int]) -> Tensor | None:

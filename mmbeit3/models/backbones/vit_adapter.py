@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, Spatia
 from mmbeit3.models.backbones.init_cfg import init_pretrained
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.layers import LN2d
-from mmbeit3.ops import wide_dtype
+from mmbeit3.ops import call_module, region, wide_dtype
 from mmbeit3.ops.exporting import fixed, tracing
 from mmbeit3.registry import MODELS
 
@@ -57,6 +57,7 @@ class ViTAdapter(BaseModule):
         with_cp: recompute injectors and extractors in the backward pass to save memory (the ViT has its own switch).
         freeze_vit: freeze the ViT; the injectors are still trained.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole backbone; ``vit.init_cfg`` for the ViT only.
+        compile_blocks: compile injectors and extractors, see :mod:`mmbeit3.ops.regions` (the ViT has its own switch).
 
     Raises:
         ValueError: for interactions that do not cover the ViT's blocks in order, or widths that do not divide by
@@ -83,6 +84,7 @@ class ViTAdapter(BaseModule):
         with_cp: bool = False,
         freeze_vit: bool = False,
         init_cfg: dict[str, Any] | None = None,
+        compile_blocks: bool = False,
     ) -> None:
         super().__init__(init_cfg)
         self.vit = cast(PlainViT, MODELS.build(vit))
@@ -96,6 +98,7 @@ class ViTAdapter(BaseModule):
         self.add_vit_feature = add_vit_feature
         self.vit_feature = vit_feature
         self.with_cp = with_cp
+        self.compile_blocks = compile_blocks
         self.freeze_vit = freeze_vit
 
         norm_cfg = {"type": "SyncBN"} if norm_cfg is None else norm_cfg
@@ -202,10 +205,11 @@ class ViTAdapter(BaseModule):
             stages.append(tokens_to_map(x, tokens.shape, prefix))
         return c, stages
 
-    def _call(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
+    def _call(self, module: nn.Module, *args: Any) -> Tensor:
+        call = region(call_module, self.compile_blocks)
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(module, *args, use_reentrant=False)
-        return module(*args)
+            return checkpoint(call, module, *args, use_reentrant=False)
+        return call(module, *args)
 
 
 def _norm_to_nchw(norm: nn.Module, features: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mmbeit3.models.beit3.arch import Arch
-from mmbeit3.ops import Linear, add_layer_norm, gelu_layer_norm
+from mmbeit3.ops import Linear, add_layer_norm, apply_linear, gelu_layer_norm
 
 __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
@@ -32,9 +32,13 @@ class AttentionProjections(nn.Module):
         """Project tokens (..., C), normalised by ``norm``, to q, k, v (..., 3, H, D), D = C / H."""
         return self.qkv(normed).unflatten(-1, (3, self.num_heads, -1))  # (..., 3, H, D)
 
-    def merge(self, attended: Tensor) -> Tensor:
-        """Normalise attended tokens (..., C) over the full width (Sub-LN) and project them to (..., C)."""
-        return self.out(add_layer_norm(self.inner_norm, attended)[1])
+    def merge(self, attended: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Normalise attended tokens (..., C) over the full width (Sub-LN) and project them.
+
+        Returns:
+            The residual branch (..., C), and its bias, see :func:`mmbeit3.ops.apply_linear`.
+        """
+        return apply_linear(self.out, add_layer_norm(self.inner_norm, attended)[1])
 
 
 class FeedForward(nn.Module):
@@ -53,9 +57,14 @@ class FeedForward(nn.Module):
         self.inner_norm = nn.LayerNorm(arch.ffn_dims, eps=arch.layer_norm_eps)
         self.fc2 = Linear(arch.ffn_dims, arch.embed_dims)
 
-    def forward(self, normed: Tensor) -> Tensor:
-        """Compute the residual branch (..., C) of tokens (..., C) that are normalised by ``norm``."""
-        return self.fc2(gelu_layer_norm(self.inner_norm, self.fc1(normed)))
+    def forward(self, normed: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the residual branch of tokens (..., C) that are normalised by ``norm``.
+
+        Returns:
+            The residual branch (..., C), and its bias, see :func:`mmbeit3.ops.apply_linear`.
+        """
+        hidden, bias = apply_linear(self.fc1, normed)  # (..., ffn_dims)
+        return apply_linear(self.fc2, gelu_layer_norm(self.inner_norm, hidden, bias))
 
 
 class Expert(nn.Module):

@@ -20,7 +20,7 @@ A residual branch is not added where it is computed but where the sum is read ne
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from timm.layers import DropPath
@@ -29,7 +29,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import add_branch, add_layer_norm, attend
+from mmbeit3.ops import add_branch, add_layer_norm, attend, region
 
 __all__ = ["Attend", "Attention", "Residual", "Segment", "joint_attention", "run_layer"]
 
@@ -38,8 +38,6 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 Attention = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """Attention over the segments' q, k, v (..., 3, H, D) giving the segments' attended tokens (..., C)."""
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 class Segment(NamedTuple):
@@ -65,11 +63,13 @@ class Residual(NamedTuple):
         tokens: (B, N, C) or packed rows (M, C).
         branch: shaped as ``tokens``; None if nothing is to be added.
         factor: the branch's factor of stochastic depth per sample, (B, 1, 1) or (M, 1); None means 1.
+        bias: (C,), added to the branch; None means 0.
     """
 
     tokens: Tensor
     branch: Tensor | None = None
     factor: Tensor | None = None
+    bias: Tensor | None = None
 
     def sum(self) -> Tensor:
         """Add the branch: tokens shaped as ``tokens``."""
@@ -104,15 +104,22 @@ def run_layer(
         for segment, expert in zip(segments, experts, strict=True)
     ]
 
+    compile_blocks = any(segment.tower.compile_blocks for segment in segments)
+    enter, leave, feed = (region(part, compile_blocks) for part in (_enter_attention, _leave_attention, _feed_forward))
+
     def layer(*residuals: Residual) -> tuple[Residual, ...]:
         factors = [_draw_depth_factors(segment, r.tokens, index) for segment, r in zip(segments, residuals, strict=True)]
-        tokens, normed = _normalize([attn.norm for attn in attns], residuals)
-        projected = _call_modules(attns, normed, AttentionProjections.project)  # (..., 3, H, D) each
-        merged = _call_modules(attns, attention(projected), AttentionProjections.merge)  # (..., C) each
-        attended = [Residual(x, branch, factor) for x, branch, (factor, _) in zip(tokens, merged, factors, strict=True)]
-        tokens, normed = _normalize([ffn.norm for ffn in ffns], attended)
-        branches = _call_modules(ffns, normed, lambda ffn, x: ffn(x))  # (..., C) each
-        return tuple(Residual(x, branch, factor) for x, branch, (_, factor) in zip(tokens, branches, factors, strict=True))
+        entered = _call(enter, attns, residuals)
+        attended = [Residual(x) for x in attention([qkv for _, qkv in entered])]  # (..., C) each
+        merged = _call(leave, attns, attended)
+        middle = [
+            Residual(tokens, branch, factor, bias)
+            for (tokens, _), (branch, bias), (factor, _) in zip(entered, merged, factors, strict=True)
+        ]
+        left = _call(feed, ffns, middle)
+        return tuple(
+            Residual(tokens, branch, factor, bias) for (tokens, branch, bias), (_, factor) in zip(left, factors, strict=True)
+        )
 
     if torch.is_grad_enabled() and any(segment.tower.with_cp for segment in segments):
         # Recomputation keeps one tensor per segment instead of tokens and branch.
@@ -120,10 +127,21 @@ def run_layer(
     return list(layer(*residuals))
 
 
-def _normalize(norms: Sequence[nn.Module], residuals: Sequence[Residual]) -> tuple[list[Tensor], list[Tensor]]:
-    """Add each segment's branch and normalise the sum; returns the sums and the normalised sums."""
-    pairs = [add_layer_norm(norm, *residual) for norm, residual in zip(norms, residuals, strict=True)]
-    return [total for total, _ in pairs], [normed for _, normed in pairs]
+def _enter_attention(attn: AttentionProjections, residual: Residual) -> tuple[Tensor, Tensor]:
+    """Return the tokens (..., C) of a residual stream with its branch added, and their q, k, v (..., 3, H, D)."""
+    tokens, normed = add_layer_norm(attn.norm, *residual)
+    return tokens, attn.project(normed)
+
+
+def _leave_attention(attn: AttentionProjections, attended: Residual) -> tuple[Tensor, Tensor | None]:
+    """Return the branch (..., C) of attended tokens, and its bias."""
+    return attn.merge(attended.tokens)
+
+
+def _feed_forward(ffn: FeedForward, residual: Residual) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the tokens (..., C) of a residual stream with its branch added, the FFN's branch (..., C), and its bias."""
+    tokens, normed = add_layer_norm(ffn.norm, *residual)
+    return tokens, *ffn(normed)
 
 
 def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> list[Tensor]:
@@ -137,33 +155,35 @@ def joint_attention(projected: Sequence[Tensor], attend: Attend = attend) -> lis
         Each segment's attended tokens, heads concatenated: (B, N_i, C).
     """
     joint = projected[0] if len(projected) == 1 else torch.cat(list(projected), dim=1)  # (B, N, 3, H, D), N = sum of N_i
-    q, k, v = joint.permute(2, 0, 3, 1, 4).unbind()  # (B, H, N, D) each
+    # The gradient of unbind along this axis is written in the order of the projections, with no copy after it.
+    q, k, v = (x.transpose(1, 2) for x in joint.unbind(2))  # (B, H, N, D) each
     attended = attend(q, k, v).transpose(1, 2).flatten(2)  # (B, N, C)
     return [attended] if len(projected) == 1 else list(attended.split([qkv.shape[1] for qkv in projected], dim=1))
 
 
-def _call_modules(
-    modules: Sequence[_Module], tokens: Sequence[Tensor], call: Callable[[_Module, Tensor], Tensor]
-) -> list[Tensor]:
-    """Call the segments' modules; each distinct one once for packed rows, with the rows of all segments that use it.
+def _call(function: Callable[..., Any], modules: Sequence[nn.Module], residuals: Sequence[Residual]) -> list[Any]:
+    """Call a function with the segments' modules; each distinct one once for packed rows, with those of all its segments.
 
     Args:
+        function: takes a module and a residual stream. Returns a tuple of tensors with the rows of its tokens, of vectors (C,),
+            which hold for all rows, and of None.
         modules: each segment's module.
-        tokens: each segment's tokens, (B, N_i, C) or (M_i, C).
-        call: calls a module with tokens. All axes of its result before the last one of ``tokens`` are those of ``tokens``.
+        residuals: each segment's residual stream, (B, N_i, C) or (M_i, C).
 
     Returns:
         Each segment's result.
     """
     # Segments of a plain pass (B, N, C) are not joined: a segment that nothing reads would get zero gradients instead of None.
-    if len(set(modules)) == len(modules) or tokens[0].dim() == 3:
-        return [call(module, x) for module, x in zip(modules, tokens, strict=True)]
-    results: dict[int, Tensor] = {}
+    if len(set(modules)) == len(modules) or residuals[0].tokens.dim() == 3:
+        return [function(module, residual) for module, residual in zip(modules, residuals, strict=True)]
+    results: dict[int, Any] = {}
     for module in dict.fromkeys(modules):
         members = [number for number, other in enumerate(modules) if other is module]
-        joint = call(module, torch.cat([tokens[number] for number in members]))  # (M, ...)
-        pieces = joint.split([len(tokens[number]) for number in members])
-        results.update(zip(members, pieces, strict=True))
+        tokens = [residuals[number].sum() for number in members]
+        joint = function(module, Residual(torch.cat(tokens)))  # (M, ...) each
+        lengths = [len(x) for x in tokens]
+        pieces = [[x] * len(members) if x is None or x.dim() == 1 else x.split(lengths) for x in joint]
+        results.update(zip(members, zip(*pieces, strict=True), strict=True))
     return [results[number] for number in range(len(modules))]
 
 

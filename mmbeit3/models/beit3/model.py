@@ -57,6 +57,7 @@ class BEiT3(nn.Module):
         drop_path_rate: stochastic depth at the last layer, linear from 0 at the first.
         with_cp: recompute each layer in the backward pass to save memory.
         final_norm: end each tower with a layer norm (the released ImageNet and VQA models have none).
+        compile_blocks: compile the token-wise work of the layers, see :mod:`mmbeit3.ops.regions`.
         **changes: attributes of the architecture to change.
 
     Raises:
@@ -69,11 +70,19 @@ class BEiT3(nn.Module):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         final_norm: bool = True,
+        compile_blocks: bool = False,
         **changes: Any,
     ) -> None:
         super().__init__()
         self.arch = arch = get_arch(arch, **changes)
-        tower = partial(Tower, arch, drop_path_rate=drop_path_rate, with_cp=with_cp, final_norm=final_norm)
+        tower = partial(
+            Tower,
+            arch,
+            drop_path_rate=drop_path_rate,
+            with_cp=with_cp,
+            final_norm=final_norm,
+            compile_blocks=compile_blocks,
+        )
         self.vision = tower(VisionEmbedding(arch))
         shared_with = self.vision if arch.attention == "shared" else None
         self.language = tower(TextEmbedding(arch), shared_with)

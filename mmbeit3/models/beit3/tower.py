@@ -25,6 +25,7 @@ class Tower(nn.Module):
         drop_path_rate: stochastic depth, linear from 0 at the first layer to this rate at the last.
         with_cp: recompute each layer in the backward pass to save memory.
         final_norm: build the final norm.
+        compile_blocks: compile the token-wise work of the layers, see :mod:`mmbeit3.ops.regions`.
         **kwargs: arguments of the next base class, for subclasses with several bases.
     """
 
@@ -36,10 +37,12 @@ class Tower(nn.Module):
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         final_norm: bool = True,
+        compile_blocks: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.with_cp = with_cp
+        self.compile_blocks = compile_blocks
         self.embed = embed
         shared: Sequence[AttentionProjections | None] = [None] * arch.num_layers
         if shared_with is not None:

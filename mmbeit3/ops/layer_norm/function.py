@@ -21,24 +21,30 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mmbeit3.ops.exporting import portable
+from mmbeit3.ops.linear import Linear
 from mmbeit3.ops.log import log_once
 
-__all__ = ["add_branch", "add_layer_norm", "gelu_layer_norm"]
+__all__ = ["add_branch", "add_layer_norm", "apply_linear", "gelu_layer_norm"]
 
 _KERNEL_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 """Types of the devices on which the kernels may run; Triton's interpreter computes on CPUs, for tests."""
 
 
 def add_layer_norm(
-    norm: nn.Module, tokens: Tensor, branch: Tensor | None = None, factor: Tensor | None = None
+    norm: nn.Module,
+    tokens: Tensor,
+    branch: Tensor | None = None,
+    factor: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Add a residual branch to tokens, then normalise the sum.
+    """Add a residual branch to tokens, then normalise the sum: ``tokens + factor * (branch + bias)``.
 
     Args:
         norm: layer norm over the last axis.
         tokens: (..., C).
         branch: shaped as ``tokens``; None to add nothing.
         factor: factor of the branch per sample, which broadcasts to ``branch``; None means 1. It gets no gradient.
+        bias: (C,), the bias that :func:`apply_linear` left out of the branch; None means 0.
 
     Returns:
         The sum, and the normalised sum. With the Triton kernels the second is in the compute dtype: that of autocast, or of
@@ -46,36 +52,65 @@ def add_layer_norm(
     """
     dtype = _kernel_dtype(norm, tokens)
     if dtype is None:
-        total = add_branch(tokens, branch, factor)
+        total = add_branch(tokens, branch, factor, bias)
         return total, norm(total)
-    return _FusedNorm.apply(tokens, branch, factor, norm.weight, norm.bias, norm.eps, False, dtype)
+    return _FusedNorm.apply(tokens, branch, factor, bias, norm.weight, norm.bias, norm.eps, False, dtype)
 
 
-def gelu_layer_norm(norm: nn.Module, hidden: Tensor) -> Tensor:
-    """Normalise the GELU of a tensor (..., C) over its last axis; the dtype is as in :func:`add_layer_norm`."""
+def gelu_layer_norm(norm: nn.Module, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Normalise ``gelu(hidden + bias)`` over the last axis of (..., C); bias and dtype as in :func:`add_layer_norm`."""
     dtype = _kernel_dtype(norm, hidden)
     if dtype is None:
-        return norm(F.gelu(hidden))
-    return _FusedNorm.apply(hidden, None, None, norm.weight, norm.bias, norm.eps, True, dtype)[1]
+        return norm(F.gelu(hidden if bias is None else hidden + bias.to(hidden.dtype)))
+    return _FusedNorm.apply(hidden, None, None, bias, norm.weight, norm.bias, norm.eps, True, dtype)[1]
 
 
-def add_branch(tokens: Tensor, branch: Tensor | None, factor: Tensor | None = None) -> Tensor:
+def add_branch(tokens: Tensor, branch: Tensor | None, factor: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Add a residual branch to tokens; arguments as in :func:`add_layer_norm`."""
     if branch is None:
         return tokens
+    if bias is not None:
+        branch = branch + bias.to(branch.dtype)
     return tokens + (branch if factor is None else branch * factor.to(branch.dtype))
+
+
+def apply_linear(layer: nn.Linear, input: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Apply a linear layer, and leave its bias to :func:`add_layer_norm` or :func:`gelu_layer_norm` where their kernels run.
+
+    The kernels sum the bias' gradient on the way, for which PyTorch reads the whole gradient once more.
+
+    Args:
+        layer: linear layer.
+        input: (..., in).
+
+    Returns:
+        The result (..., out), and the bias (out,) that is still to be added, or None if the result contains it.
+    """
+    # Subclasses (LoRA, quantisation), hooks and weights that FSDP has sharded (DTensor) need the layer's own call.
+    plain = type(layer) is Linear and layer.bias is not None and not hasattr(layer.weight, "full_tensor")
+    if not plain or layer._forward_hooks or layer._forward_pre_hooks or _compute_dtype(input) is None:
+        return layer(input), None
+    return F.linear(input, layer.weight), layer.bias
 
 
 def _kernel_dtype(norm: nn.Module, tokens: Tensor) -> torch.dtype | None:
     """Return the dtype of normalised tokens if the kernels compute them, or None for the plain form."""
+    if type(norm) is not nn.LayerNorm or norm.weight is None or norm.bias is None or len(norm.normalized_shape) != 1:
+        return None
+    dtype = _compute_dtype(tokens)
+    return dtype if dtype is not None and _kernel().supported(tokens, dtype) else None
+
+
+def _compute_dtype(tokens: Tensor) -> torch.dtype | None:
+    """Return the dtype of matrix products with these tokens, if the kernels can follow them, or None."""
     kind = tokens.device.type
     if kind not in _KERNEL_DEVICES or torch.compiler.is_compiling() or portable():
         return None
-    if type(norm) is not nn.LayerNorm or norm.weight is None or norm.bias is None or len(norm.normalized_shape) != 1:
-        return None
-    # Float32 results stay those of PyTorch's operators.
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tokens.dtype
-    return dtype if _kernel().supported(tokens, dtype) else None
+    # Float32 results stay those of PyTorch's operators.
+    if dtype not in (torch.float16, torch.bfloat16) or _kernel().unavailable(tokens.device) is not None:
+        return None
+    return dtype
 
 
 @cache
@@ -97,6 +132,7 @@ class _FusedNorm(torch.autograd.Function):
         tokens: Tensor,
         branch: Tensor | None,
         factor: Tensor | None,
+        shift: Tensor | None,
         weight: Tensor,
         bias: Tensor,
         eps: float,
@@ -105,10 +141,10 @@ class _FusedNorm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         tokens = tokens if _rows_are_dense(tokens) else tokens.contiguous()
         added = None if branch is None else branch.contiguous()
-        total, normed, statistics = _kernel().forward(tokens, added, factor, weight, bias, eps, gelu, dtype)
+        total, normed, statistics = _kernel().forward(tokens, added, factor, shift, weight, bias, eps, gelu, dtype)
         # Without a branch, tokens pass through, so that the backward kernel also adds the gradient of their other uses.
         total = tokens if branch is None else total
-        ctx.save_for_backward(total, weight, statistics, factor)
+        ctx.save_for_backward(total, weight, statistics, factor, shift)
         ctx.gelu = gelu
         ctx.dtypes = tokens.dtype, None if branch is None else branch.dtype, bias.dtype
         ctx.set_materialize_grads(False)
@@ -117,19 +153,20 @@ class _FusedNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor | None, grad_normed: Tensor | None) -> tuple[Tensor | None, ...]:
-        total, weight, statistics, factor = ctx.saved_tensors
+        total, weight, statistics, factor, shift = ctx.saved_tensors
         tokens_dtype, branch_dtype, bias_dtype = ctx.dtypes
         if grad_normed is None:
             grad_normed = torch.zeros_like(total)
         grad_total = None if grad_total is None else grad_total.contiguous()
         grad_tokens, grad_branch, partial = _kernel().backward(
-            grad_normed.contiguous(), grad_total, total, weight, statistics, factor, branch_dtype, ctx.gelu
+            grad_normed.contiguous(), grad_total, total, weight, statistics, factor, shift, branch_dtype, ctx.gelu
         )
-        by_weight, by_bias = partial.sum(0)  # (C,) each
+        by_weight, by_bias, *by_shift = partial.sum(0)  # (C,) each
         return (
             grad_tokens.to(tokens_dtype),
             None if branch_dtype is None else grad_branch,
             None,
+            None if shift is None else by_shift[0].to(shift.dtype),
             by_weight.to(weight.dtype),
             by_bias.to(bias_dtype),
             None,

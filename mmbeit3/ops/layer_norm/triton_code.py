@@ -25,6 +25,7 @@ def forward_kernel(
     tokens: tl.tensor,  # (B, length, columns), samples sample_stride elements apart
     branch: tl.tensor,  # (rows, columns), if BRANCH
     factor: tl.tensor,  # (rows / rows_per_factor,), if FACTOR
+    shift: tl.tensor,  # (columns,), if SHIFT: added to the branch, or to the tokens if there is none
     weight: tl.tensor,  # (columns,)
     bias: tl.tensor,  # (columns,)
     total: tl.tensor,  # (rows, columns), written if BRANCH
@@ -37,6 +38,7 @@ def forward_kernel(
     columns: tl.constexpr,
     BRANCH: tl.constexpr,
     FACTOR: tl.constexpr,
+    SHIFT: tl.constexpr,
     GELU: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
@@ -48,13 +50,15 @@ def forward_kernel(
     x = tl.load(tokens + _row_start(row, length, sample_stride, columns) + column, mask=real, other=0.0).to(tl.float32)
     if BRANCH:
         added = tl.load(branch + place, mask=real, other=0.0).to(tl.float32)
+        if SHIFT:
+            added += tl.load(shift + column, mask=real, other=0.0).to(tl.float32)
         if FACTOR:
-            # Rounded like the plain form's product.
-            scaled = added * tl.load(factor + row // rows_per_factor).to(branch.dtype.element_ty).to(tl.float32)
-            added = scaled.to(branch.dtype.element_ty).to(tl.float32)
+            added *= tl.load(factor + row // rows_per_factor).to(tl.float32)
         rounded = (x + added).to(total.dtype.element_ty)
         tl.store(total + place, rounded, mask=real)
         x = rounded.to(tl.float32)
+    elif SHIFT:
+        x += tl.load(shift + column, mask=real, other=0.0).to(tl.float32)
     if GELU:
         x = 0.5 * x * (1.0 + tl.erf(x * _SQRT_HALF))
     mean = tl.sum(x, axis=0) / columns
@@ -75,9 +79,10 @@ def backward_kernel(
     weight: tl.tensor,  # (columns,)
     statistics: tl.tensor,  # (rows, 2), float32
     factor: tl.tensor,  # (rows / rows_per_factor,), if FACTOR
+    shift: tl.tensor,  # (columns,), if SHIFT: see forward_kernel
     grad_tokens: tl.tensor,  # (rows, columns)
     grad_branch: tl.tensor,  # (rows, columns), written if BRANCH
-    partial: tl.tensor,  # (programs, 2, columns), float32: gradients of weight and bias, to be summed over programs
+    partial: tl.tensor,  # (programs, 2 or 3, columns), float32: gradients of weight, bias and shift, to be summed over programs
     rows: tl.tensor,
     length: tl.tensor,
     sample_stride: tl.tensor,
@@ -86,19 +91,26 @@ def backward_kernel(
     TOTAL: tl.constexpr,
     BRANCH: tl.constexpr,
     FACTOR: tl.constexpr,
+    SHIFT: tl.constexpr,
     GELU: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Compute the gradients of every ``num_programs``-th row, and their sums for weight and bias."""
+    """Compute the gradients of every ``num_programs``-th row, and their sums for weight, bias and shift."""
     program = tl.program_id(0)
     column = tl.arange(0, BLOCK)
     real = column < columns
     w = tl.load(weight + column, mask=real, other=0.0).to(tl.float32)
     by_weight = tl.zeros([BLOCK], dtype=tl.float32)
     by_bias = tl.zeros([BLOCK], dtype=tl.float32)
+    by_shift = tl.zeros([BLOCK], dtype=tl.float32)
+    moved = tl.zeros([BLOCK], dtype=tl.float32)
+    if SHIFT and not BRANCH:
+        moved = tl.load(shift + column, mask=real, other=0.0).to(tl.float32)
     for row in range(program, rows, tl.num_programs(0)):
         place = tl.cast(row, tl.int64) * columns + column
         x = tl.load(source + _row_start(row, length, sample_stride, columns) + column, mask=real, other=0.0).to(tl.float32)
+        if SHIFT and not BRANCH:
+            x += moved
         g = tl.load(grad_normed + place, mask=real, other=0.0).to(tl.float32)
         mean = tl.load(statistics + 2 * row)
         rstd = tl.load(statistics + 2 * row + 1)
@@ -121,8 +133,12 @@ def backward_kernel(
         tl.store(grad_tokens + place, grad.to(grad_tokens.dtype.element_ty), mask=real)
         if BRANCH:
             if FACTOR:
-                grad = grad * tl.load(factor + row // rows_per_factor).to(grad_branch.dtype.element_ty).to(tl.float32)
+                grad = grad * tl.load(factor + row // rows_per_factor).to(tl.float32)
             tl.store(grad_branch + place, grad.to(grad_branch.dtype.element_ty), mask=real)
-    sums = partial + program * 2 * columns + column
+        if SHIFT:
+            by_shift += grad
+    sums = partial + program * (3 if SHIFT else 2) * columns + column
     tl.store(sums, by_weight, mask=real)
     tl.store(sums + columns, by_bias, mask=real)
+    if SHIFT:
+        tl.store(sums + 2 * columns, by_shift, mask=real)

@@ -40,12 +40,13 @@ def supported(tokens: Tensor, dtype: torch.dtype) -> bool:
 
 _library = torch.library.Library("mmbeit3", "FRAGMENT")
 _library.define(
-    "layer_norm(Tensor tokens, Tensor? branch, Tensor? factor, Tensor weight, Tensor bias, float eps, bool gelu, "
-    "ScalarType dtype) -> (Tensor total, Tensor normed, Tensor statistics)"
+    "layer_norm(Tensor tokens, Tensor? branch, Tensor? factor, Tensor? shift, Tensor weight, Tensor bias, float eps, "
+    "bool gelu, ScalarType dtype) -> (Tensor total, Tensor normed, Tensor statistics)"
 )
 _library.define(
     "layer_norm_backward(Tensor grad_normed, Tensor? grad_total, Tensor source, Tensor weight, Tensor statistics, "
-    "Tensor? factor, ScalarType? branch_dtype, bool gelu) -> (Tensor grad_tokens, Tensor grad_branch, Tensor partial)"
+    "Tensor? factor, Tensor? shift, ScalarType? branch_dtype, bool gelu) "
+    "-> (Tensor grad_tokens, Tensor grad_branch, Tensor partial)"
 )
 
 
@@ -53,18 +54,20 @@ def _launch_forward(
     tokens: Tensor,
     branch: Tensor | None,
     factor: Tensor | None,
+    shift: Tensor | None,
     weight: Tensor,
     bias: Tensor,
     eps: float,
     gelu: bool,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute ``total = tokens + factor * branch`` and its norm, or the norm of GELU.
+    """Compute ``total = tokens + factor * (branch + shift)`` and its norm, or the norm of ``gelu(tokens + shift)``.
 
     Args:
         tokens: (B, N, C) or (M, C); the last two axes are contiguous.
         branch: contiguous, shaped as ``tokens``, or None.
         factor: numbers of which each belongs to equally many adjacent rows, or None.
+        shift: (C,), the bias of the linear layer before, or None.
         weight, bias: (C,).
         eps: added to the variance.
         gelu: True to apply GELU to ``tokens`` before the norm; then there is no branch.
@@ -80,11 +83,13 @@ def _launch_forward(
         length, stride = _layout(tokens)
         block, warps = _plan(columns)
         with torch.cuda.device_of(tokens):
+            # Arguments that a kernel does not read still need a tensor.
             forward_kernel[(rows,)](
-                tokens, tokens if branch is None else branch, weight if factor is None else factor, weight, bias, total,
-                normed, statistics, length, stride, 1 if factor is None else rows // factor.numel(),
-                eps=eps, columns=columns, BRANCH=branch is not None, FACTOR=factor is not None, GELU=gelu, BLOCK=block,
-                num_warps=warps,
+                tokens, tokens if branch is None else branch, weight if factor is None else factor,
+                weight if shift is None else shift, weight, bias, total, normed, statistics,
+                length, stride, 1 if factor is None else rows // factor.numel(),
+                eps=eps, columns=columns, BRANCH=branch is not None, FACTOR=factor is not None, SHIFT=shift is not None,
+                GELU=gelu, BLOCK=block, num_warps=warps,
             )  # fmt: skip
     return total, normed, statistics
 
@@ -96,6 +101,7 @@ def _launch_backward(
     weight: Tensor,
     statistics: Tensor,
     factor: Tensor | None,
+    shift: Tensor | None,
     branch_dtype: torch.dtype | None,
     gelu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,14 +111,14 @@ def _launch_backward(
         grad_normed: gradient of the normalised tokens, contiguous.
         grad_total: gradient of the sum from its other uses, contiguous, or None.
         source: the sum, or the tokens if nothing was added.
-        weight, statistics, factor, gelu: as in :func:`_launch_forward`.
+        weight, statistics, factor, shift, gelu: as in :func:`_launch_forward`.
         branch_dtype: dtype of the branch, or None without one.
 
     Returns:
-        Gradients of the tokens in their dtype and of the branch (empty without one), and the gradients of weight and bias as
-        sums (P, 2, C) of parts of the rows in float32.
+        Gradients of the tokens in their dtype and of the branch (empty without one), and the gradients of weight,
+        bias and, if given, shift as sums (P, 2 or 3, C) of parts of the rows in float32.
     """
-    grad_tokens, grad_branch, partial = _backward_outputs(source, statistics, branch_dtype)
+    grad_tokens, grad_branch, partial = _backward_outputs(source, statistics, shift, branch_dtype)
     rows, columns = statistics.shape[0], source.shape[-1]
     if rows:
         length, stride = _layout(source)
@@ -120,10 +126,11 @@ def _launch_backward(
         with torch.cuda.device_of(source):
             backward_kernel[(partial.shape[0],)](
                 grad_normed, grad_normed if grad_total is None else grad_total, source, weight, statistics,
-                weight if factor is None else factor, grad_tokens, grad_branch, partial, rows, length, stride,
-                1 if factor is None else rows // factor.numel(),
+                weight if factor is None else factor, weight if shift is None else shift,
+                grad_tokens, grad_branch, partial,
+                rows, length, stride, 1 if factor is None else rows // factor.numel(),
                 columns=columns, TOTAL=grad_total is not None, BRANCH=branch_dtype is not None, FACTOR=factor is not None,
-                GELU=gelu, BLOCK=block, num_warps=warps,
+                SHIFT=shift is not None, GELU=gelu, BLOCK=block, num_warps=warps,
             )  # fmt: skip
     return grad_tokens, grad_branch, partial
 
@@ -137,13 +144,19 @@ def _forward_outputs(tokens: Tensor, branch: Tensor | None, dtype: torch.dtype) 
     return total, tokens.new_empty(tokens.shape, dtype=dtype), tokens.new_empty((rows, 2), dtype=torch.float32)
 
 
-def _backward_outputs(source: Tensor, statistics: Tensor, branch_dtype: torch.dtype | None) -> tuple[Tensor, Tensor, Tensor]:
+def _backward_outputs(
+    source: Tensor, statistics: Tensor, shift: Tensor | None, branch_dtype: torch.dtype | None
+) -> tuple[Tensor, Tensor, Tensor]:
     rows, columns = statistics.shape[0], source.shape[-1]
     grad_branch = source.new_empty(0) if branch_dtype is None else source.new_empty(source.shape, dtype=branch_dtype)
     per_multiprocessor = max(_PROGRAM_WARPS // _plan(columns)[1], 1)
     programs = max(min(per_multiprocessor * num_multiprocessors(source.device), rows), 1)
     partial = source.new_zeros if not rows else source.new_empty
-    return source.new_empty(source.shape), grad_branch, partial((programs, 2, columns), dtype=torch.float32)
+    return (
+        source.new_empty(source.shape),
+        grad_branch,
+        partial((programs, 2 if shift is None else 3, columns), dtype=torch.float32),
+    )
 
 
 def _plan(columns: int) -> tuple[int, int]:
@@ -159,12 +172,12 @@ def _layout(tokens: Tensor) -> tuple[int, int]:
     return tokens.shape[-2], tokens.stride(0)
 
 
-def _fake_forward(tokens, branch, factor, weight, bias, eps, gelu, dtype):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _fake_forward(tokens, branch, factor, shift, weight, bias, eps, gelu, dtype):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return _forward_outputs(tokens, branch, dtype)
 
 
-def _fake_backward(grad_normed, grad_total, source, weight, statistics, factor, branch_dtype, gelu):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    return _backward_outputs(source, statistics, branch_dtype)
+def _fake_backward(grad_normed, grad_total, source, weight, statistics, factor, shift, branch_dtype, gelu):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    return _backward_outputs(source, statistics, shift, branch_dtype)
 
 
 torch.library.register_fake("mmbeit3::layer_norm", _fake_forward, lib=_library)
