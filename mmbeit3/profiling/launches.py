@@ -62,12 +62,14 @@ class LaunchCounts:
 
     Attributes:
         operators: calls per operator, for example ``{"aten.mul": 3}``.
+        traffic: bytes of the tensors that these calls read and write, per operator: what their kernels move at least.
         wait_kinds: waits per kind: ``scalar read``, ``nonzero``, ``boolean index``, ``unique``, ``bincount``, ``nms``,
             ``copy to host``, ``copy to device``.
         wait_places: waits per kind, file and line of the caller outside of PyTorch.
     """
 
     operators: Counter[str] = field(default_factory=Counter)
+    traffic: Counter[str] = field(default_factory=Counter)
     wait_kinds: Counter[str] = field(default_factory=Counter)
     wait_places: Counter[str] = field(default_factory=Counter)
 
@@ -75,6 +77,11 @@ class LaunchCounts:
     def launches(self) -> int:
         """Number of operator calls that start at least one kernel."""
         return self.operators.total()
+
+    @property
+    def bytes(self) -> int:
+        """Number of bytes that the launched operators read and write."""
+        return self.traffic.total()
 
     @property
     def waits(self) -> int:
@@ -87,7 +94,7 @@ class LaunchCounts:
         Args:
             rows: largest number of operators, and of places.
         """
-        lines = [f"{self.launches} launches, {self.waits} waits"]
+        lines = [f"{self.launches} launches, {self.waits} waits, {self.bytes / 1e6:.1f} MB"]
         for title, counts in (("launch", self.operators), ("wait", self.wait_places)):
             lines += [f"{count:6d}  {title}  {name}" for name, count in counts.most_common(rows)]
         return "\n".join(lines)
@@ -224,7 +231,9 @@ class _Operators(TorchDispatchMode):
             if tensor.ndim or (name.startswith("index_put") and not _has_mask(args[1])):
                 _wait(self.counts, "copy to device")
         if not (func.is_view or name in _NO_KERNEL or "empty" in name) and any(True for _ in _tensors(result)):
-            self.counts.operators[f"{func.namespace}.{name}"] += 1
+            operator = f"{func.namespace}.{name}"
+            self.counts.operators[operator] += 1
+            self.counts.traffic[operator] += sum(x.numel() * x.element_size() for x in (*inputs, *_tensors(result)))
         return result
 
 

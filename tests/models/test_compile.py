@@ -1,10 +1,14 @@
 """The whole backbone compiles to one graph, for fixed and for changing sizes."""
 
+from functools import cache
+
 import pytest
 import torch
+from torch._dynamo.backends.debugging import aot_eager
 
-from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
+from mmbeit3.models.backbones import BEiT3Vision, TimmViT, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.ops import regions
 from tests.goldens import ARCH
 
 
@@ -74,3 +78,72 @@ def test_the_full_model():
     with torch.no_grad():
         for ours, theirs in zip(compiled(image, tokens), model(image, tokens), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Compile blocks without code generation, and return the list of their graphs."""
+    made = []
+
+    def backend(graph, inputs):
+        made.append(graph)
+        return aot_eager(graph, inputs)
+
+    @cache
+    def compiled(function):
+        return torch.compile(function, backend=backend, dynamic=True)
+
+    monkeypatch.setattr(regions, "_compiled", compiled)
+    return made
+
+
+def adapter_of(**vit):
+    vit = {"type": "mmbeit3.BEiT3Vision", "arch": ARCH, **vit}
+    return ViTAdapter(
+        vit, [(i, i) for i in range(4)], conv_inplane=8, deform_num_heads=3, norm_cfg={"type": "BN"}, with_cp=True
+    )
+
+
+def switch(model, on):
+    for module in model.modules():
+        if hasattr(module, "compile_blocks"):
+            module.compile_blocks = on
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: BEiT3Vision(ARCH, drop_path_rate=0.3, window_size=3, global_indices=(1,)),
+        lambda: adapter_of(with_cp=True, drop_path_rate=0.3),
+        lambda: TimmViT("test_vit", drop_path_rate=0.3, image_size=64),
+    ],
+    ids=["tower", "adapter", "timm"],
+)
+def test_compiled_blocks(build, graphs):
+    """Blocks compiled on the switch: the same results with stochastic depth, and few graphs for all layers and sizes."""
+    model = build().train()
+    counts = []
+    for size in [(64, 64), (96, 128), (128, 96)]:
+        image = torch.randn(2, 3, *size)
+        found = []
+        for on in (False, True):
+            switch(model, on)
+            torch.manual_seed(0)
+            model.zero_grad()
+            maps = model(image)
+            sum(m.cos().mean() for m in maps).backward()
+            found.append([*maps, *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
+        torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+        counts.append(len(graphs))
+    assert 0 < counts[0] <= 12
+    assert counts[-1] - counts[0] <= 3
+
+
+def test_compiled_blocks_of_the_full_model(graphs):
+    model = BEiT3(ARCH, compile_blocks=True)
+    image, tokens = torch.randn(2, 3, 64, 64), torch.randint(0, 300, (2, 9))
+    compiled = model(image, tokens)
+    assert graphs
+    switch(model, False)
+    for ours, theirs in zip(compiled, model(image, tokens), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
