@@ -5,5 +5,14 @@ from mmbeit3.engine.hooks.fast_linear import FastLinearHook
 from mmbeit3.engine.hooks.finite_loss import FiniteLossHook
 from mmbeit3.engine.hooks.progress_bar import ProgressBarHook
 from mmbeit3.engine.hooks.safe_checkpoint import AtomicLocalBackend, SafeCheckpointHook
+from mmbeit3.engine.hooks.throughput import ThroughputHook
 
-__all__ = ["AtomicLocalBackend", "ExactResumeHook", "FastLinearHook", "FiniteLossHook", "ProgressBarHook", "SafeCheckpointHook"]
+__all__ = [
+    "AtomicLocalBackend",
+    "ExactResumeHook",
+    "FastLinearHook",
+    "FiniteLossHook",
+    "ProgressBarHook",
+    "SafeCheckpointHook",
+    "ThroughputHook",
+]
