@@ -47,7 +47,8 @@ class FlopCounter(TorchDispatchMode):
         kwargs = kwargs or {}
         formula = self._formulas.get(getattr(func, "_overloadpacket", None))
         if formula is None:
-            if isinstance(func, torch._ops.OpOverload):
+            # prim::device of fake tensors has no kernel that could be split.
+            if isinstance(func, torch._ops.OpOverload) and func.namespace != "prim":
                 # In inference mode, operators arrive before they are split into those that have formulas.
                 with self:
                     result = func.decompose(*args, **kwargs)
