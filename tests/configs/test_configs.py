@@ -27,6 +27,14 @@ def without_downloads(cfg):
     return cfg
 
 
+@pytest.mark.parametrize("path", [path for path in CONFIGS if "-g_" in path])
+def test_the_giant_recomputes_its_blocks(path):
+    """It needs close to 80 GB or more without; the configs of smaller sizes that it inherits from do not recompute."""
+    backbone = Config.fromfile(ROOT / path).model.backbone
+    assert backbone.with_cp
+    assert backbone.get("vit", backbone).with_cp
+
+
 def test_there_are_configs():
     assert len(CONFIGS) > 30
     assert {"adapter", "weights"} <= PARTS
