@@ -80,8 +80,10 @@ class ThroughputHook(Hook):
         if _compiled(runner):
             runner.logger.info("the log has no mfu: operations of compiled models cannot be counted")
         elif device.type in _SIZES:
-            peak = matrix_peak(device, _dtype(runner), _SIZES[device.type], _SECONDS[device.type])
-            self._peak = peak * 1e9
+            self._peak = 1e9 * matrix_peak(device, _dtype(runner), _SIZES[device.type], _SECONDS[device.type])
+            if device.type == "cuda":
+                # Training would not reuse blocks of the matrices' sizes well.
+                torch.cuda.empty_cache()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Note the end of the wait for data; count the operations of the third iteration."""
