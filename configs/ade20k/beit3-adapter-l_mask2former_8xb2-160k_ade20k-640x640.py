@@ -9,6 +9,6 @@ _base_ = [
     "../_base_/models/mask2former_1024.py",
 ]
 width = 1024  # of the head
-_base_.adapter.update(drop_path_rate=0.3, with_cp=True, vit=dict(drop_path_rate=0.3))
+_base_.adapter.update(drop_path_rate=0.3, vit=dict(drop_path_rate=0.3))
 model = dict(backbone=_base_.pop("adapter"), decode_head=_base_.pop("wide_head"))
 optim_wrapper = dict(optimizer=dict(lr=2e-5), paramwise_cfg=dict(layer_decay_rate=0.9))

@@ -2,7 +2,7 @@
 # Differs from beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py in: the size, learning rate, layer decay and drop path.
 # Sources: ViT-Adapter's UperNet recipes for large models: learning rate 2e-5, layer decay 0.9, drop path 0.3.
 _base_ = ["./beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py", "../_base_/models/adapter-l.py"]
-_base_.adapter.update(drop_path_rate=0.3, with_cp=True, vit=dict(drop_path_rate=0.3))
+_base_.adapter.update(drop_path_rate=0.3, vit=dict(drop_path_rate=0.3))
 model = dict(
     backbone=_base_.pop("adapter"),
     decode_head=dict(in_channels=[1024] * 4),

@@ -7,7 +7,7 @@
 _base_ = "./beit3-b_8xb32-10e_coco-480x480.py"
 lr = 8e-6
 model = dict(
-    network=dict(arch="giant", attention="shared", num_fusion_layers=3, image_size=392, drop_path_rate=0.3),
+    network=dict(arch="giant", attention="shared", num_fusion_layers=3, image_size=392, drop_path_rate=0.3, with_cp=True),
     mask_ratio=0.6,
     init_cfg=dict(checkpoint="work_dirs/beit3-g_mdm_256xb8-1m/iter_1000000.pth"),
 )

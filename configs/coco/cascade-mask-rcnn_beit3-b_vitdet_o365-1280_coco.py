@@ -7,7 +7,13 @@
 _base_ = "./cascade-mask-rcnn_beit3-g_vitdet_o365-1280_coco.py"
 load_from = "work_dirs/cascade-rcnn_beit3-b_vitdet_1024_objects365/epoch_15.pth"
 model = dict(
-    backbone=dict(arch="base", window_size=14, global_indices=(2, 5, 8, 11), drop_path_rate=0.1),
+    backbone=dict(
+        arch="base",
+        window_size=14,
+        global_indices=(2, 5, 8, 11),
+        drop_path_rate=0.1,
+        with_cp=False,  # fits into 80 GB
+    ),
     neck=dict(in_channels=768),
     rpn_head=dict(anchor_generator=dict(strides=[4, 8, 16, 32, 64])),
     roi_head=dict(

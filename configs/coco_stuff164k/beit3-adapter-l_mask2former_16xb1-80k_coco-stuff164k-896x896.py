@@ -12,7 +12,7 @@ _base_ = [
 num_classes = 171
 width = 1024  # of the head
 crop_size = (896, 896)
-_base_.adapter.update(drop_path_rate=0.3, with_cp=True, vit=dict(image_size=896, drop_path_rate=0.3))
+_base_.adapter.update(drop_path_rate=0.3, vit=dict(image_size=896, drop_path_rate=0.3))
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=_base_.pop("adapter"),

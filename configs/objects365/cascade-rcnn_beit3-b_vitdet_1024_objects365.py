@@ -11,6 +11,7 @@ model = dict(
         window_size=14,
         global_indices=(2, 5, 8, 11),
         drop_path_rate=0.1,
+        with_cp=False,  # fits into 80 GB
         init_cfg=dict(checkpoint=_base_.pop("weights").base_itc),
     ),
     neck=dict(in_channels=768),

@@ -11,15 +11,56 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["OPERATORS", "count_flops"]
+__all__ = ["OPERATORS", "FlopCounter", "count_flops"]
 
 T = TypeVar("T")
 Shape = Sequence[int]
 
 _SAMPLE = 8
 """Operations per channel of one bilinear sample: four multiply-adds."""
+
+
+class FlopCounter(TorchDispatchMode):
+    """Context that counts floating-point operations and runs everything unchanged, without ``torch.compile``.
+
+    PyTorch's ``FlopCounterMode`` has the same formulas, but follows modules by global hooks and does not run Triton kernels of
+    ``torch.library.triton_op``, so it cannot be used around a training step.
+
+    Attributes:
+        total: number of operations.
+        error: the last error of a formula, whose operator was not counted; None if all were counted.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+        self.error: Exception | None = None
+        self._formulas = FlopCounterMode(display=False, custom_mapping=_formulas()).flop_registry
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator and add its operations."""
+        kwargs = kwargs or {}
+        formula = self._formulas.get(getattr(func, "_overloadpacket", None))
+        if formula is None:
+            # prim::device of fake tensors has no kernel that could be split.
+            if isinstance(func, torch._ops.OpOverload) and func.namespace != "prim":
+                # In inference mode, operators arrive before they are split into those that have formulas.
+                with self:
+                    result = func.decompose(*args, **kwargs)
+                if result is not NotImplemented:
+                    return result
+            return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        try:
+            self.total += formula(*args, **kwargs, out_val=result)
+        except Exception as error:  # noqa: BLE001  (formulas raise errors of any type; the counted code must go on)
+            self.error = error
+        return result
 
 
 def count_flops(call: Callable[[], T]) -> tuple[T, int]:
@@ -30,11 +71,15 @@ def count_flops(call: Callable[[], T]) -> tuple[T, int]:
 
     Returns:
         The result of the call and the number of operations.
+
+    Raises:
+        Exception: that of a formula, if an operator could not be counted.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_formulas())
-    with counter:
+    with FlopCounter() as counter:
         result = call()
-    return result, counter.get_total_flops()
+    if counter.error is not None:
+        raise counter.error
+    return result, counter.total
 
 
 def _formulas() -> dict[Any, Callable[..., int]]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["PeakMemory", "peak_of_step"]
+__all__ = ["PeakMemory", "peak_of_step", "peak_resident"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ def peak_of_step(step: Callable[[], Any], device: torch.device) -> PeakMemory:
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident("VmHWM")
     del kept
     return PeakMemory(held, max(peak - held, 0), seconds)
+
+
+def peak_resident() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    return _resident("VmHWM")
 
 
 def _warm_up_libraries(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from mmbeit3.models.backbones import BEiT3Vision
@@ -15,6 +16,25 @@ def test_linear():
     result, flops = count_flops(lambda: layer(torch.ones(2, 3, 5)))
     assert result.shape == (2, 3, 7)
     assert flops == 2 * 6 * 5 * 7
+
+
+def test_fake_tensors_and_inference_mode():
+    layer = nn.Conv2d(3, 4, 1)
+    with torch.inference_mode():
+        assert count_flops(lambda: layer(torch.ones(1, 3, 5, 5)))[1] == 2 * 25 * 3 * 4
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert count_flops(lambda: layer(torch.ones(1, 3, 5, 5)))[1] == 2 * 25 * 3 * 4
+
+
+def test_an_error_of_a_formula_is_raised_after_the_call(monkeypatch):
+    def broken(*args, **kwargs):
+        raise TypeError("no such shape")
+
+    monkeypatch.setitem(torch.utils.flop_counter.flop_registry, torch.ops.aten.mm, broken)
+    done = []
+    with pytest.raises(TypeError, match="no such shape"):
+        count_flops(lambda: done.append(torch.ones(2, 2) @ torch.ones(2, 2)))
+    assert len(done) == 1
 
 
 def test_linear_forward_and_backward():

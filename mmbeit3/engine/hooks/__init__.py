@@ -6,6 +6,7 @@ from mmbeit3.engine.hooks.fast_linear import FastLinearHook
 from mmbeit3.engine.hooks.finite_loss import FiniteLossHook
 from mmbeit3.engine.hooks.progress_bar import ProgressBarHook
 from mmbeit3.engine.hooks.safe_checkpoint import AtomicLocalBackend, SafeCheckpointHook
+from mmbeit3.engine.hooks.throughput import ThroughputHook
 
 __all__ = [
     "AtomicLocalBackend",
@@ -15,4 +16,5 @@ __all__ = [
     "FiniteLossHook",
     "ProgressBarHook",
     "SafeCheckpointHook",
+    "ThroughputHook",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from mmbeit3.ops import attend
+from mmbeit3.ops.varlen import Sequences, attend_sequences, supports_varlen
 
 __all__ = ["WindowOrder"]
 
@@ -36,6 +38,11 @@ class _Group:
     def windows(self) -> tuple[int, int]:
         """Number of windows down and across."""
         return self.shape[0] // self.height, self.shape[1] // self.width
+
+    @property
+    def count(self) -> int:
+        """Number of windows."""
+        return self.windows[0] * self.windows[1]
 
     @property
     def size(self) -> int:
@@ -82,7 +89,7 @@ class WindowOrder:
 
     def leave(self, tokens: Tensor) -> Tensor:
         """Reorder tokens (B, P + h * w, C) from windows to row-major patches."""
-        prefix, *parts = tokens.split([self.num_prefix, *(g.shape[0] * g.shape[1] for g in self.groups)], dim=1)
+        prefix, *parts = tokens.split([self.num_prefix, *(group.count * group.size for group in self.groups)], dim=1)
         regions = []
         for group, part in zip(self.groups, parts, strict=True):
             part = part.unflatten(1, (*group.windows, group.height, group.width)).transpose(2, 3)
@@ -94,26 +101,64 @@ class WindowOrder:
         return torch.cat([prefix, *(row.flatten(1, 2) for row in rows)], dim=1)  # (B, P + h * w, C)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), ordered window by window."""
+        """Attend within windows: q, k, v and the result are (B, heads, P + h * w, d), ordered window by window.
+
+        On GPUs in half precision this is one call of variable-length attention for all windows and prefix tokens. Otherwise it
+        is one call per size of windows and one for the prefix tokens.
+        """
+        if supports_varlen(q):
+            sizes = tuple((group.count, group.size) for group in self.groups)
+            # A cached inference tensor could not be used outside of inference mode.
+            with torch.inference_mode(False):
+                sequences = _cached_sequences(sizes, self.num_prefix, q.shape[0], q.device)
+            return attend_sequences(q, k, v, sequences)
+        return self._attend_groups(q, k, v)
+
+    def _attend_groups(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend with one call per group of windows and one for the prefix tokens."""
         P = self.num_prefix
         # The projections' memory has tokens before heads, so in this view a window's tokens are adjacent and need no copy.
-        queries, keys, values = (t.transpose(1, 2) for t in (q, k, v))  # (B, P + h * w, heads, d)
-        outputs = [attend(q[:, :, :P], k, v).transpose(1, 2)] if P else []
-        start = P
-        for group in self.groups:
-            rows, columns = group.windows
-            stop = start + rows * columns * group.size
-            windows = [t[:, start:stop].unflatten(1, (-1, group.size)) for t in (queries, keys, values)]
-            # (B, W, size, heads, d) each, with W windows in the group
+        # One split, and not a slice per group: its gradient is one concatenation, and not a sum of padded gradients.
+        lengths = [P, *(group.count * group.size for group in self.groups)]
+        (q_prefix, *queries), (k_prefix, *keys), (v_prefix, *values) = (
+            t.transpose(1, 2).split(lengths, dim=1) for t in (q, k, v)
+        )
+        # (B, P, heads, d) and, for each group, (B, W * size, heads, d), with W windows in the group
+        outputs = [attend(q_prefix.transpose(1, 2), k, v).transpose(1, 2)] if P else []
+        for group, *parts in zip(self.groups, queries, keys, values, strict=True):
+            windows = [t.unflatten(1, (group.count, group.size)) for t in parts]  # (B, W, size, heads, d) each
             if P:
-                prefix = [t[:, None, :P].expand(-1, rows * columns, -1, -1, -1) for t in (keys, values)]
+                prefix = [t[:, None].expand(-1, group.count, -1, -1, -1) for t in (k_prefix, v_prefix)]
                 windows[1:] = [torch.cat(pair, dim=2) for pair in zip(prefix, windows[1:], strict=True)]
                 # keys and values: (B, W, P + size, heads, d)
             attended = attend(*(t.flatten(0, 1).transpose(1, 2) for t in windows))  # (B * W, heads, size, d)
-            outputs.append(attended.transpose(1, 2).unflatten(0, (-1, rows * columns)).flatten(1, 2))
+            outputs.append(attended.transpose(1, 2).unflatten(0, (-1, group.count)).flatten(1, 2))
             # (B, W * size, heads, d)
-            start = stop
         return torch.cat(outputs, dim=1).transpose(1, 2)  # (B, heads, P + h * w, d)
+
+
+def window_sequences(sizes: Sequence[tuple[int, int]], num_prefix: int, batch: int, device: torch.device) -> Sequences:
+    """Describe window attention as sequences: for each sample the prefix tokens, which attend to all tokens, then each window.
+
+    Args:
+        sizes: (number of windows, patches in a window) of each group of windows.
+        num_prefix: tokens before the first patch, P.
+        batch: number of samples.
+        device: device of the indices.
+    """
+    P = num_prefix
+    tokens = P + sum(count * size for count, size in sizes)
+    lengths = [(count, size, P + size) for count, size in sizes]
+    if not P:
+        return Sequences.build(lengths, None, batch, tokens, device)
+    places = torch.arange(tokens, dtype=torch.int32, device=device)
+    rows = [places]
+    for (count, size), windows in zip(sizes, places[P:].split([count * size for count, size in sizes]), strict=True):
+        rows.append(torch.cat([places[:P].expand(count, P), windows.view(count, size)], dim=1).flatten())  # (W * (P + size),)
+    return Sequences.build([(1, P, tokens), *lengths], torch.cat(rows), batch, tokens, device)
+
+
+_cached_sequences = lru_cache(maxsize=32)(window_sequences)
 
 
 def _spans(length: int, window_size: int) -> Sequence[tuple[tuple[int, int], int]]:
