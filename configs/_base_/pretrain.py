@@ -3,7 +3,7 @@
 # Our choice, because the paper does not state it: words are replaced as in BERT, texts have up to 64 tokens, crops cover at
 # least a fifth of the image (BEiT v2), losses are summed with equal weights.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
-custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook"), dict(type="mmbeit3.ExactResumeHook")]
+custom_hooks = [dict(type="mmbeit3.FastOpsHook"), dict(type="mmbeit3.FiniteLossHook"), dict(type="mmbeit3.ExactResumeHook")]
 randomness = dict(seed=0)
 default_scope = "mmengine"
 image_size, patch_size = 224, 16

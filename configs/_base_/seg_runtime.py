@@ -3,7 +3,7 @@
 # instead of Mask2Former's head.
 default_scope = "mmseg"
 custom_imports = dict(imports=["mmbeit3.registry", "mmdet.models"], allow_failed_imports=False)
-custom_hooks = [dict(type="mmbeit3.FastLinearHook"), dict(type="mmbeit3.FiniteLossHook")]
+custom_hooks = [dict(type="mmbeit3.FastOpsHook"), dict(type="mmbeit3.FiniteLossHook")]
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -37,7 +37,7 @@ def test_builds(path):
     cfg = without_downloads(Config.fromfile(ROOT / path))
     assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
-    assert [hook.type for hook in cfg.custom_hooks] == ["mmbeit3.FastLinearHook", "mmbeit3.FiniteLossHook"]
+    assert [hook.type for hook in cfg.custom_hooks] == ["mmbeit3.FastOpsHook", "mmbeit3.FiniteLossHook"]
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
     assert cfg.optim_wrapper.constructor == "mmbeit3.LayerDecayOptimWrapperConstructor"
     init_default_scope(cfg.default_scope)

@@ -273,6 +273,36 @@ def test_only_the_gradient_of_values_is_filled_with_zeros(dtype, monkeypatch):
 
 
 @compares
+@pytest.mark.parametrize("size", [2, 4])
+def test_layers(size, monkeypatch):
+    """mmbeit3's layer, and mmcv's with another class, give the same with the kernels as in plain PyTorch."""
+    import mmbeit3.registry  # noqa: F401  (before mmcv's operators)
+    from mmbeit3.models.layers import DeformableAttention
+    from mmbeit3.ops.mmcv_ext.layer import FusedMultiScaleDeformableAttention
+
+    torch.manual_seed(0)
+    shapes = [(4, 3), (2, 5)]
+    query, value = (torch.randn(1, number, 12, device=DEVICE, requires_grad=True) for number in (3, 22))
+    references = torch.rand(1, 3, 2, size, device=DEVICE)
+    if size == 2:
+        layer = DeformableAttention(12, 2, 2, 3)
+        arguments = (query, references, value, shapes)
+    else:
+        layer = FusedMultiScaleDeformableAttention(12, 2, 2, 3, batch_first=True, dropout=0.0)
+        sizes = torch.tensor(shapes, device=DEVICE)
+        arguments = (query, None, value, None, None, torch.arange(22, device=DEVICE)[None] > 18, references, sizes)
+    layer.to(DEVICE)
+    results = []
+    for kernel in ("triton", "reference"):
+        monkeypatch.setenv("MMBEIT3_DEFORM_ATTN", kernel)
+        counts = counted(monkeypatch, real=True)
+        output = layer(*arguments)
+        results.append((output, *torch.autograd.grad(output.square().sum(), [query, value, *layer.parameters()])))
+        assert len(counts) == (2 if kernel == "triton" else 0)
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
+
+
+@compares
 def test_references_with_a_gradient():
     value, shapes, offsets, logits, gradient, references = layer_inputs([(4, 3), (2, 5)])
     leaves = [tensor.requires_grad_() for tensor in (value, offsets, logits, references)]

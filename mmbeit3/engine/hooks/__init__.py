@@ -1,9 +1,9 @@
 """Hooks for MMEngine's runner."""
 
 from mmbeit3.engine.hooks.exact_resume import ExactResumeHook
-from mmbeit3.engine.hooks.fast_linear import FastLinearHook
+from mmbeit3.engine.hooks.fast_ops import FastOpsHook
 from mmbeit3.engine.hooks.finite_loss import FiniteLossHook
 from mmbeit3.engine.hooks.progress_bar import ProgressBarHook
 from mmbeit3.engine.hooks.safe_checkpoint import AtomicLocalBackend, SafeCheckpointHook
 
-__all__ = ["AtomicLocalBackend", "ExactResumeHook", "FastLinearHook", "FiniteLossHook", "ProgressBarHook", "SafeCheckpointHook"]
+__all__ = ["AtomicLocalBackend", "ExactResumeHook", "FastOpsHook", "FiniteLossHook", "ProgressBarHook", "SafeCheckpointHook"]
