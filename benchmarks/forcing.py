@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmarks.cases import Step
 from benchmarks.peers import DeformAttn
-from mmbeit3.ops import ms_deform_attn
+from mmbeit3.ops import fused_ms_deform_attn
+from mmbeit3.ops.deform_attn import locations_and_weights
 
 __all__ = ["force_attention", "with_attention"]
 
@@ -39,12 +40,16 @@ def force_attention(attention: DeformAttn) -> Iterator[Callable[[], int]]:
         calls += 1
         return attention(value.float(), shapes, locations.float(), weights.float()).to(value.dtype)
 
+    def unfused(value: Tensor, shapes: Any, references: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
+        # Peers get locations and weights from PyTorch, as in their own layers.
+        return replacement(value, shapes, *locations_and_weights(shapes, references, offsets, logits))
+
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, {"MMBEIT3_LINEAR": "torch"}))
         # Modules are found by the function they hold and not by name, because a layer may move to another file.
         for name, module in list(sys.modules.items()):
-            if name.startswith("mmbeit3.models") and getattr(module, "ms_deform_attn", None) is ms_deform_attn:
-                stack.enter_context(patch.object(module, "ms_deform_attn", replacement))
+            if name.startswith("mmbeit3.models") and getattr(module, "fused_ms_deform_attn", None) is fused_ms_deform_attn:
+                stack.enter_context(patch.object(module, "fused_ms_deform_attn", unfused))
         stack.enter_context(patch.object(mmcv_module, "multi_scale_deformable_attn_pytorch", replacement))
         # On a GPU, mmcv's layer would otherwise call its compiled operator or mmbeit3's replacement of it.
         stack.enter_context(patch.object(mmcv_module, "IS_CUDA_AVAILABLE", False))

@@ -22,6 +22,7 @@ from mmbeit3.models.beit3 import Arch
 
 __all__ = [
     "DeformAttn",
+    "deformops",
     "mmcv_compiled",
     "mmcv_fallback",
     "timm_tower",
@@ -162,7 +163,7 @@ def mmcv_fallback() -> DeformAttn:
 
 
 def mmcv_compiled(device: str) -> DeformAttn:
-    """Return mmcv's compiled operator for GPUs, through its own autograd function.
+    """Return mmcv's compiled operator for GPUs, through its own autograd function, in float32: it has no bfloat16.
 
     Raises:
         Unavailable: on a CPU, or if mmcv has no compiled operators.
@@ -180,7 +181,29 @@ def mmcv_compiled(device: str) -> DeformAttn:
 
     def call(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
         sizes, starts = _levels(shapes, value.device)
-        return MultiScaleDeformableAttnFunction.apply(value, sizes, starts, locations, weights, 64)
+        output = MultiScaleDeformableAttnFunction.apply(value.float(), sizes, starts, locations, weights, 64)
+        return output.to(value.dtype)
+
+    return call
+
+
+def deformops() -> DeformAttn:
+    """Return the deformable attention of the package deformops, with the kernel that it chooses, in float32.
+
+    It takes locations in the dtype of the values only. In bfloat16, they would be wrong by up to an eighth of a cell on a map
+    of 64 cells.
+
+    Raises:
+        Unavailable: if deformops is not installed.
+    """
+    try:
+        from deformops.registry import msda
+    except ImportError as error:
+        raise Unavailable(f"deformops cannot be imported ({error}): pip install deformops (Python 3.12 or newer)") from error
+
+    def call(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+        sizes, starts = _levels(shapes, value.device)
+        return msda(value.float(), sizes, starts, locations.float(), weights.float()).to(value.dtype)
 
     return call
 

@@ -1,10 +1,14 @@
-"""Deformable attention alone, with the shapes of a ViT-Adapter, and in Mask2Former's pixel decoder."""
+"""Deformable attention alone, with the shapes of a ViT-Adapter, and in Mask2Former's pixel decoder.
+
+Cases "from projections" start from what a layer's projections return: offsets and logits. The others start from locations and
+weights.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -15,11 +19,23 @@ from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
 from benchmarks.peers import DeformAttn
 from benchmarks.settings import Settings
 from benchmarks.suites.pixel_decoder import pixel_decoder_case
-from mmbeit3.models.beit3 import Arch
-from mmbeit3.ops import ms_deform_attn
-from mmbeit3.ops.deform_attn import KERNELS, usable_kernels
+from mmbeit3.models.beit3 import Arch, get_arch
+from mmbeit3.ops import fused_ms_deform_attn, ms_deform_attn
+from mmbeit3.ops.deform_attn import KERNELS, locations_and_weights, usable_kernels
 
-__all__ = ["Shapes", "extractor_shapes", "injector_shapes", "ops_cases", "problem"]
+__all__ = [
+    "Shapes",
+    "extractor_shapes",
+    "gpu_shapes",
+    "injector_shapes",
+    "ops_cases",
+    "pixel_decoder_shapes",
+    "problem",
+    "projected_problem",
+]
+
+_Fused = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor, Tensor], Tensor]
+"""A function of value, (h, w) of each level, reference points, offsets and logits."""
 
 _POINTS = 4
 _RATIO = 0.5
@@ -30,12 +46,13 @@ class Shapes:
     """Sizes of a call of deformable attention.
 
     Attributes:
-        name: name of the ViT-Adapter's module that makes the call.
+        name: name of the module that makes the call, and its architecture and image size.
         queries: (h, w) of the grids whose cells are the queries.
         levels: (h, w) of the levels of the value.
         heads: number of attention heads.
         dims: channels per head.
         points: sampling points per query and level.
+        batch: number of images.
     """
 
     name: str
@@ -44,39 +61,76 @@ class Shapes:
     heads: int
     dims: int
     points: int = _POINTS
+    batch: int = 1
 
-    def bytes_moved(self, element: int, backward: bool) -> int:
+    def bytes_moved(self, element: int, backward: bool, samples_element: int = 4) -> int:
         """Return the lower bound of the bytes that go through memory: each input is read once, each output written once.
 
         Args:
-            element: bytes per element of the value; locations and weights are float32.
+            element: bytes per element of the value.
             backward: True to include the backward pass.
+            samples_element: bytes per element of locations and weights, or of offsets and logits.
         """
         cells, count = (sum(h * w for h, w in grids) for grids in (self.levels, self.queries))
         value, output = (element * number * self.heads * self.dims for number in (cells, count))
-        samples = 4 * 3 * count * self.heads * len(self.levels) * self.points
-        return value + samples + output + (2 * (value + samples) + output if backward else 0)
+        samples = samples_element * 3 * count * self.heads * len(self.levels) * self.points
+        return self.batch * (value + samples + output + (2 * (value + samples) + output if backward else 0))
 
 
 def ops_cases(settings: Settings) -> Iterator[Case]:
-    """Yield every usable kernel of mmbeit3 against the functions of the peers, then the pixel decoder."""
+    """Yield every usable kernel of mmbeit3 against the functions of the peers, then the pixel decoder.
+
+    On GPUs, calls of fixed sizes that fill a GPU follow.
+    """
     for dtype in settings.dtypes:
         for side in settings.sides:
-            for shapes in (injector_shapes(settings.sizes, side), extractor_shapes(settings.sizes, side)):
-                for spread in ("near", "anywhere"):
-                    for backward in (False, True):
-                        yield _case(settings, shapes, side, dtype, spread, backward)
+            for kind in (injector_shapes, extractor_shapes):
+                shapes = _of(kind(settings.sizes, side), settings.arch, side)
+                for backward in (False, True):
+                    for spread in ("near", "anywhere"):
+                        yield _case(settings, shapes, dtype, spread, backward)
+                    yield _projected_case(settings, shapes, dtype, backward)
             yield pixel_decoder_case(settings, side, dtype)
+        if torch.device(settings.device).type == "cuda":
+            for shapes, spread in gpu_shapes():
+                for backward in (False, True):
+                    yield _case(settings, shapes, dtype, spread, backward)
+                    if spread == "near":
+                        yield _projected_case(settings, shapes, dtype, backward)
 
 
-def injector_shapes(arch: Arch, side: int) -> Shapes:
+def injector_shapes(arch: Arch, side: int, batch: int = 1) -> Shapes:
     """Return the sizes of an injector: tokens at stride 16 attend to the spatial prior at strides 8, 16 and 32."""
-    return Shapes("injector", _grids(side, 16), _grids(side, 8, 16, 32), *_heads(arch))
+    return Shapes("injector", _grids(side, 16), _grids(side, 8, 16, 32), *_heads(arch), batch=batch)
 
 
-def extractor_shapes(arch: Arch, side: int) -> Shapes:
+def extractor_shapes(arch: Arch, side: int, batch: int = 1) -> Shapes:
     """Return the sizes of an extractor: the spatial prior at strides 8, 16 and 32 attends to tokens at stride 16."""
-    return Shapes("extractor", _grids(side, 8, 16, 32), _grids(side, 16), *_heads(arch))
+    return Shapes("extractor", _grids(side, 8, 16, 32), _grids(side, 16), *_heads(arch), batch=batch)
+
+
+def _of(shapes: Shapes, arch: str, side: int) -> Shapes:
+    return replace(shapes, name=f"{shapes.name} of {arch} {side}²")
+
+
+def pixel_decoder_shapes(side: int, batch: int) -> Shapes:
+    """Return the sizes of a layer of Mask2Former's pixel decoder: maps at strides 8, 16 and 32 attend to each other."""
+    grids = _grids(side, 32, 16, 8)
+    return Shapes(f"layer of Mask2Former's pixel decoder {side}²", grids, grids, heads=8, dims=32, batch=batch)
+
+
+def gpu_shapes() -> Iterator[tuple[Shapes, str]]:
+    """Yield sizes that fill a GPU, and the spread of their points."""
+    for kind, arch, side, batch in (
+        (injector_shapes, "large", 896, 1),
+        (extractor_shapes, "large", 896, 1),
+        (injector_shapes, "base", 512, 8),
+        (extractor_shapes, "base", 512, 8),
+        (extractor_shapes, "giant", 896, 1),
+    ):
+        yield _of(kind(get_arch(arch), side, batch), arch, side), "near"
+    for spread in ("near", "anywhere"):
+        yield pixel_decoder_shapes(1024, batch=2), spread
 
 
 def problem(shapes: Shapes, spread: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,47 +145,133 @@ def problem(shapes: Shapes, spread: str, device: str, dtype: torch.dtype) -> tup
         dtype: dtype of the values.
 
     Returns:
-        value (1, S, heads, d), sampling locations (1, Q, heads, L, P, 2) and attention weights (1, Q, heads, L, P).
+        value (B, S, heads, d), sampling locations (B, Q, heads, L, P, 2) and attention weights (B, Q, heads, L, P).
     """
     generator = torch.Generator().manual_seed(0)
-    heads, L, P = shapes.heads, len(shapes.levels), shapes.points
-    cells, Q = (sum(h * w for h, w in grids) for grids in (shapes.levels, shapes.queries))
-    sizes = torch.tensor([(w, h) for h, w in shapes.levels], dtype=torch.float32)[None, None, :, None]
+    B, Q, heads, L, P = _sizes(shapes)
+    sizes = _widths(shapes)[:, None]  # (L, 1, 2)
     if spread == "near":
-        centres = torch.cat([_centres(grid) for grid in shapes.queries])
-        angles = 2 * math.pi * torch.arange(heads, dtype=torch.float32) / heads
-        rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
-        rays = rays / rays.abs().amax(dim=-1, keepdim=True)
-        steps = rays[:, None, None] * torch.arange(1, P + 1, dtype=torch.float32)[:, None]
-        points = centres[:, None, None, None] * sizes + steps + torch.randn(Q, heads, L, P, 2, generator=generator)
+        centres = torch.cat([_centres(grid) for grid in shapes.queries])  # (Q, 2)
+        noise = torch.randn(B, Q, heads, L, P, 2, generator=generator)
+        points = centres[:, None, None, None] * sizes + _rays(heads, P) + noise
     else:
-        points = torch.rand(Q, heads, L, P, 2, generator=generator) * sizes
+        points = torch.rand(B, Q, heads, L, P, 2, generator=generator) * sizes
     # Keep points away from cell borders, where rounding decides between which cells a point lies and its gradient jumps.
     corners = (points - 0.5).floor()
     points = corners + 0.5 + (points - 0.5 - corners).clamp(0.01, 0.99)
-    locations = (points / sizes)[None]
-    weights = torch.randn(1, Q, heads, L * P, generator=generator).softmax(-1).view(1, Q, heads, L, P)
-    value = torch.randn(1, cells, heads, shapes.dims, generator=generator)
+    locations = points / sizes
+    weights = torch.randn(B, Q, heads, L * P, generator=generator).softmax(-1).view(B, Q, heads, L, P)
+    value = _value(shapes, generator)
     return value.to(device, dtype), locations.to(device), weights.to(device)
 
 
-def _case(settings: Settings, shapes: Shapes, side: int, dtype: str, spread: str, backward: bool) -> Case:
+def projected_problem(shapes: Shapes, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the tensors of a call from projections, always the same, with points near the query as in :func:`problem`.
+
+    Offsets are odd multiples of a sixteenth of a cell, which bfloat16 can represent: no point lies on the border of cells.
+
+    Returns:
+        value (B, S, heads, d), reference points (1, Q, L, 2) in float32, offsets (B, Q, heads, L, P, 2) and logits
+        (B, Q, heads, L * P).
+    """
+    generator = torch.Generator().manual_seed(0)
+    B, Q, heads, L, P = _sizes(shapes)
+    centres = torch.cat([_centres(grid) for grid in shapes.queries])
+    offsets = _rays(heads, P) + torch.randn(B, Q, heads, L, P, 2, generator=generator)
+    offsets = (8 * offsets.clamp(-7.5, 7.5)).round() / 8 + 1 / 16
+    logits = torch.randn(B, Q, heads, L * P, generator=generator)
+    references = centres[None, :, None].repeat(1, 1, L, 1)
+    value = _value(shapes, generator)
+    return value.to(device, dtype), references.to(device), offsets.to(device, dtype), logits.to(device, dtype)
+
+
+def _sizes(shapes: Shapes) -> tuple[int, int, int, int, int]:
+    """Return B, Q, heads, L and P."""
+    queries = sum(h * w for h, w in shapes.queries)
+    return shapes.batch, queries, shapes.heads, len(shapes.levels), shapes.points
+
+
+def _widths(shapes: Shapes) -> Tensor:
+    """Return width and height of each level, (L, 2)."""
+    return torch.tensor([(w, h) for h, w in shapes.levels], dtype=torch.float32)
+
+
+def _value(shapes: Shapes, generator: torch.Generator) -> Tensor:
+    cells = sum(h * w for h, w in shapes.levels)
+    return torch.randn(shapes.batch, cells, shapes.heads, shapes.dims, generator=generator)
+
+
+def _rays(heads: int, P: int) -> Tensor:
+    """Return offsets in cells as in a new layer, (heads, 1, P, 2): each head has its own ray, with points 1 to P cells away."""
+    angles = 2 * math.pi * torch.arange(heads, dtype=torch.float32) / heads
+    rays = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    rays = rays / rays.abs().amax(dim=-1, keepdim=True)
+    return rays[:, None, None] * torch.arange(1, P + 1, dtype=torch.float32)[:, None]
+
+
+def _peers(device: str) -> dict[str, Callable[[], DeformAttn]]:
+    return {
+        "mmcv, PyTorch": peers.mmcv_fallback,
+        "mmcv, compiled": partial(peers.mmcv_compiled, device),
+        "transformers": peers.transformers_fallback,
+        "deformops": peers.deformops,
+    }
+
+
+def _case(settings: Settings, shapes: Shapes, dtype: str, spread: str, backward: bool) -> Case:
     kind = getattr(torch, dtype)
-    build: Callable[[Callable[[], DeformAttn], bool], Step] = partial(_step, settings, shapes, dtype, spread, backward)
+    inputs = partial(problem, shapes, spread, settings.device, kind)
+
+    def build(find: Callable[[], DeformAttn], equal: bool) -> Step:
+        attention, levels = find(), list(shapes.levels)
+        value, locations, weights = inputs()
+        leaves = [value, locations, weights]
+        return _step(settings, dtype, backward, lambda: attention(value, levels, locations, weights), leaves)
+
     contenders = [
         Contender(f"{OURS} {name}", partial(build, partial(_ours, name)))
         for name, reason in usable_kernels(torch.device(settings.device), kind).items()
         if reason is None
     ]
-    theirs: dict[str, Callable[[], DeformAttn]] = {
-        "mmcv, PyTorch": peers.mmcv_fallback,
-        "mmcv, compiled": partial(peers.mmcv_compiled, settings.device),
-        "transformers": peers.transformers_fallback,
-    }
-    contenders += [Contender(name, partial(build, find)) for name, find in theirs.items()]
-    what = "forward + backward" if backward else "forward"
-    name = f"{shapes.name} of {settings.arch} {side}², points {spread}, {what}"
+    contenders += [Contender(name, partial(build, find)) for name, find in _peers(settings.device).items()]
+    name = f"{_title(shapes)}, points {spread}, {_what(backward)}"
     return Case(name, dtype, contenders, bytes_moved=shapes.bytes_moved(kind.itemsize, backward))
+
+
+def _projected_case(settings: Settings, shapes: Shapes, dtype: str, backward: bool) -> Case:
+    kind = getattr(torch, dtype)
+
+    def build(find: Callable[[], _Fused], equal: bool) -> Step:
+        attention, levels = find(), list(shapes.levels)
+        value, references, offsets, logits = projected_problem(shapes, settings.device, kind)
+        leaves = [value, offsets, logits]
+        return _step(settings, dtype, backward, lambda: attention(value, levels, references, offsets, logits), leaves)
+
+    contenders = [
+        Contender(f"{OURS} fused", partial(build, lambda: fused_ms_deform_attn)),
+        Contender(f"{OURS} unfused", partial(build, partial(_unfused, lambda: ms_deform_attn))),
+    ]
+    contenders += [Contender(name, partial(build, partial(_unfused, find))) for name, find in _peers(settings.device).items()]
+    name = f"{_title(shapes)}, from projections, {_what(backward)}"
+    return Case(name, dtype, contenders, bytes_moved=shapes.bytes_moved(kind.itemsize, backward, kind.itemsize))
+
+
+def _title(shapes: Shapes) -> str:
+    return shapes.name if shapes.batch == 1 else f"{shapes.name}, batch {shapes.batch}"
+
+
+def _what(backward: bool) -> str:
+    return "forward + backward" if backward else "forward"
+
+
+def _unfused(find: Callable[[], DeformAttn]) -> _Fused:
+    """Return a function that computes locations and weights with PyTorch, as the layers of all peers do."""
+    attention = find()
+
+    def call(value: Tensor, levels: list[tuple[int, int]], references: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
+        return attention(value, levels, *locations_and_weights(levels, references, offsets, logits))
+
+    return call
 
 
 def _ours(kernel: str) -> DeformAttn:
@@ -140,35 +280,24 @@ def _ours(kernel: str) -> DeformAttn:
     return partial(ms_deform_attn, kernel=kernel)
 
 
-def _step(
-    settings: Settings,
-    shapes: Shapes,
-    dtype: str,
-    spread: str,
-    backward: bool,
-    find: Callable[[], DeformAttn],
-    equal: bool,
-) -> Step:
-    attention = find()
-    levels = list(shapes.levels)
-    inputs = problem(shapes, spread, settings.device, getattr(torch, dtype))
+def _step(settings: Settings, dtype: str, backward: bool, call: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Step:
     # Plain PyTorch needs autocast if values and points have different dtypes; mmbeit3's kernels do not.
     autocast = partial(torch.autocast, torch.device(settings.device).type, torch.bfloat16, enabled=dtype != "float32")
 
     def forward() -> Sequence[Tensor]:
         with torch.no_grad(), autocast():
-            return [attention(inputs[0], levels, *inputs[1:])]
+            return [call()]
 
     if not backward:
         return forward
-    for tensor in inputs:
+    for tensor in leaves:
         tensor.requires_grad_()
-    gradient = torch.randn(forward()[0].shape, generator=torch.Generator().manual_seed(1)).to(inputs[0])
+    gradient = torch.randn(forward()[0].shape, generator=torch.Generator().manual_seed(1)).to(leaves[0])
 
     def both() -> Sequence[Tensor]:
         with autocast():
-            output = attention(inputs[0], levels, *inputs[1:])
-        return [output.detach(), *torch.autograd.grad(output, inputs, gradient)]
+            output = call()
+        return [output.detach(), *torch.autograd.grad(output, leaves, gradient.to(output.dtype))]
 
     return both
 

@@ -14,7 +14,7 @@ from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
 from benchmarks.forcing import with_attention
 from benchmarks.networks import Network, randomise, train_step
 from benchmarks.settings import Settings
-from mmbeit3.ops import replace_linears
+from mmbeit3.ops import replace_layers
 
 __all__ = ["pixel_decoder_case"]
 
@@ -36,8 +36,8 @@ def pixel_decoder_case(settings: Settings, side: int, dtype: str) -> Case:
 
     def ours(equal: bool) -> Step:
         network = _network(settings)
-        # FastLinearHook does the same in training.
-        replace_linears(network.module)
+        # FastOpsHook does the same in training.
+        replace_layers(network.module)
         return step(network)
 
     def theirs(equal: bool) -> Step:

@@ -2,7 +2,7 @@
 # supplies replacements, which must exist before anything of mmdet.models is imported.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
 custom_hooks = [
-    dict(type="mmbeit3.FastLinearHook"),
+    dict(type="mmbeit3.FastOpsHook"),
     dict(type="mmbeit3.FiniteLossHook"),
     dict(type="mmbeit3.ThroughputHook"),
 ]

@@ -4,7 +4,7 @@
 # least a fifth of the image (BEiT v2), losses are summed with equal weights.
 custom_imports = dict(imports=["mmbeit3.registry"], allow_failed_imports=False)
 custom_hooks = [
-    dict(type="mmbeit3.FastLinearHook"),
+    dict(type="mmbeit3.FastOpsHook"),
     dict(type="mmbeit3.FiniteLossHook"),
     dict(type="mmbeit3.ThroughputHook"),
     dict(type="mmbeit3.ExactResumeHook"),

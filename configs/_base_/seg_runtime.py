@@ -4,7 +4,7 @@
 default_scope = "mmseg"
 custom_imports = dict(imports=["mmbeit3.registry", "mmdet.models"], allow_failed_imports=False)
 custom_hooks = [
-    dict(type="mmbeit3.FastLinearHook"),
+    dict(type="mmbeit3.FastOpsHook"),
     dict(type="mmbeit3.FiniteLossHook"),
     dict(type="mmbeit3.ThroughputHook"),
 ]

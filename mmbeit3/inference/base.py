@@ -24,7 +24,7 @@ from mmbeit3.errors import UserError, one_line
 from mmbeit3.inference.drawing import draw_with_text, make_folder, write_picture
 from mmbeit3.inference.images import name_image
 from mmbeit3.inference.pipeline import Query, TaskPipeline, load_batch
-from mmbeit3.ops import replace_linears
+from mmbeit3.ops import replace_layers
 from mmbeit3.runner.config import read_config
 from mmbeit3.runner.weights import load_trained
 from mmbeit3.tasks.base import TaskModel
@@ -191,7 +191,7 @@ class TaskInferencer(BaseInferencer):
             wanted = " or ".join(kind.__name__ for kind in self.models)
             raise UserError(f"{type(self).__name__} needs a config of {wanted}, but this one is of {type(model).__name__}")
         load_trained(model, weights)
-        replace_linears(model)
+        replace_layers(model)
         try:
             return model.to(device).eval()
         except (RuntimeError, AssertionError) as error:

@@ -17,7 +17,7 @@ from mmbeit3.datasets.checks.trained import check_trained_classes
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.files import refuse_overwriting
 from mmbeit3.images import ImageInput, find_images, read_image, read_pixels
-from mmbeit3.ops import replace_linears
+from mmbeit3.ops import replace_layers
 from mmbeit3.runner.config import read_config
 from mmbeit3.visualization.fonts import names_for_matplotlib, names_for_opencv
 
@@ -46,7 +46,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = "cpu") 
         raise UserError(f"the model of config '{config}' cannot be built: {one_line(error)}") from error
     check_trained_classes(cfg, checkpoint)
     load_checkpoint(model, checkpoint, strict=True)
-    replace_linears(model)
+    replace_layers(model)
     return model.to(device).eval(), cfg
 
 

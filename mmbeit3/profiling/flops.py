@@ -120,17 +120,17 @@ def _grid_sample_backward(_: Shape, maps: Shape, points: Shape, *__: Any, **___:
     return 2 * _grid_sample(maps, points)
 
 
-def _deform_attn(value: Shape, _: Any, locations: Shape, *__: Any, **___: Any) -> int:
+def _deform_attn(value: Shape, _: Any, __: Any, ___: Any, points: Shape, *____: Any, **_____: Any) -> int:
     """Count sampling of values (B, S, heads, d) at points (B, Q, heads, L, P, 2).
 
     The bilinear weight of a corner and the attention weight are one factor.
     """
-    return _SAMPLE * value[3] * math.prod(locations[:-1])
+    return _SAMPLE * value[3] * math.prod(points[:-1])
 
 
-def _deform_attn_backward(_: Shape, value: Shape, shapes: Any, locations: Shape, *__: Any, **___: Any) -> int:
-    """Count the gradient of the values, and the four products that the gradients of locations and weights share."""
-    return 2 * _deform_attn(value, shapes, locations)
+def _deform_attn_backward(_: Shape, *forward: Any, **__: Any) -> int:
+    """Count the gradient of the values, and the four products that the gradients of points and scores share."""
+    return 2 * _deform_attn(*forward)
 
 
 def _linear(rows: Shape, weight: Shape, *_: Any, **__: Any) -> int:

@@ -1,6 +1,7 @@
 """Results of installed peers, and messages about missing ones."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,9 +12,9 @@ from benchmarks.cases import Unavailable, deviation
 from benchmarks.forcing import force_attention, with_attention
 from benchmarks.settings import Settings
 from benchmarks.suites import SUITES
-from benchmarks.suites.ops import extractor_shapes, injector_shapes, problem
+from benchmarks.suites.ops import extractor_shapes, injector_shapes, pixel_decoder_shapes, problem, projected_problem
 from mmbeit3.models.beit3 import get_arch
-from mmbeit3.ops import ms_deform_attn
+from mmbeit3.ops import fused_ms_deform_attn, ms_deform_attn
 
 SETTINGS = Settings().for_check()
 
@@ -86,6 +87,7 @@ def test_forced_attention_computes_in_float32():
             "pip install --no-deps torchscale fairscale",
         ),
         ("transformers", peers.transformers_fallback, "pip install transformers"),
+        ("deformops", peers.deformops, "pip install deformops"),
     ],
 )
 def test_missing_package(monkeypatch, package, find, install):
@@ -116,6 +118,34 @@ def test_bytes_moved_by_hand():
     value, output, samples = 2 * 4 * 96, 2 * 21 * 96, 4 * 3 * 21 * 3 * 4
     assert shapes.bytes_moved(2, backward=False) == value + output + samples
     assert shapes.bytes_moved(2, backward=True) == 3 * (value + samples) + 2 * output
+
+
+def test_bytes_moved_for_a_batch_and_half_precision():
+    shapes = extractor_shapes(get_arch("tiny"), 32, batch=3)
+    value, output, samples = 2 * 4 * 96, 2 * 21 * 96, 2 * 3 * 21 * 3 * 4
+    assert shapes.bytes_moved(2, False, samples_element=2) == 3 * (value + samples + output)
+
+
+def test_cases_of_a_gpu():
+    """Sizes of a real GPU, which only a run there measures; the lower bound in GB by hand."""
+    cases = list(SUITES["ops"](replace(Settings(), device="cuda", dtypes=("bfloat16",))))
+    moved = {case.name: case.bytes_moved for case in cases}
+    assert len(moved) == len(cases) == 12 + 1 + 6 * 4 + 2
+    cells, queries, width = 112**2 + 56**2 + 28**2, 56**2, 16 * 32
+    assert moved["injector of large 896², points near, forward"] == 2 * (cells + queries) * width + 12 * queries * 16 * 12
+    assert moved["injector of large 896², from projections, forward"] == 2 * (cells + queries) * width + 6 * queries * 16 * 12
+    assert "layer of Mask2Former's pixel decoder 1024², batch 2, points anywhere, forward + backward" in moved
+    assert {"mmbeit3 fused", "mmbeit3 unfused", "mmcv, compiled", "deformops"} <= {c.name for c in cases[2].contenders}
+
+
+@pytest.mark.parametrize("shapes", [injector_shapes(get_arch("tiny"), 64, batch=2), pixel_decoder_shapes(64, batch=1)])
+def test_offsets_keep_away_from_borders_of_cells(shapes):
+    value, references, offsets, logits = projected_problem(shapes, "cpu", torch.bfloat16)
+    fused_ms_deform_attn(value, shapes.levels, references, offsets, logits)
+    sizes = torch.tensor([(w, h) for h, w in shapes.levels])[:, None]
+    between = (references[:, :, None, :, None] * sizes + offsets.float() - 0.5) % 1
+    assert between.min() > 0.05
+    assert between.max() < 0.95
 
 
 @pytest.mark.parametrize("spread", ["near", "anywhere"])

@@ -47,7 +47,7 @@ def test_builds(path):
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     # ThroughputHook is the third in all configs, because the documented line that turns it off removes the third.
     assert [hook.type for hook in cfg.custom_hooks] == [
-        "mmbeit3.FastLinearHook",
+        "mmbeit3.FastOpsHook",
         "mmbeit3.FiniteLossHook",
         "mmbeit3.ThroughputHook",
     ]

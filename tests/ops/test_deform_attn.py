@@ -199,8 +199,10 @@ def test_compiled_without_a_break(kernel):
 @pytest.mark.skipif("cpu" not in USABLE, reason="no C compiler here")
 def test_registered_as_it_should_be():
     shapes = [(4, 5), (3, 2)]
-    leaves = [t.requires_grad_() for t in inputs(shapes)]
-    torch.library.opcheck(torch.ops.mmbeit3.ms_deform_attn, (leaves[0], [4, 5, 3, 2], leaves[1], leaves[2], "cpu"))
+    value, *points = inputs(shapes)
+    arguments = (value, [4, 5, 3, 2], None, None, *points, "cpu")
+    torch.library.opcheck(torch.ops.mmbeit3.ms_deform_attn, arguments)
+    torch.library.opcheck(torch.ops.mmbeit3.ms_deform_attn_backward, (torch.ones(2, 5, 6), *arguments))
 
 
 def test_on_the_meta_device():

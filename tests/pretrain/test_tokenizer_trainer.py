@@ -73,7 +73,7 @@ def test_the_checkpoint_is_a_tokenizer(work_dir):
     torch.testing.assert_close(loaded.state_dict(), trained.state_dict(), atol=0, rtol=0)
     image = images()["images"]["image"] / 255
     codes = load_vqkd(folder / "iter_30.pth", teacher_dims=None, frozen=True).encode(image)
-    # Linear layers in training may round differently, see FastLinearHook.
+    # Linear layers in training may round differently, see FastOpsHook.
     assert (codes == trained.encode(image)).float().mean() > 0.95
     assert codes.unique().numel() > 1
     torch.testing.assert_close(loaded.decode(codes), trained.decode(codes))

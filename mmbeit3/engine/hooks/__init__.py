@@ -2,7 +2,7 @@
 
 from mmbeit3.engine.hooks.compile_blocks import CompileBlocksHook
 from mmbeit3.engine.hooks.exact_resume import ExactResumeHook
-from mmbeit3.engine.hooks.fast_linear import FastLinearHook
+from mmbeit3.engine.hooks.fast_ops import FastOpsHook
 from mmbeit3.engine.hooks.finite_loss import FiniteLossHook
 from mmbeit3.engine.hooks.progress_bar import ProgressBarHook
 from mmbeit3.engine.hooks.safe_checkpoint import AtomicLocalBackend, SafeCheckpointHook
@@ -12,7 +12,7 @@ __all__ = [
     "AtomicLocalBackend",
     "CompileBlocksHook",
     "ExactResumeHook",
-    "FastLinearHook",
+    "FastOpsHook",
     "FiniteLossHook",
     "ProgressBarHook",
     "SafeCheckpointHook",

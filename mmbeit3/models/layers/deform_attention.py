@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from mmbeit3.ops import Linear, ms_deform_attn, wide_dtype, widened
-from mmbeit3.ops.exporting import tracing
+from mmbeit3.ops import Linear, fused_ms_deform_attn, wide_dtype
 
 __all__ = ["DeformableAttention"]
 
@@ -84,29 +82,8 @@ class DeformableAttention(nn.Module):
         B, Q, _ = query.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         projected = self.value_proj(value).view(B, value.shape[1], heads, -1)  # (B, S, heads, d)
-        # Coordinates stay float32 or wider under autocast, see ms_deform_attn.
-        offsets = widened(self.sampling_offsets(query)).view(B, Q, heads, levels, points, 2)
-        steps = _steps(tuple(spatial_shapes), offsets.device, offsets.dtype)
-        references = reference_points.to(offsets.dtype)[:, :, None, :, None]  # (1 or B, Q, 1, levels, 1, 2)
-        locations = torch.addcmul(references, offsets, steps)  # (B, Q, heads, levels, points, 2)
-        weights = self.attention_weights(query).view(B, Q, heads, levels * points).softmax(dim=-1)
-        attended = ms_deform_attn(projected, spatial_shapes, locations, weights.view(B, Q, heads, levels, points))
+        offsets = self.sampling_offsets(query).view(B, Q, heads, levels, points, 2)
+        logits = self.attention_weights(query).view(B, Q, heads, levels * points)
+        attended = fused_ms_deform_attn(projected, spatial_shapes, reference_points, offsets, logits)
         # (B, Q, heads * d)
         return self.output_proj(attended.to(query.dtype))
-
-
-def _steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the width and height of a cell of each level as fractions of the map, (levels, 1, 2)."""
-    if torch.compiler.is_compiling() or tracing():
-        return _new_steps(shapes, device, dtype)
-    # A cached inference tensor could not be used outside of inference mode.
-    with torch.inference_mode(False):
-        return _cached_steps(shapes, device, dtype)
-
-
-def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=device)
-    return sizes.reciprocal()[:, None]  # (levels, 1, 2)
-
-
-_cached_steps = lru_cache(maxsize=32)(_new_steps)

@@ -1,42 +1,28 @@
-"""Deformable attention as one function, and the choice of its kernel."""
+"""Deformable attention as functions, and the choice of their kernel."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
-from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from mmbeit3.ops.deform_attn import reference
+from mmbeit3.ops.deform_attn.locations import locations_and_weights
+from mmbeit3.ops.deform_attn.operators import attend_points, kernel_module
 from mmbeit3.ops.exporting import portable
 from mmbeit3.ops.log import log_once
 
-__all__ = ["KERNELS", "ms_deform_attn", "usable_kernels"]
+__all__ = ["KERNELS", "fused_ms_deform_attn", "ms_deform_attn", "usable_kernels"]
 
 KERNELS = ("cpu", "triton", "mmcv", "reference")
-"""Names of the kernels, in the order in which they are tried. (mmcv's kernel was not timed against the others: no GPU.)"""
+"""Names of the kernels, in the order in which they are tried."""
 
 _VARIABLE = "MMBEIT3_DEFORM_ATTN"
 _FASTEST = {"cpu": "cpu", "cuda": "triton"}
-
-
-class Kernel(Protocol):
-    """The interface of a kernel's module."""
-
-    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Return why the kernel cannot be used, or None."""
-
-    def forward(self, value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-        """Compute the output."""
-
-    def backward(
-        self, value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor, grad_output: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the gradients."""
+_READ_BY_TRITON = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def ms_deform_attn(
@@ -55,7 +41,8 @@ def ms_deform_attn(
 
     Args:
         value: (B, S, heads, d), the cells of each level row-major, levels concatenated, S = sum of h * w.
-        spatial_shapes: (h, w) of each of L levels; Python ints avoid a device synchronisation.
+        spatial_shapes: (h, w) of each of L levels. A tensor (L, 2) on a GPU is read by the Triton kernels alone, so that the
+            host does not wait for the device; if it does not fit ``value``, their output is NaN.
         sampling_locations: (B, Q, heads, L, P, 2), (x, y) with 0 to 1 spanning the level's map.
         attention_weights: (B, Q, heads, L, P).
         kernel: one of :data:`KERNELS`; default the environment variable ``MMBEIT3_DEFORM_ATTN``, else the first kernel that
@@ -68,35 +55,80 @@ def ms_deform_attn(
         ValueError: if shapes disagree, or ``kernel`` is unknown.
         RuntimeError: if ``kernel`` cannot be used; the message says why.
     """
+    chosen = _chosen(kernel, value)
+    if chosen == "triton":
+        points, scores = _readable(sampling_locations), _readable(attention_weights)
+        return attend_points(value, *_levels(spatial_shapes, value), None, points, scores, chosen)
     sizes = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else spatial_shapes
     shapes = [(h, w) for h, w in sizes]
     _check(value, shapes, sampling_locations, attention_weights)
     exact = torch.float64 if value.dtype == torch.float64 else torch.float32
     locations, weights = sampling_locations.to(exact), attention_weights.to(exact)
-    # An exported graph may contain only PyTorch's own operators, which the reference consists of.
-    chosen = "reference" if portable() else _choose(kernel or "", value.device.type, value.dtype)
     if chosen == "reference":
         return reference.forward(value, shapes, locations, weights)
-    return _forward_op(value, [side for shape in shapes for side in shape], locations, weights, chosen)
+    return attend_points(value, [side for shape in shapes for side in shape], None, None, locations, weights, chosen)
+
+
+def fused_ms_deform_attn(
+    value: Tensor,
+    spatial_shapes: Sequence[tuple[int, int]] | Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+    kernel: str | None = None,
+) -> Tensor:
+    """Deformable attention from the outputs of a layer's projections: softmax, locations and :func:`ms_deform_attn`.
+
+    The Triton kernels compute everything in one launch forward and one backward. Other kernels get locations and weights that
+    PyTorch computes; so do the Triton kernels if ``reference_points`` need a gradient.
+
+    Args:
+        value: (B, S, heads, d), see :func:`ms_deform_attn`.
+        spatial_shapes: (h, w) of each of L levels, see :func:`ms_deform_attn`.
+        reference_points: (1 or B, Q, L, 2), points (x, y) with 0 to 1 spanning the level's map; or (1 or B, Q, L, 4), boxes
+            (x, y, w, h), with the centre first.
+        sampling_offsets: (B, Q, heads, L, P, 2), in cells from reference points; from boxes, P is half a side.
+        attention_logits: (B, Q, heads, L * P), whose softmax gives the weights.
+        kernel: see :func:`ms_deform_attn`.
+
+    Returns:
+        (B, Q, heads * d) in the dtype of ``value``.
+
+    Raises:
+        ValueError, RuntimeError: see :func:`ms_deform_attn`.
+    """
+    if (
+        sampling_offsets.dtype in _READ_BY_TRITON
+        and attention_logits.dtype in _READ_BY_TRITON
+        and not (reference_points.requires_grad and torch.is_grad_enabled())
+        and _chosen(kernel, value) == "triton"
+    ):
+        levels = _levels(spatial_shapes, value)
+        return attend_points(value, *levels, _readable(reference_points), sampling_offsets, attention_logits, "triton")
+    locations, weights = locations_and_weights(spatial_shapes, reference_points, sampling_offsets, attention_logits)
+    return ms_deform_attn(value, spatial_shapes, locations, weights, kernel)
 
 
 def usable_kernels(device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:
     """Map each kernel's name to the reason why it does not support this device and dtype, or None."""
-    reasons = {name: _module(name).unavailable(device, dtype) for name in KERNELS if name != "reference"}
+    reasons = {name: kernel_module(name).unavailable(device, dtype) for name in KERNELS if name != "reference"}
     return {**reasons, "reference": None}
 
 
-@cache
-def _module(name: str) -> Kernel:
-    return cast(Kernel, import_module(f"mmbeit3.ops.deform_attn.{name}_kernel"))
+def _chosen(kernel: str | None, value: Tensor) -> str:
+    # An exported graph may contain only PyTorch's own operators, which the reference consists of.
+    return "reference" if portable() else _choose(kernel or "", value.device.type, value.dtype)
 
 
 @torch.compiler.assume_constant_result
 def _choose(name: str, device_type: str, dtype: torch.dtype) -> str:
     """Choose the kernel: the requested one, or the first that supports device and dtype."""
     name = name or os.environ.get(_VARIABLE, "")
-    if not name:
-        return _first_usable(device_type, dtype)
+    return _first_usable(device_type, dtype) if not name else _requested(name, device_type, dtype)
+
+
+@cache
+def _requested(name: str, device_type: str, dtype: torch.dtype) -> str:
     if name not in KERNELS:
         raise ValueError(f"deformable attention has no kernel '{name}': choose one of {', '.join(KERNELS)}")
     if reason := usable_kernels(torch.device(device_type), dtype)[name]:
@@ -114,48 +146,18 @@ def _first_usable(device_type: str, dtype: torch.dtype) -> str:
     return chosen
 
 
-@torch.library.custom_op("mmbeit3::ms_deform_attn", mutates_args=())
-def _forward_op(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str) -> Tensor:
-    return _module(kernel).forward(value, _pairs(shapes), locations, weights)
+def _readable(tensor: Tensor) -> Tensor:
+    """Convert a tensor that the Triton kernels cannot read to float32."""
+    return tensor if tensor.dtype in _READ_BY_TRITON else tensor.float()
 
 
-@_forward_op.register_fake
-def _forward_fake(value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str) -> Tensor:
-    B, Q = locations.shape[:2]
-    return value.new_empty(B, Q, value.shape[2] * value.shape[3])  # (B, Q, heads * d)
-
-
-@torch.library.custom_op("mmbeit3::ms_deform_attn_backward", mutates_args=())
-def _backward_op(
-    grad_output: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _module(kernel).backward(value, _pairs(shapes), locations, weights, grad_output)
-
-
-@_backward_op.register_fake
-def _backward_fake(
-    grad_output: Tensor, value: Tensor, shapes: Sequence[int], locations: Tensor, weights: Tensor, kernel: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    return tuple(tensor.new_empty(tensor.shape) for tensor in (value, locations, weights))  # type: ignore[return-value]
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    value, shapes, locations, weights, kernel = inputs
-    ctx.save_for_backward(value, locations, weights)
-    ctx.shapes, ctx.kernel = shapes, kernel
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    value, locations, weights = ctx.saved_tensors
-    gradients = _backward_op(grad_output, value, ctx.shapes, locations, weights, ctx.kernel)
-    return gradients[0], None, gradients[1], gradients[2], None
-
-
-_forward_op.register_autograd(_backward, setup_context=_setup_context)
-
-
-def _pairs(flat: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(flat[::2], flat[1::2], strict=True))
+def _levels(spatial_shapes: Sequence[tuple[int, int]] | Tensor, value: Tensor) -> tuple[list[int], Tensor | None]:
+    """Return the levels as a flat list, or as a tensor if reading it would synchronise the device of ``value``."""
+    if isinstance(spatial_shapes, Tensor):
+        if spatial_shapes.device == value.device:
+            return [], spatial_shapes
+        spatial_shapes = spatial_shapes.tolist()
+    return [side for shape in spatial_shapes for side in shape], None
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:

@@ -21,7 +21,7 @@ def ms_deform_attn_forward(
     im2col_step: int,
 ) -> Tensor:
     """See :func:`mmbeit3.ops.ms_deform_attn`. Level starts are computed from the shapes; ``im2col_step`` is not used."""
-    return ms_deform_attn(value, value_spatial_shapes.tolist(), sampling_locations, attention_weights)
+    return ms_deform_attn(value, value_spatial_shapes, sampling_locations, attention_weights)
 
 
 def ms_deform_attn_backward(
@@ -39,7 +39,7 @@ def ms_deform_attn_backward(
     """Fill the three gradient buffers."""
     with torch.enable_grad():
         inputs = [tensor.detach().requires_grad_() for tensor in (value, sampling_locations, attention_weights)]
-        output = ms_deform_attn(inputs[0], value_spatial_shapes.tolist(), inputs[1], inputs[2])
+        output = ms_deform_attn(inputs[0], value_spatial_shapes, inputs[1], inputs[2])
         gradients = torch.autograd.grad(output, inputs, grad_output)
     for buffer, gradient in zip((grad_value, grad_sampling_loc, grad_attn_weight), gradients, strict=True):
         buffer.copy_(gradient)

@@ -1,0 +1,60 @@
+"""Sampling locations and attention weights of deformable attention, in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from mmbeit3.ops.exporting import tracing
+from mmbeit3.ops.precision import widened
+
+__all__ = ["locations_and_weights"]
+
+
+def locations_and_weights(
+    spatial_shapes: Sequence[tuple[int, int]] | Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return the arguments of :func:`mmbeit3.ops.ms_deform_attn` for those of :func:`mmbeit3.ops.fused_ms_deform_attn`.
+
+    Returns:
+        Locations (B, Q, heads, L, P, 2), with 0 to 1 spanning the level's map, and weights (B, Q, heads, L, P). Both are
+        float32 also for half precision, see :func:`mmbeit3.ops.ms_deform_attn`; float64 stays float64.
+
+    Raises:
+        ValueError: if reference points have another size than 2 or 4.
+    """
+    offsets = widened(sampling_offsets)
+    references = reference_points.to(offsets.dtype)[:, :, None, :, None]  # (1 or B, Q, 1, L, 1, 2 or 4)
+    if references.shape[-1] == 4:
+        references, steps = references[..., :2], references[..., 2:] * (0.5 / offsets.shape[4])
+    elif references.shape[-1] == 2:
+        steps = _steps(spatial_shapes, offsets.device, offsets.dtype)
+    else:
+        raise ValueError(f"deformable attention: reference points must have 2 or 4 numbers, got {references.shape[-1]}")
+    locations = torch.addcmul(references, offsets, steps)
+    return locations, widened(attention_logits).softmax(dim=-1).view(offsets.shape[:-1])
+
+
+def _steps(shapes: Sequence[tuple[int, int]] | Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the width and height of a cell of each level as fractions of the map, (L, 1, 2)."""
+    if isinstance(shapes, Tensor):
+        return shapes.to(device, dtype).flip(-1).reciprocal()[:, None]
+    if torch.compiler.is_compiling() or tracing():
+        return _new_steps(tuple(shapes), device, dtype)
+    # A cached inference tensor could not be used outside of inference mode.
+    with torch.inference_mode(False):
+        return _cached_steps(tuple(shapes), device, dtype)
+
+
+def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=device)
+    return sizes.reciprocal()[:, None]  # (L, 1, 2)
+
+
+_cached_steps = lru_cache(maxsize=32)(_new_steps)
