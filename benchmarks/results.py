@@ -106,11 +106,16 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "ratio": ["" if row.ratio is None else f"{row.ratio:.2f}x" for row in rows],
         "GFLOP": [three_digits(row.gflop) for row in rows],
         "of peak": ["" if row.peak_fraction is None else f"{row.peak_fraction:.0%}" for row in rows],
+        "images/s": [three_digits(row.images_per_s) for row in rows],
+        "host ms": [three_digits(row.host_ms) for row in rows],
+        "GPU ms": [three_digits(row.device_ms) for row in rows],
         "floor ms": ["" if row.median_ms is None else three_digits(row.floor_ms) for row in rows],
         "peak MB": [three_digits(row.memory_mb) for row in rows],
         "memory ratio": ["" if row.memory_ratio is None else f"{row.memory_ratio:.2f}x" for row in rows],
         "held MB": [three_digits(row.held_mb) for row in rows],
         "cold s": [three_digits(row.cold_s) for row in rows],
+        "outputs differ": [_rounded(row.output_deviation) for row in rows],
+        "gradients differ": [_rounded(row.gradient_deviation) for row in rows],
     }
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     body = []
@@ -121,6 +126,10 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         body.append([row.case if case != previous else "", row.contender, *values, row.note])
         previous = case
     return ["case", "contender", *shown, "note"], body
+
+
+def _rounded(deviation: float | None) -> str:
+    return "" if deviation is None else f"{deviation:.2g}"
 
 
 def _conditions(machine: Mapping[str, str], peaks: Mapping[str, float], settings: Mapping[str, Any]) -> str:

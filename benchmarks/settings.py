@@ -26,8 +26,8 @@ class Settings:
         sides: sides of the square images in pixels, multiples of 32.
         adapter_sides: sides for the ViT-Adapter in suites where ``sides`` is for the tower.
         fused_side: side in pixels of the image in the case of image and text.
-        text_tokens: length of the text in that case, and of the longest text in pretraining.
-        batch: number of images, of texts and of pairs in a pretraining step; number of images to caption.
+        text_tokens: length of the texts in that case, and of the longest text in pretraining.
+        batch: number of inputs of each kind in a call: images, texts, pairs.
         dtypes: names from :data:`DTYPES`; bfloat16 means autocast with float32 weights.
         device: ``'cpu'`` or ``'cuda'``.
         threads: number of threads of PyTorch's operators and of the compiled CPU kernels.
@@ -41,7 +41,7 @@ class Settings:
     adapter_sides: tuple[int, ...] = (512,)
     fused_side: int = 480
     text_tokens: int = 64
-    batch: int = 4
+    batch: int = 1
     dtypes: tuple[str, ...] = ("float32",)
     device: str = "cpu"
     threads: int = 1
@@ -53,6 +53,11 @@ class Settings:
     def sizes(self) -> Arch:
         """Architecture; a quick run gets a small vocabulary, because the word embedding takes longest to initialise."""
         return get_arch(self.arch, vocab_size=512 if self.quick else None)
+
+    @property
+    def batch_name(self) -> str:
+        """End of the name of a case with several images."""
+        return f", batch {self.batch}" if self.batch > 1 else ""
 
     def checked(self) -> Settings:
         """Return these settings if this machine can run them.

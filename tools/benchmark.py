@@ -17,7 +17,10 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "ops": ("deformable attention alone, and in Mask2Former's pixel decoder", {"sides": [512]}),
     "backbone": ("forward passes: tower, ViT-Adapter, image with text", {"sides": [224, 512, 1024], "adapter_sides": [512]}),
     "train-step": ("forward and backward passes, and their peak memory", {"sides": [512], "adapter_sides": [512]}),
-    "pretrain-step": ("a step of masked data modeling on images, texts and pairs, and its peak memory", {"sides": [224]}),
+    "pretrain-step": (
+        "a step of masked data modeling on images, texts and pairs, and its peak memory",
+        {"sides": [224], "batch": 4},
+    ),
     "caption": ("captions of 20 words by beam search, with and without batches and cache", {"sides": [224], "batch": 8}),
     "memory": ("peak memory of a training step with and without recomputation", {"arch": "large", "sides": [896]}),
 }
@@ -46,9 +49,12 @@ def main() -> None:
         if suite in ("backbone", "train-step"):
             command.add_argument("--adapter-sides", type=int, nargs="+", help="sides for the ViT-Adapter (%(default)s)")
             command.add_argument("--compile", action="store_true", help="also measure mmbeit3 and timm with torch.compile")
-        if suite in ("pretrain-step", "caption"):
+        if suite != "ops":
             command.add_argument(
-                "--batch", type=int, default=4, help="number of images; in pretraining also of texts and of pairs (%(default)s)"
+                "--batch",
+                type=int,
+                default=1,
+                help="number of images; also of texts and of pairs where there are any (%(default)s)",
             )
         command.set_defaults(**defaults)
     args = parser.parse_args()
