@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 __all__ = ["host_and_device_ms"]
 
 
-def host_and_device_ms(call: Callable[[], Any], calls: int = 5, profiled: int = 2) -> tuple[float, float]:
+def host_and_device_ms(call: Callable[[], Any], calls: int = 5, profiled: int = 2) -> tuple[float, float | None]:
     """Measure a warm call on a GPU.
 
     Args:
@@ -24,7 +24,7 @@ def host_and_device_ms(call: Callable[[], Any], calls: int = 5, profiled: int = 
 
     Returns:
         Median milliseconds until the call returns to the host, and milliseconds in which kernels and copies run on the GPU, per
-        call. Kernels that run at the same time count twice.
+        call; None if the profiler sees no kernels. Kernels that run at the same time count twice.
     """
     seconds = []
     for _ in range(calls):
@@ -40,4 +40,4 @@ def host_and_device_ms(call: Callable[[], Any], calls: int = 5, profiled: int = 
     # Ranges that users mark appear on the GPU's time line, too, and contain kernels.
     events = [event for event in profiler.events() if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
     busy = sum(event.time_range.elapsed_us() for event in events)
-    return 1e3 * median(seconds), busy / 1e3 / profiled
+    return 1e3 * median(seconds), busy / 1e3 / profiled if events else None

@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
 from benchmarks.checking import Check
 from benchmarks.host_time import host_and_device_ms
+from benchmarks.limits import TimeLimit
 from benchmarks.memory import peak_memory
 from benchmarks.rows import Row
 from benchmarks.settings import Settings
@@ -94,21 +95,25 @@ def _measure_time(case: Case, settings: Settings, limits: Limits, rows: dict[str
         return []
     for contender in case.contenders:
         row = rows[contender.name]
+        limit = TimeLimit(settings.patience)
         try:
-            step = contender.make(True)
-            result, memory = _first_call(step, device)
-            row.note = check.compare(contender, result, row)
-            del result
-            if not flops:
-                _, flops = count_flops(step)
+            with limit:
+                step = contender.make(True)
+                result, memory = _first_call(step, device)
+                row.note = check.compare(contender, result, row)
+                del result
+                if not flops:
+                    _, flops = count_flops(step)
         except Unavailable as reason:
             row.note = str(reason)
             continue
         except (RuntimeError, NotImplementedError) as error:
-            if _is_ours(contender) and not isinstance(error, torch.OutOfMemoryError):
+            if _is_ours(contender) and not limit.passed and not isinstance(error, torch.OutOfMemoryError):
                 raise
             row.note = f"failed: {_first_line(error)}"
             continue
+        if limit.passed:
+            row.note = f"first call stopped after {settings.patience:g} s"
         if not row.note:
             steps[contender.name] = step
             if memory is not None:
@@ -121,7 +126,7 @@ def _measure_time(case: Case, settings: Settings, limits: Limits, rows: dict[str
     ours = timings.get(case.contenders[0].name)
     for name, timing in timings.items():
         rows[name].add_timing(timing, ours, flops, peak, case.images)
-        if device.type == "cuda":
+        if device.type == "cuda" and name.startswith(OURS):
             rows[name].host_ms, rows[name].device_ms = host_and_device_ms(steps[name])
     runnable = list(steps)
     # Free the networks before memory is measured.

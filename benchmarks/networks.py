@@ -43,9 +43,19 @@ class Network:
     forward: Callable[..., Sequence[Tensor]]
     stem: Tensor
 
-    def compiled(self) -> Network:
-        """Return the same network with a compiled forward pass."""
-        return Network(self.module, torch.compile(self.forward), self.stem)
+    def compiled(self, by_block: bool = False, backend: str = "inductor") -> Network:
+        """Return the same network with a compiled forward pass.
+
+        Args:
+            by_block: compile the module's ``blocks`` in place, if it has any; they share one compilation.
+            backend: backend of ``torch.compile``.
+        """
+        blocks = getattr(self.module, "blocks", None)
+        if by_block and isinstance(blocks, nn.ModuleList | nn.Sequential):
+            for block in blocks:
+                block.compile(backend=backend)
+            return self
+        return Network(self.module, torch.compile(self.forward, backend=backend), self.stem)
 
 
 @torch.no_grad()

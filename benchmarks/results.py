@@ -20,6 +20,12 @@ __all__ = ["Report", "benchmark_markdown", "print_table"]
 _FILE_ONLY = {"case", "dtype", "quartiles", "rounds", "held MB", "note"}
 """Columns that do not fit into a terminal. The title of the table gives case and dtype; the files contain all of them."""
 
+_IF_WIDE = {"images/s", "outputs differ", "gradients differ"}
+"""Columns that fit into wide terminals only."""
+
+_WIDE = 120
+"""Least number of characters per line of a wide terminal."""
+
 _TEXT = {"case", "contender", "dtype", "note"}
 """Columns of text; the others are numbers and are aligned right."""
 
@@ -82,6 +88,8 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
     header, body = _cells(rows)
     table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left", title_style="bold")
     file_only = _FILE_ONLY | ({"cold s"} if "median ms" in header else set())
+    if console.width < _WIDE:
+        file_only |= _IF_WIDE
     shown = [index for index, name in enumerate(header) if name not in file_only]
     for index in shown:
         is_name = header[index] == "contender"

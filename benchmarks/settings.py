@@ -33,6 +33,8 @@ class Settings:
         threads: number of threads of PyTorch's operators and of the compiled CPU kernels.
         budget: seconds of measurement per case, without warm-up; slow contenders get fewer rounds, but at least three.
         compile: True to also measure mmbeit3 and timm with ``torch.compile``.
+        by_block: compile blocks of networks that offer it (timm's) instead of the whole forward pass, which takes less time.
+        patience: seconds for the first call of a contender, which may compile; 0 for no limit.
         quick: True for a run that only checks that everything works; its numbers mean nothing.
     """
 
@@ -47,6 +49,8 @@ class Settings:
     threads: int = 1
     budget: float = 60.0
     compile: bool = False
+    by_block: bool = False
+    patience: float = 0.0
     quick: bool = False
 
     @property

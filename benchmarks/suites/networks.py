@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 
+import torch
 from torch import Tensor
 
 from benchmarks import networks, peers
@@ -129,14 +130,21 @@ def _contenders(
     def contender(name: str, build: Callable[[bool], Network]) -> list[Contender]:
         made = [Contender(name, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
         if settings.compile and (name == OURS or name in compilable):
-            made += [Contender(f"{name}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
+            # A run that only checks that everything works does not generate code, which takes long.
+            options = (settings.by_block, "aot_eager" if settings.quick else "inductor")
+            made += [
+                Contender(
+                    f"{name}, compiled", lambda equal: step_of(build(equal).compiled(*options), inputs(), settings, dtype)
+                )
+            ]
         return made
 
     found = contender(OURS, lambda _: ours())
     for name, peer in theirs.items():
 
         def build(equal: bool, peer: _Peer = peer) -> Network:
-            return peer(settings.sizes, side, weights() if equal else None)
+            with torch.device(settings.device):
+                return peer(settings.sizes, side, weights() if equal else None)
 
         found += contender(name, build)
     return found
