@@ -44,7 +44,7 @@ def mask2former(context: Context) -> Iterator[Output]:
     stock = copy.deepcopy(ours)
     stock.decode_head = stock_types(stock.decode_head)
     build = partial(_Builder, config, data, context)
-    contenders = {OURS: build(ours), "stock head": build(stock)}
+    contenders = {OURS: build(ours), "stock head": build(stock, True)}
     rows = context.measure(_case(context, f"Mask2Former {side}², batch 2, iteration", contenders), context.settings)
     yield rows
     first, second = (row.median_ms for row in rows)
@@ -72,7 +72,9 @@ def mask_rcnn(context: Context) -> Iterator[Output]:
     for name, model in ((OURS, ours), ("mmdet's, timm's ViT", stock)):
         title = f"Mask R-CNN {size[0]} x {size[1]}, batch 2, iteration"
         # A network of its own: it is the first contender of its case, and its own reference.
-        rows = context.measure(_case(context, title, {name: _Builder(config, data, context, model)}), context.settings)
+        rows = context.measure(
+            _case(context, title, {name: _Builder(config, data, context, model, model is stock)}), context.settings
+        )
         yield rows
         medians.append(rows[0].median_ms)
     first, second = medians
@@ -89,16 +91,18 @@ class _Builder:
         data: batch of images and annotations.
         context: settings.
         model: config of the model.
+        stock: see :class:`~benchmarks.preset.iteration_step.Iteration`.
     """
 
     config: Any
     data: Mapping[str, Any]
     context: Context
     model: Any
+    stock: bool = False
 
     def __call__(self, dtype: str, weights: Mapping[str, Tensor] | None = None) -> Iteration:
         settings = self.context.settings
-        return Iteration(self.config, self.model, self.data, settings.device, dtype, weights)
+        return Iteration(self.config, self.model, self.data, settings.device, dtype, weights, self.stock)
 
 
 def _case(context: Context, title: str, builders: Mapping[str, _Builder]) -> Case:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -16,7 +17,23 @@ from benchmarks.cases import Unavailable
 
 __all__ = ["STOCK", "Iteration", "shared_points", "stock_types"]
 
-STOCK: dict[str, str] = {}
+STOCK: dict[str, str] = {
+    "mmbeit3.SegMask2FormerHead": "mmseg.Mask2FormerHead",
+    **{
+        f"mmbeit3.{name}": f"mmdet.{name}"
+        for name in (
+            "DeltaXYWHBBoxCoder",
+            "FCNMaskHead",
+            "MSDeformAttnPixelDecoder",
+            "Mask2FormerHead",
+            "MaxIoUAssigner",
+            "RPNHead",
+            "RandomSampler",
+            "Shared2FCBBoxHead",
+            "SingleRoIExtractor",
+        )
+    },
+}
 """Types of mmbeit3 in heads to the types of mmdet and mmseg that they replace."""
 
 
@@ -30,6 +47,7 @@ class Iteration:
         device: device to build on.
         dtype: ``'float32'``, or the dtype of autocast.
         weights: state dict; default new weights.
+        stock: True to leave out the config's hooks that make layers faster.
     """
 
     def __init__(
@@ -40,10 +58,11 @@ class Iteration:
         device: str,
         dtype: str,
         weights: Mapping[str, Tensor] | None = None,
+        stock: bool = False,
     ) -> None:
         from mmengine.model import revert_sync_batchnorm
         from mmengine.optim import build_optim_wrapper
-        from mmengine.registry import MODELS, init_default_scope
+        from mmengine.registry import HOOKS, MODELS, init_default_scope
 
         init_default_scope(config.default_scope)
         torch.manual_seed(0)
@@ -57,6 +76,9 @@ class Iteration:
         self.model.to(device).train()
         if weights is not None:
             self.model.load_state_dict(dict(weights))
+        for hook in [] if stock else config.get("custom_hooks", []):
+            if hook["type"].startswith("mmbeit3.Fast"):
+                HOOKS.build(hook).before_run(SimpleNamespace(model=self.model))
         self.optim_wrapper = build_optim_wrapper(self.model, config.optim_wrapper)
         self.data = data
         self.dtype = dtype

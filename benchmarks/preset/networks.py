@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.cases import OURS, Case
 from benchmarks.preset.context import Context, Output
@@ -35,6 +36,9 @@ _ADAPTER = "ViT-Adapter large 896², batch 2, forward + backward"
 _HOST = "ViT-Adapter base 512², batch 8, forward + backward"
 _PRETRAIN = "pretraining base 224², 32 images + 32 texts + 32 pairs"
 _DEFORM = "deformable attention"
+_LEFT_OUT = (f"{OURS} reference", f"{OURS} unfused", "mmcv, PyTorch", "transformers")
+"""Contenders in plain PyTorch, which are slow and whose time says nothing about a GPU's kernels."""
+
 
 TOWER_GOALS = [
     Figure(_TOWER, "of peak", None, "%", "≥", 0.45),
@@ -99,12 +103,16 @@ def pretrain(context: Context) -> Iterator[Output]:
 
 
 def deform_attn(context: Context) -> Iterator[Output]:
-    """Measure deformable attention with the shapes and peers of the suite ``ops``."""
-    settings = context.sized(arch="base", sides=(512,), adapter_sides=(), budget=min(context.settings.budget, 1.0))
-    for case in ops_cases(settings):
-        if "forward + backward" not in case.name or "pixel decoder" in case.name:
+    """Measure deformable attention with the shapes of the suite ``ops``; on a GPU, those that fill a GPU."""
+    sides = () if context.settings.device.startswith("cuda") else (512,)
+    settings = context.sized(arch="base", sides=sides, adapter_sides=(), budget=min(context.settings.budget, 0.4))
+    in_float32 = {case.name: case for case in ops_cases(replace(settings, dtypes=("float32",)))}
+    for case in ops_cases(replace(settings, dtypes=("bfloat16", "float32"))):
+        if "forward + backward" not in case.name or "pixel decoder on" in case.name:
             continue
-        rows = context.measure(case, settings)
+        contenders = [contender for contender in case.contenders if contender.name not in _LEFT_OUT]
+        exact = partial(in_float32[case.name].contenders[0].make, True)
+        rows = context.measure(replace(case, contenders=contenders, reference=exact), settings)
         yield rows
         ours = _ours(rows)
         for goal, peer in zip(DEFORM_ATTN_GOALS, ("mmcv, compiled", "deformops"), strict=False):

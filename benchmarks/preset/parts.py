@@ -31,7 +31,7 @@ _PARTS = [
     Part("adapter-launches", HOST_GOALS, 25, adapter_launches),
     Part("tower-forward", FORWARD_GOALS, 60, tower_forward),
     Part("mask2former", MASK2FORMER_GOALS, 60, mask2former),
-    Part("deform-attn", DEFORM_ATTN_GOALS, 40, deform_attn),
+    Part("deform-attn", DEFORM_ATTN_GOALS, 50, deform_attn),
     Part("pretrain-step", PRETRAIN_GOALS, 40, pretrain),
     Part("mask-rcnn", MASK_RCNN_GOALS, 45, mask_rcnn),
     Part("compile", COMPILE_GOALS, 70, compile_step),
