@@ -27,8 +27,8 @@ __all__ = ["PARTS"]
 _PARTS = [
     Part("attention-check", ATTENTION_GOALS, 45, attention_check, many=True),
     Part("tower-train", TOWER_GOALS, 75, tower_train),
-    Part("adapter-train", ADAPTER_GOALS, 30, adapter_large),
-    Part("adapter-launches", HOST_GOALS, 25, adapter_launches),
+    Part("adapter-train", ADAPTER_GOALS, 40, adapter_large),
+    Part("adapter-launches", HOST_GOALS, 35, adapter_launches),
     Part("tower-forward", FORWARD_GOALS, 60, tower_forward),
     Part("mask2former", MASK2FORMER_GOALS, 60, mask2former),
     Part("deform-attn", DEFORM_ATTN_GOALS, 50, deform_attn),
