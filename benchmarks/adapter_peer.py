@@ -43,7 +43,7 @@ class TorchscaleViT(PlainViT):
         self.freeze()
 
     def embed_image(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed an image (1, 3, side, side) to tokens (1, 1 + h * w, C)."""
+        """Embed images (B, 3, side, side) to tokens (B, 1 + h * w, C)."""
         tokens, _ = self.net.encoder.forward_embedding(None, self.net.vision_embed(image))
         return tokens, self.net.vision_embed.patch_shape
 

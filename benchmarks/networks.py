@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.cases import Step
+from benchmarks.cases import Results, Step
 from benchmarks.settings import Settings
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import Arch, BEiT3
@@ -43,9 +43,19 @@ class Network:
     forward: Callable[..., Sequence[Tensor]]
     stem: Tensor
 
-    def compiled(self) -> Network:
-        """Return the same network with a compiled forward pass."""
-        return Network(self.module, torch.compile(self.forward), self.stem)
+    def compiled(self, by_block: bool = False, backend: str = "inductor") -> Network:
+        """Return the same network with a compiled forward pass.
+
+        Args:
+            by_block: compile the module's ``blocks`` in place, if it has any; they share one compilation.
+            backend: backend of ``torch.compile``.
+        """
+        blocks = getattr(self.module, "blocks", None)
+        if by_block and isinstance(blocks, nn.ModuleList | nn.Sequential):
+            for block in blocks:
+                block.compile(backend=backend)
+            return self
+        return Network(self.module, torch.compile(self.forward, backend=backend), self.stem)
 
 
 @torch.no_grad()
@@ -58,25 +68,37 @@ def randomise(module: nn.Module, std: float = 0.02) -> None:
         module: changed in place.
         std: standard deviation of the noise.
     """
-    generator = torch.Generator().manual_seed(0)
+    generators: dict[torch.device, torch.Generator] = {}
     for parameter in module.parameters():
-        parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=std)
+        device = parameter.device
+        if device not in generators:
+            generators[device] = torch.Generator(device).manual_seed(0)
+        parameter.add_(torch.randn(parameter.shape, generator=generators[device], device=device), alpha=std)
 
 
-def make_image(side: int, device: str) -> Tensor:
-    """Return an image (1, 3, side, side), always the same."""
-    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(1)).to(device)
+def make_image(side: int, device: str, batch: int = 1) -> Tensor:
+    """Return images (batch, 3, side, side), always the same."""
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(1), device="cpu").to(device)
 
 
-def make_text(length: int, vocab_size: int, device: str) -> Tensor:
-    """Return token ids (1, length), always the same."""
-    return torch.randint(vocab_size, (1, length), generator=torch.Generator().manual_seed(2)).to(device)
+def make_text(length: int, vocab_size: int, device: str, batch: int = 1) -> Tensor:
+    """Return token ids (batch, length), always the same."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randint(vocab_size, (batch, length), generator=generator, device="cpu").to(device)
 
 
-def tower(arch: Arch, side: int, with_cp: bool = False) -> Network:
-    """Return the vision tower without a final norm; its position table has the grid of the image."""
+def tower(arch: Arch, side: int, with_cp: bool = False, device: str = "cpu") -> Network:
+    """Return the vision tower without a final norm; its position table has the grid of the image.
+
+    Args:
+        arch: architecture.
+        side: side of the image in pixels.
+        with_cp: recompute each layer in the backward pass.
+        device: device to build on; a GPU draws the weights of a large network in a fraction of a CPU's time, but other weights.
+    """
     torch.manual_seed(0)
-    module: Any = BEiT3Vision(asdict(arch), image_size=side, with_cp=with_cp)
+    with torch.device(device):
+        module: Any = BEiT3Vision(asdict(arch), image_size=side, with_cp=with_cp)
     randomise(module)
 
     def forward(image: Tensor) -> list[Tensor]:
@@ -96,19 +118,21 @@ def adapter_config(arch: Arch) -> dict[str, Any]:
     }
 
 
-def adapter(arch: Arch, side: int, vit_cp: bool = False, adapter_cp: bool = False) -> Network:
-    """Return the ViT-Adapter around the vision tower."""
+def adapter(arch: Arch, side: int, vit_cp: bool = False, adapter_cp: bool = False, device: str = "cpu") -> Network:
+    """Return the ViT-Adapter around the vision tower; ``device`` as in :func:`tower`."""
     torch.manual_seed(0)
     vit = {"type": BEiT3Vision, "arch": asdict(arch), "image_size": side, "with_cp": vit_cp}
-    module: Any = ViTAdapter(vit, with_cp=adapter_cp, **adapter_config(arch))
+    with torch.device(device):
+        module: Any = ViTAdapter(vit, with_cp=adapter_cp, **adapter_config(arch))
     randomise(module)
     return Network(module, module, module.vit.embed.proj.weight)
 
 
-def fused(arch: Arch, side: int) -> Network:
-    """Return the full network over an image and a text; it gives the tokens of both in one tensor (1, 1 + N + T, C)."""
+def fused(arch: Arch, side: int, device: str = "cpu") -> Network:
+    """Return the full network over images and texts; it gives the tokens of both in one tensor (B, 1 + N + T, C)."""
     torch.manual_seed(0)
-    module: Any = BEiT3(arch, image_size=side)
+    with torch.device(device):
+        module: Any = BEiT3(arch, image_size=side)
     randomise(module)
 
     def forward(image: Tensor, tokens: Tensor) -> list[Tensor]:
@@ -153,7 +177,7 @@ def train_step(network: Network, inputs: Mapping[str, Tensor], settings: Setting
         loss.backward()
         gradient = network.stem.grad
         assert gradient is not None
-        return [*(output.detach() for output in outputs), gradient]
+        return Results([output.detach() for output in outputs], [gradient])
 
     return step
 

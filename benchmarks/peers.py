@@ -41,7 +41,7 @@ _TORCHSCALE = "pip install --no-deps torchscale fairscale"
 
 
 def timm_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return timm's BEiT-3 vision tower; it gives the patches (1, N, C) after the last block.
+    """Return timm's BEiT-3 vision tower; it gives the patches (B, N, C) after the last block.
 
     Args:
         arch: architecture; timm's base model is built with its sizes.
@@ -115,7 +115,7 @@ def torchscale_beit3(arch: Arch, side: int, texts: bool, weights: Mapping[str, T
 
 
 def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return torchscale's BEiT-3 for images only; it gives the patches (1, N, C) after the last block.
+    """Return torchscale's BEiT-3 for images only; it gives the patches (B, N, C) after the last block.
 
     Args:
         arch: architecture.
@@ -135,7 +135,7 @@ def torchscale_tower(arch: Arch, side: int, weights: Mapping[str, Tensor] | None
 
 
 def torchscale_fused(arch: Arch, side: int, weights: Mapping[str, Tensor] | None) -> Network:
-    """Return torchscale's BEiT-3 for an image and a text; it gives all tokens (1, 1 + N + T, C) after the final norm.
+    """Return torchscale's BEiT-3 for images and texts; it gives all tokens (B, 1 + N + T, C) after the final norm.
 
     Arguments and errors are those of :func:`torchscale_tower`, but ``weights`` is the state dict of mmbeit3's full network.
     """

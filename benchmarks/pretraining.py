@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.cases import Step
+from benchmarks.cases import Results, Step
 from benchmarks.networks import randomise
 from benchmarks.peers import torchscale_beit3
 from benchmarks.settings import Settings
@@ -95,10 +95,11 @@ def _texts(settings: Settings, share: float, generator: torch.Generator) -> Mask
     return MaskedBatch(stream, words=words.to(device), masked_words=masked.to(device))
 
 
-def mmbeit3_pretraining(arch: Arch, side: int) -> MaskedDataModeling:
+def mmbeit3_pretraining(arch: Arch, side: int, device: str = "cpu") -> MaskedDataModeling:
     """Return mmbeit3's network with its heads, without stochastic depth; the position table has the grid of the images."""
     torch.manual_seed(0)
-    module = MaskedDataModeling(arch, _CODES, image_size=side)
+    with torch.device(device):
+        module = MaskedDataModeling(arch, _CODES, image_size=side)
     randomise(module)
     return module
 
@@ -216,6 +217,6 @@ def pretrain_step(module: nn.Module, losses: Losses, probes: Sequence[Tensor], s
         torch.stack(list(values)).sum().backward()
         gradients = [probe.grad for probe in probes if probe.grad is not None]
         assert len(gradients) == len(probes)
-        return [*(loss.detach() for loss in values), *gradients]
+        return Results([loss.detach() for loss in values], gradients)
 
     return step

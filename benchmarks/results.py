@@ -20,6 +20,12 @@ __all__ = ["Report", "benchmark_markdown", "print_table"]
 _FILE_ONLY = {"case", "dtype", "quartiles", "rounds", "held MB", "note"}
 """Columns that do not fit into a terminal. The title of the table gives case and dtype; the files contain all of them."""
 
+_IF_WIDE = {"images/s", "outputs differ", "gradients differ"}
+"""Columns that fit into wide terminals only."""
+
+_WIDE = 120
+"""Least number of characters per line of a wide terminal."""
+
 _TEXT = {"case", "contender", "dtype", "note"}
 """Columns of text; the others are numbers and are aligned right."""
 
@@ -82,6 +88,8 @@ def print_table(rows: Sequence[Row], console: Console | None = None) -> None:
     header, body = _cells(rows)
     table = Table(title=f"{rows[0].case}, {rows[0].dtype}", title_justify="left", title_style="bold")
     file_only = _FILE_ONLY | ({"cold s"} if "median ms" in header else set())
+    if console.width < _WIDE:
+        file_only |= _IF_WIDE
     shown = [index for index, name in enumerate(header) if name not in file_only]
     for index in shown:
         is_name = header[index] == "contender"
@@ -106,11 +114,16 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         "ratio": ["" if row.ratio is None else f"{row.ratio:.2f}x" for row in rows],
         "GFLOP": [three_digits(row.gflop) for row in rows],
         "of peak": ["" if row.peak_fraction is None else f"{row.peak_fraction:.0%}" for row in rows],
+        "images/s": [three_digits(row.images_per_s) for row in rows],
+        "host ms": [three_digits(row.host_ms) for row in rows],
+        "GPU ms": [three_digits(row.device_ms) for row in rows],
         "floor ms": ["" if row.median_ms is None else three_digits(row.floor_ms) for row in rows],
         "peak MB": [three_digits(row.memory_mb) for row in rows],
         "memory ratio": ["" if row.memory_ratio is None else f"{row.memory_ratio:.2f}x" for row in rows],
         "held MB": [three_digits(row.held_mb) for row in rows],
         "cold s": [three_digits(row.cold_s) for row in rows],
+        "outputs differ": [_rounded(row.output_deviation) for row in rows],
+        "gradients differ": [_rounded(row.gradient_deviation) for row in rows],
     }
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     body = []
@@ -121,6 +134,10 @@ def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         body.append([row.case if case != previous else "", row.contender, *values, row.note])
         previous = case
     return ["case", "contender", *shown, "note"], body
+
+
+def _rounded(deviation: float | None) -> str:
+    return "" if deviation is None else f"{deviation:.2g}"
 
 
 def _conditions(machine: Mapping[str, str], peaks: Mapping[str, float], settings: Mapping[str, Any]) -> str:

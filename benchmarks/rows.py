@@ -26,10 +26,15 @@ class Row:
         gflop: 10^9 floating-point operations of the case, counted on the first contender.
         peak_fraction: operations per median time, as a fraction of the measured peak of matrix products in this dtype.
         floor_ms: milliseconds to move the lower bound of bytes at the measured bandwidth.
-        memory_mb: peak memory of the step in 10^6 bytes, without ``held_mb``.
+        memory_mb: peak memory of the first step in 10^6 bytes, without ``held_mb``.
         memory_ratio: ``memory_mb`` divided by that of the first contender.
         held_mb: 10^6 bytes that the measuring process held before the step (weights, and libraries on a CPU).
-        cold_s: duration of the step in seconds in that process, where it was the first one.
+        cold_s: duration of the first step in seconds; in a process of its own, except on a GPU.
+        images_per_s: images per second at the median.
+        output_deviation: largest :func:`~benchmarks.cases.deviation` of an output from the expected one.
+        gradient_deviation: largest deviation of a gradient.
+        host_ms: milliseconds until the call returns to the host, which launches kernels without waiting for them.
+        device_ms: milliseconds in which the GPU executes kernels of a call.
         note: reason for missing values, or another remark.
     """
 
@@ -48,9 +53,14 @@ class Row:
     memory_ratio: float | None = None
     held_mb: float | None = None
     cold_s: float | None = None
+    images_per_s: float | None = None
+    output_deviation: float | None = None
+    gradient_deviation: float | None = None
+    host_ms: float | None = None
+    device_ms: float | None = None
     note: str = ""
 
-    def add_timing(self, timing: Timing, ours: Timing | None, flops: int, peak: float) -> None:
+    def add_timing(self, timing: Timing, ours: Timing | None, flops: int, peak: float, images: int = 0) -> None:
         """Fill in the values that follow from durations.
 
         Args:
@@ -58,6 +68,7 @@ class Row:
             ours: durations of the first contender of the case; None if it could not be timed.
             flops: floating-point operations of the case.
             peak: peak speed of matrix products in GFLOP/s.
+            images: number of images that a call computes.
         """
         low, high = timing.quartiles
         self.median_ms, self.low_ms, self.high_ms = 1e3 * timing.median, 1e3 * low, 1e3 * high
@@ -65,6 +76,7 @@ class Row:
         self.ratio = timing.median / ours.median if ours else None
         self.gflop = flops / 1e9
         self.peak_fraction = self.gflop / timing.median / peak
+        self.images_per_s = images / timing.median if images else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict that JSON can hold."""

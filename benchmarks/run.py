@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import DISAGREES, Limits, measure
+from benchmarks.checking import DISAGREES
+from benchmarks.measure import Limits, measure
 from benchmarks.plot import draw_benchmark
 from benchmarks.results import Report, print_table
 from benchmarks.settings import Settings

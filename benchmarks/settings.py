@@ -26,13 +26,15 @@ class Settings:
         sides: sides of the square images in pixels, multiples of 32.
         adapter_sides: sides for the ViT-Adapter in suites where ``sides`` is for the tower.
         fused_side: side in pixels of the image in the case of image and text.
-        text_tokens: length of the text in that case, and of the longest text in pretraining.
-        batch: number of images, of texts and of pairs in a pretraining step; number of images to caption.
+        text_tokens: length of the texts in that case, and of the longest text in pretraining.
+        batch: number of inputs of each kind in a call: images, texts, pairs.
         dtypes: names from :data:`DTYPES`; bfloat16 means autocast with float32 weights.
         device: ``'cpu'`` or ``'cuda'``.
         threads: number of threads of PyTorch's operators and of the compiled CPU kernels.
         budget: seconds of measurement per case, without warm-up; slow contenders get fewer rounds, but at least three.
         compile: True to also measure mmbeit3 and timm with ``torch.compile``.
+        by_block: compile blocks of networks that offer it (timm's) instead of the whole forward pass, which takes less time.
+        patience: seconds for the first call of a contender, which may compile; 0 for no limit.
         quick: True for a run that only checks that everything works; its numbers mean nothing.
     """
 
@@ -41,18 +43,25 @@ class Settings:
     adapter_sides: tuple[int, ...] = (512,)
     fused_side: int = 480
     text_tokens: int = 64
-    batch: int = 4
+    batch: int = 1
     dtypes: tuple[str, ...] = ("float32",)
     device: str = "cpu"
     threads: int = 1
     budget: float = 60.0
     compile: bool = False
+    by_block: bool = False
+    patience: float = 0.0
     quick: bool = False
 
     @property
     def sizes(self) -> Arch:
         """Architecture; a quick run gets a small vocabulary, because the word embedding takes longest to initialise."""
         return get_arch(self.arch, vocab_size=512 if self.quick else None)
+
+    @property
+    def batch_name(self) -> str:
+        """End of the name of a case with several images."""
+        return f", batch {self.batch}" if self.batch > 1 else ""
 
     def checked(self) -> Settings:
         """Return these settings if this machine can run them.

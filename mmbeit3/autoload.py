@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 
 from mmbeit3.versions import MMCV_EXTENSION
 
-__all__ = ["install"]
+__all__ = ["install", "serves_extension"]
 
 
 class _Finder(MetaPathFinder):
@@ -47,3 +48,11 @@ def install(force: bool = False) -> None:
         return
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+
+
+def serves_extension() -> bool:
+    """Return True if an import of mmcv's compiled module gives the replacements; it is not imported, only mmcv itself is."""
+    if find_spec("mmcv") is None:
+        return False
+    spec = find_spec(MMCV_EXTENSION)
+    return spec is not None and isinstance(spec.loader, _ReplacementLoader)

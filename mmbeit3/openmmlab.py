@@ -9,11 +9,9 @@ import importlib
 import logging
 import sys
 
-from mmbeit3.autoload import install
-from mmbeit3.checkpoint.guard import guard_loading
+from mmbeit3.autoload import install, serves_extension
 from mmbeit3.extras import require
-from mmbeit3.ops import mmcv_ext
-from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
+from mmbeit3.import_hooks import after_import
 from mmbeit3.optional import guard_imports
 from mmbeit3.versions import MMCV_EXTENSION
 
@@ -27,7 +25,8 @@ _prepared = False
 def prepare() -> None:
     """Supply replacements for missing mmcv ops, log once which ops are in use, and make MMEngine load checkpoints safely.
 
-    Must run before anything of ``mmdet.models`` is imported. :mod:`mmbeit3.registry` calls it.
+    Must run before anything of ``mmdet.models`` is imported. :mod:`mmbeit3.registry` calls it. It imports neither mmcv's ops
+    nor MMEngine's runner, which takes seconds: it changes them when they are imported.
 
     Raises:
         ImportError: if MMEngine or mmcv is missing, if mmcv's compiled module cannot be loaded, or if mmseg's Mask2Former head
@@ -40,8 +39,8 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
-    replace_fallback()
-    guard_loading()
+    after_import("mmcv.ops.multi_scale_deform_attn", _replace_fallback)
+    after_import("mmengine.runner.checkpoint", _guard_loading)
     guard_imports()
     from mmengine.logging import print_log
 
@@ -59,6 +58,10 @@ def provide_ops() -> bool:
         ImportError: if the compiled module exists but cannot be loaded, which happens after an upgrade of torch.
     """
     install(force=True)
+    if serves_extension():
+        return True
+    # The compiled module needs libraries that torch loads.
+    importlib.import_module("torch")
     try:
         importlib.import_module(MMCV_EXTENSION)
     except ImportError as error:
@@ -66,7 +69,19 @@ def provide_ops() -> bool:
             f"mmcv's compiled module is installed but cannot be loaded ({error}): it was built for another torch. "
             "Build mmcv again, or remove the file to use mmbeit3's replacements"
         ) from error
-    return mmcv_ext.is_replaced()
+    return False
+
+
+def _replace_fallback() -> None:
+    from mmbeit3.ops.mmcv_ext.deform_attn import replace_fallback
+
+    replace_fallback()
+
+
+def _guard_loading() -> None:
+    from mmbeit3.checkpoint.guard import guard_loading
+
+    guard_loading()
 
 
 def _refuse_stub() -> None:

@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
+from mmbeit3.import_hooks import find_by_others
+
 __all__ = ["guard_imports"]
 
 _GUARDED = "mmpretrain"
@@ -26,8 +28,7 @@ class _GuardedFinder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname.partition(".")[0] != _GUARDED:
             return None
-        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
-        spec = next((found for finder in others if (found := finder.find_spec(fullname, path, target))), None)
+        spec = find_by_others(self, fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _GuardedLoader(spec.loader)
         return spec

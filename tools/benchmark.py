@@ -5,6 +5,7 @@ The benchmarks are in the folder ``benchmarks`` of the repository, which a wheel
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,24 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "ops": ("deformable attention alone, and in Mask2Former's pixel decoder", {"sides": [512]}),
     "backbone": ("forward passes: tower, ViT-Adapter, image with text", {"sides": [224, 512, 1024], "adapter_sides": [512]}),
     "train-step": ("forward and backward passes, and their peak memory", {"sides": [512], "adapter_sides": [512]}),
-    "pretrain-step": ("a step of masked data modeling on images, texts and pairs, and its peak memory", {"sides": [224]}),
+    "pretrain-step": (
+        "a step of masked data modeling on images, texts and pairs, and its peak memory",
+        {"sides": [224], "batch": 4},
+    ),
     "caption": ("captions of 20 words by beam search, with and without batches and cache", {"sides": [224], "batch": 8}),
+    "gpu": ("all that this project has goals for on a GPU, in six minutes", {"budget": 4.0}),
     "memory": ("peak memory of a training step with and without recomputation", {"arch": "large", "sides": [896]}),
 }
 """Subcommand to its description and its defaults."""
+
+_PATIENCE = 30.0
+"""Seconds for the first call of a contender of the preset ``gpu``."""
 
 
 def main() -> None:
     """Parse arguments and measure."""
     from benchmarks import Settings, run_benchmark
+    from benchmarks.preset import PARTS, run_preset
     from benchmarks.settings import DTYPES
     from mmbeit3.models.beit3 import ARCHS
     from mmbeit3.profiling.machine import usable_cores
@@ -35,9 +44,17 @@ def main() -> None:
     commands = parser.add_subparsers(dest="suite", required=True)
     for suite, (description, defaults) in COMMANDS.items():
         command = commands.add_parser(suite, help=description, description=f"Measure {description}.")
-        command.add_argument("--arch", choices=list(ARCHS), default="base", help="architecture (%(default)s)")
-        command.add_argument("--sides", type=int, nargs="+", help="sides of images in pixels, multiples of 32 (%(default)s)")
-        command.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="dtypes (%(default)s)")
+        if suite == "gpu":
+            command.add_argument(
+                "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts (all), in this order"
+            )
+            command.add_argument("--limit", type=float, default=345.0, help="seconds for all parts (%(default)s)")
+        else:
+            command.add_argument("--arch", choices=list(ARCHS), default="base", help="architecture (%(default)s)")
+            command.add_argument(
+                "--sides", type=int, nargs="+", help="sides of images in pixels, multiples of 32 (%(default)s)"
+            )
+            command.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="dtypes (%(default)s)")
         command.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
         command.add_argument("--threads", type=int, default=usable_cores(), help="number of CPU threads (%(default)s)")
         command.add_argument("--budget", type=float, default=30.0, help="seconds of measurement per case (%(default)s)")
@@ -46,25 +63,32 @@ def main() -> None:
         if suite in ("backbone", "train-step"):
             command.add_argument("--adapter-sides", type=int, nargs="+", help="sides for the ViT-Adapter (%(default)s)")
             command.add_argument("--compile", action="store_true", help="also measure mmbeit3 and timm with torch.compile")
-        if suite in ("pretrain-step", "caption"):
+        if suite not in ("gpu", "ops"):
             command.add_argument(
-                "--batch", type=int, default=4, help="number of images; in pretraining also of texts and of pairs (%(default)s)"
+                "--batch", type=int, default=1, help="number of images, of texts and of pairs in a call (%(default)s)"
             )
         command.set_defaults(**defaults)
     args = parser.parse_args()
-    settings = Settings(
+    out = args.out or Path("work_dirs/benchmark") / args.suite
+    command_line = " ".join(["python tools/benchmark.py", *sys.argv[1:]])
+    common = Settings(device=args.device, threads=args.threads, budget=args.budget)
+    if args.suite == "gpu":
+        settings = replace(common, dtypes=("bfloat16",), patience=_PATIENCE)
+        # Tiny sizes are slower with several threads.
+        run_preset(
+            replace(settings.for_check(), threads=1) if args.quick else settings, out, command_line, args.parts, args.limit
+        )
+        print(f"results.json and table.md in {out}")
+        return
+    settings = replace(
+        common,
         arch=args.arch,
         sides=tuple(args.sides),
         adapter_sides=tuple(getattr(args, "adapter_sides", [])),
         batch=getattr(args, "batch", Settings.batch),
         dtypes=tuple(args.dtype),
-        device=args.device,
-        threads=args.threads,
-        budget=args.budget,
         compile=getattr(args, "compile", False),
     )
-    out = args.out or Path("work_dirs/benchmark") / args.suite
-    command_line = " ".join(["python tools/benchmark.py", *sys.argv[1:]])
     run_benchmark(args.suite, settings.for_check() if args.quick else settings, out, command_line)
     print(f"results.json, table.md and plot.png in {out}")
 

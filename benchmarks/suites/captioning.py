@@ -83,7 +83,7 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
     }
     contenders = [Contender(name, partial(contender, *way)) for name, way in ways.items()]
     name = f"captions {settings.arch} {side}², {settings.batch} images, {words} words, {_BEAMS} beams"
-    return Case(name, dtype, contenders)
+    return Case(name, dtype, contenders, images=settings.batch)
 
 
 def _captions(network: CaptioningNetwork, next_words: _NextWordsOf, words: int, at_once: int, image: Tensor) -> list[Tensor]:

@@ -19,7 +19,7 @@ _WAYS = {
 
 
 def memory_cases(settings: Settings) -> Iterator[Case]:
-    """Yield a training step of the ViT-Adapter on one image of each side, with and without recomputation (``with_cp``).
+    """Yield a training step of the ViT-Adapter on a batch of images of each side, with and without recomputation (``with_cp``).
 
     The peak contains activations and gradients, but no optimizer state, whose size does not depend on the image.
     """
@@ -28,11 +28,11 @@ def memory_cases(settings: Settings) -> Iterator[Case]:
 
             def make(equal: bool, vit_cp: bool, adapter_cp: bool, side: int = side, dtype: str = dtype) -> Step:
                 network = adapter(settings.sizes, side, vit_cp, adapter_cp)
-                return train_step(network, {"image": make_image(side, settings.device)}, settings, dtype)
+                return train_step(network, {"image": make_image(side, settings.device, settings.batch)}, settings, dtype)
 
             contenders = [
                 Contender(name, partial(make, vit_cp=vit_cp, adapter_cp=adapter_cp))
                 for name, (vit_cp, adapter_cp) in _WAYS.items()
             ]
-            name = f"ViT-Adapter {settings.arch} {side}², training step"
+            name = f"ViT-Adapter {settings.arch} {side}²{settings.batch_name}, training step"
             yield Case(name, dtype, contenders, timed=False, memory=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 
+import torch
 from torch import Tensor
 
 from benchmarks import networks, peers
@@ -22,7 +23,7 @@ _Peer = Callable[[Arch, int, Mapping[str, Tensor] | None], Network]
 
 
 def backbone_cases(settings: Settings) -> Iterator[Case]:
-    """Yield forward passes of one image: the tower and the ViT-Adapter at each side, and image and text together."""
+    """Yield forward passes of a batch: the tower and the ViT-Adapter at each side, and images and texts together."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.forward_step, "forward")
@@ -32,7 +33,7 @@ def backbone_cases(settings: Settings) -> Iterator[Case]:
 
 
 def train_step_cases(settings: Settings) -> Iterator[Case]:
-    """Yield forward and backward passes of one image, with peak memory: the tower and the ViT-Adapter at each side."""
+    """Yield forward and backward passes of a batch, with peak memory: the tower and the ViT-Adapter at each side."""
     for dtype in settings.dtypes:
         for side in settings.sides:
             yield _tower(settings, side, dtype, networks.train_step, "forward + backward", memory=True)
@@ -42,22 +43,24 @@ def train_step_cases(settings: Settings) -> Iterator[Case]:
 
 def _tower(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.make_image(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device, settings.batch)}
 
     def ours() -> Network:
-        return networks.tower(settings.sizes, side)
+        return networks.tower(settings.sizes, side, device=settings.device)
 
     theirs: dict[str, _Peer] = {"timm": peers.timm_tower, "torchscale": peers.torchscale_tower}
     contenders = _contenders(settings, side, dtype, step_of, inputs, ours, theirs, compilable=("timm",))
-    return Case(f"tower {settings.arch} {side}², {what}", dtype, contenders, memory=memory)
+    reference = partial(_exact, step_of, ours, inputs, settings)
+    name = f"tower {settings.arch} {side}²{settings.batch_name}, {what}"
+    return Case(name, dtype, contenders, reference, memory=memory, images=settings.batch)
 
 
 def _adapter(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: str, memory: bool = False) -> Case:
     def inputs() -> dict[str, Tensor]:
-        return {"image": networks.make_image(side, settings.device)}
+        return {"image": networks.make_image(side, settings.device, settings.batch)}
 
     def ours() -> Network:
-        return networks.adapter(settings.sizes, side)
+        return networks.adapter(settings.sizes, side, device=settings.device)
 
     def as_reference(*args: object) -> Step:
         return with_attention(step_of(*args), peers.mmcv_fallback())  # type: ignore[arg-type]
@@ -65,7 +68,9 @@ def _adapter(settings: Settings, side: int, dtype: str, step_of: _StepOf, what: 
     contenders = _contenders(settings, side, dtype, step_of, inputs, ours, {})
     theirs: dict[str, _Peer] = {"reference's parts": reference_adapter}
     contenders += _contenders(settings, side, dtype, as_reference, inputs, ours, theirs)[-1:]
-    return Case(f"ViT-Adapter {settings.arch} {side}², {what}", dtype, contenders, memory=memory)
+    reference = partial(_exact, step_of, ours, inputs, settings)
+    name = f"ViT-Adapter {settings.arch} {side}²{settings.batch_name}, {what}"
+    return Case(name, dtype, contenders, reference, memory=memory, images=settings.batch)
 
 
 def _fused(settings: Settings, dtype: str) -> Case:
@@ -74,16 +79,25 @@ def _fused(settings: Settings, dtype: str) -> Case:
 
     def inputs() -> dict[str, Tensor]:
         return {
-            "image": networks.make_image(side, settings.device),
-            "tokens": networks.make_text(length, vocab_size, settings.device),
+            "image": networks.make_image(side, settings.device, settings.batch),
+            "tokens": networks.make_text(length, vocab_size, settings.device, settings.batch),
         }
 
     def ours() -> Network:
-        return networks.fused(settings.sizes, side)
+        return networks.fused(settings.sizes, side, settings.device)
 
     theirs: dict[str, _Peer] = {"torchscale": peers.torchscale_fused}
     contenders = _contenders(settings, side, dtype, networks.forward_step, inputs, ours, theirs)
-    return Case(f"image {side}² + {length} tokens {settings.arch}, forward", dtype, contenders)
+    reference = partial(_exact, networks.forward_step, ours, inputs, settings)
+    name = f"image {side}² + {length} tokens {settings.arch}{settings.batch_name}, forward"
+    return Case(name, dtype, contenders, reference, images=settings.batch)
+
+
+def _exact(
+    step_of: _StepOf, ours: Callable[[], Network], inputs: Callable[[], Mapping[str, Tensor]], settings: Settings
+) -> Step:
+    """Return the step of mmbeit3's network in float32."""
+    return step_of(ours(), inputs(), settings, "float32")
 
 
 def _contenders(
@@ -116,14 +130,21 @@ def _contenders(
     def contender(name: str, build: Callable[[bool], Network]) -> list[Contender]:
         made = [Contender(name, lambda equal: step_of(build(equal), inputs(), settings, dtype))]
         if settings.compile and (name == OURS or name in compilable):
-            made += [Contender(f"{name}, compiled", lambda equal: step_of(build(equal).compiled(), inputs(), settings, dtype))]
+            # A run that only checks that everything works does not generate code, which takes long.
+            options = (settings.by_block, "aot_eager" if settings.quick else "inductor")
+            made += [
+                Contender(
+                    f"{name}, compiled", lambda equal: step_of(build(equal).compiled(*options), inputs(), settings, dtype)
+                )
+            ]
         return made
 
     found = contender(OURS, lambda _: ours())
     for name, peer in theirs.items():
 
         def build(equal: bool, peer: _Peer = peer) -> Network:
-            return peer(settings.sizes, side, weights() if equal else None)
+            with torch.device(settings.device):
+                return peer(settings.sizes, side, weights() if equal else None)
 
         found += contender(name, build)
     return found

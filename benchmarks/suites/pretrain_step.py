@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from torch import Tensor
@@ -32,9 +32,9 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
     @cache
     def network() -> MaskedDataModeling:
         # Both contenders can share one network, because each step computes new gradients.
-        return pretraining.mmbeit3_pretraining(settings.sizes, side)
+        return pretraining.mmbeit3_pretraining(settings.sizes, side, settings.device)
 
-    def ours(losses: Callable[[MaskedDataModeling, Batches], list[Tensor]]) -> Step:
+    def ours(losses: Callable[[MaskedDataModeling, Batches], list[Tensor]], dtype: str = dtype) -> Step:
         module: Any = network()
         # The gradient of each passes through all layers of its tower.
         probes = [module.vision.embed.proj.weight, module.language.embed.positions]
@@ -54,4 +54,5 @@ def _case(settings: Settings, side: int, dtype: str) -> Case:
     count = settings.batch
     streams = f"{count} images + {count} texts + {count} pairs"
     name = f"pretraining {settings.arch} {side}², {streams}, up to {settings.text_tokens} tokens, forward + backward"
-    return Case(name, dtype, contenders, memory=True)
+    reference = partial(ours, pretraining.in_one_pass, "float32")
+    return Case(name, dtype, contenders, reference, memory=True, images=2 * count)

@@ -16,7 +16,7 @@ from benchmarks.suites import SUITES
 from mmbeit3.errors import UserError
 from mmbeit3.models.beit3 import BEiT3
 
-SETTINGS = Settings().for_check()
+SETTINGS = Settings(batch=4).for_check()
 SIDE = 64
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import NoReturn
 
+from mmbeit3.autoload import serves_extension
 from mmbeit3.ops.mmcv_ext import boxes, deform_attn, focal_loss, info, roi_align
 from mmbeit3.versions import MMCV_EXTENSION
 
@@ -44,7 +45,9 @@ def make_replacement() -> ModuleType:
 
 def is_replaced() -> bool:
     """Return True if mmbeit3's replacements are in use."""
-    return isinstance(sys.modules.get(MMCV_EXTENSION), _Replacement)
+    return isinstance(sys.modules.get(MMCV_EXTENSION), _Replacement) or (
+        MMCV_EXTENSION not in sys.modules and serves_extension()
+    )
 
 
 def is_compiled() -> bool:
