@@ -14,11 +14,10 @@ from tests.goldens import ARCH
 def test_all_parts_are_switched():
     vit = {"type": "mmbeit3.BEiT3Vision", "arch": ARCH}
     backbone = ViTAdapter(vit, [(i, i) for i in range(4)], deform_num_heads=3, norm_cfg={"type": "BN"})
-    assert not backbone.compile_blocks
-    assert not backbone.vit.compile_blocks
+    parts = [backbone.vit, *backbone.interactions[0].values()]
+    assert [part.compile_blocks for part in parts] == [False] * len(parts)
     CompileBlocksHook().before_run(SimpleNamespace(model=torch.nn.ModuleDict({"backbone": backbone})))
-    assert backbone.compile_blocks
-    assert backbone.vit.compile_blocks
+    assert [part.compile_blocks for part in parts] == [True] * len(parts)
 
 
 def test_a_model_without_the_switch():

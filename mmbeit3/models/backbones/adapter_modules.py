@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention, reads_raw_memory
-from mmbeit3.ops import Linear, add_layer_norm, linear
+from mmbeit3.ops import Linear, add_layer_norm, apply_linear, fused_ms_deform_attn, linear, region
 from mmbeit3.ops.exporting import exporting
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
@@ -92,10 +92,14 @@ class _CrossAttention(nn.Module):
         embed_dims: width C.
         num_levels: number of levels of the features that are attended to.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
+        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
     """
 
-    def __init__(self, embed_dims: int, num_levels: int, num_heads: int, num_points: int, ratio: float) -> None:
+    def __init__(
+        self, embed_dims: int, num_levels: int, num_heads: int, num_points: int, ratio: float, compile_blocks: bool
+    ) -> None:
         super().__init__()
+        self.compile_blocks = compile_blocks
         self.query_norm = nn.LayerNorm(embed_dims, eps=_EPS)
         self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
         self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
@@ -104,12 +108,17 @@ class _CrossAttention(nn.Module):
         """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels.
 
         Returns:
-            The queries, for a residual addition, and the attended features, (B, Q, C) each.
+            The queries, for a residual addition, and the attended features (B, Q, heads * d) before the output projection.
         """
-        # The norm's kernel also adds the gradient of the residual addition if the queries pass through it.
-        query, normed = add_layer_norm(self.query_norm, query)
-        values = add_layer_norm(self.feat_norm, features)[1]
-        return query, self.attn(normed, points, values, [level.shape for level in levels])
+        query, values, offsets, logits = region(_project, self.compile_blocks)(self, query, features)
+        return query, fused_ms_deform_attn(values, [level.shape for level in levels], points, offsets, logits)
+
+
+def _project(module: _CrossAttention, query: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+    """Return the queries, and the results of :meth:`DeformableAttention.project`."""
+    # The norm's kernel also adds the gradient of the residual addition if the queries pass through it.
+    query, normed = add_layer_norm(module.query_norm, query)
+    return query, *module.attn.project(normed, add_layer_norm(module.feat_norm, features)[1])
 
 
 class Injector(_CrossAttention):
@@ -120,6 +129,7 @@ class Injector(_CrossAttention):
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
         num_levels: levels of the spatial prior.
         init_value: initial gamma; with 0, a pretrained ViT's output is unchanged at the start of training.
+        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
     """
 
     def __init__(
@@ -130,8 +140,9 @@ class Injector(_CrossAttention):
         ratio: float,
         num_levels: int = 3,
         init_value: float = 0.0,
+        compile_blocks: bool = False,
     ) -> None:
-        super().__init__(embed_dims, num_levels, num_heads, num_points, ratio)
+        super().__init__(embed_dims, num_levels, num_heads, num_points, ratio, compile_blocks)
         self.gamma = nn.Parameter(torch.full((embed_dims,), init_value))
 
     def forward(self, x: Tensor, c: Tensor, points: Tensor, levels: Sequence[Grid]) -> Tensor:
@@ -147,7 +158,12 @@ class Injector(_CrossAttention):
             The updated patches (B, N, C).
         """
         x, attended = self.attend(x, points, c, levels)
-        return x + self.gamma * attended
+        return region(_inject, self.compile_blocks)(self, x, attended)
+
+
+def _inject(injector: Injector, x: Tensor, attended: Tensor) -> Tensor:
+    """Add the attended features to the ViT's patches."""
+    return x + injector.gamma * injector.attn.output_proj(attended)
 
 
 class ConvFFN(nn.Module):
@@ -168,15 +184,15 @@ class ConvFFN(nn.Module):
         self.act = nn.GELU()
         self.fc2 = Linear(hidden_dims, embed_dims)
 
-    def forward(self, c: Tensor, levels: Sequence[Grid]) -> Tensor:
-        """Compute the residual branch (B, M, C) of the spatial prior (B, M, C)."""
-        scales = self.fc1(c).split([grid.h * grid.w for grid in levels], dim=1)  # (B, h * w, hidden) each
+    def convolve(self, hidden: Tensor, levels: Sequence[Grid]) -> Tensor:
+        """Convolve each scale of (B, M, hidden_dims)."""
+        scales = hidden.split([grid.h * grid.w for grid in levels], dim=1)  # (B, h * w, hidden_dims) each
         # Tokens (B, h * w, C) viewed as maps (B, C, h, w) are channels-last: no copy is needed.
         convolved = [
             self.dwconv["dwconv"](scale.unflatten(1, grid.shape).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1, 2)
             for scale, grid in zip(scales, levels, strict=True)
         ]
-        return self.fc2(self.act(torch.cat(convolved, dim=1)))  # (B, M, C)
+        return torch.cat(convolved, dim=1)  # (B, M, hidden_dims)
 
 
 class Extractor(_CrossAttention):
@@ -188,6 +204,7 @@ class Extractor(_CrossAttention):
         with_cffn: build the ConvFFN.
         cffn_ratio: inner width of the ConvFFN as a fraction of C.
         drop_path_rate: stochastic depth of the ConvFFN.
+        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
     """
 
     def __init__(
@@ -199,8 +216,9 @@ class Extractor(_CrossAttention):
         with_cffn: bool = True,
         cffn_ratio: float = 0.25,
         drop_path_rate: float = 0.0,
+        compile_blocks: bool = False,
     ) -> None:
-        super().__init__(embed_dims, 1, num_heads, num_points, ratio)
+        super().__init__(embed_dims, 1, num_heads, num_points, ratio, compile_blocks)
         self.with_cffn = with_cffn
         if with_cffn:
             self.ffn = ConvFFN(embed_dims, int(embed_dims * cffn_ratio))
@@ -222,6 +240,19 @@ class Extractor(_CrossAttention):
         """
         c, attended = self.attend(c, points, x, [tokens])
         if not self.with_cffn:
-            return c + attended
-        c, normed = add_layer_norm(self.ffn_norm, c, attended)
-        return c + self.drop_path(self.ffn(normed, levels))
+            return c + self.attn.output_proj(attended)
+        c, hidden = region(_enter_ffn, self.compile_blocks)(self, c, attended)
+        return region(_leave_ffn, self.compile_blocks)(self, c, self.ffn.convolve(hidden, levels))
+
+
+def _enter_ffn(extractor: Extractor, c: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the spatial prior (B, M, C) with the attended features added, and the ConvFFN's hidden features."""
+    branch, bias = apply_linear(extractor.attn.output_proj, attended)
+    c, normed = add_layer_norm(extractor.ffn_norm, c, branch, bias=bias)
+    return c, extractor.ffn.fc1(normed)
+
+
+def _leave_ffn(extractor: Extractor, c: Tensor, convolved: Tensor) -> Tensor:
+    """Add the branch of the ConvFFN to the spatial prior (B, M, C)."""
+    ffn = extractor.ffn
+    return c + extractor.drop_path(ffn.fc2(ffn.act(convolved)))

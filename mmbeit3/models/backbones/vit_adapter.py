@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, Spatia
 from mmbeit3.models.backbones.init_cfg import init_pretrained
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.layers import LN2d
-from mmbeit3.ops import call_module, region, wide_dtype
+from mmbeit3.ops import wide_dtype
 from mmbeit3.ops.exporting import fixed, tracing
 from mmbeit3.registry import MODELS
 
@@ -98,7 +98,6 @@ class ViTAdapter(BaseModule):
         self.add_vit_feature = add_vit_feature
         self.vit_feature = vit_feature
         self.with_cp = with_cp
-        self.compile_blocks = compile_blocks
         self.freeze_vit = freeze_vit
 
         norm_cfg = {"type": "SyncBN"} if norm_cfg is None else norm_cfg
@@ -106,11 +105,12 @@ class ViTAdapter(BaseModule):
         self.spm = SpatialPriorModule(conv_inplane, C, norm_cfg, self.in_channels)
 
         def extractor() -> Extractor:
-            return Extractor(C, deform_num_heads, n_points, deform_ratio, with_cffn, cffn_ratio, drop_path_rate)
+            ffn = with_cffn, cffn_ratio, drop_path_rate
+            return Extractor(C, deform_num_heads, n_points, deform_ratio, *ffn, compile_blocks)
 
         self.interactions = nn.ModuleList()
         for _ in self.groups:
-            injector = Injector(C, deform_num_heads, n_points, deform_ratio, init_value=init_value)
+            injector = Injector(C, deform_num_heads, n_points, deform_ratio, 3, init_value, compile_blocks)
             self.interactions.append(nn.ModuleDict({"injector": injector, "extractor": extractor()}))
         if use_extra_extractor:
             cast(nn.ModuleDict, self.interactions[-1])["extra_extractors"] = nn.ModuleList([extractor(), extractor()])
@@ -205,11 +205,10 @@ class ViTAdapter(BaseModule):
             stages.append(tokens_to_map(x, tokens.shape, prefix))
         return c, stages
 
-    def _call(self, module: nn.Module, *args: Any) -> Tensor:
-        call = region(call_module, self.compile_blocks)
+    def _call(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint(call, module, *args, use_reentrant=False)
-        return call(module, *args)
+            return checkpoint(module, *args, use_reentrant=False)
+        return module(*args)
 
 
 def _norm_to_nchw(norm: nn.Module, features: Tensor) -> Tensor:

@@ -79,11 +79,18 @@ class DeformableAttention(nn.Module):
         Returns:
             (B, Q, C).
         """
-        B, Q, _ = query.shape
-        heads, levels, points = self.num_heads, self.num_levels, self.num_points
-        projected = self.value_proj(value).view(B, value.shape[1], heads, -1)  # (B, S, heads, d)
-        offsets = self.sampling_offsets(query).view(B, Q, heads, levels, points, 2)
-        logits = self.attention_weights(query).view(B, Q, heads, levels * points)
-        attended = fused_ms_deform_attn(projected, spatial_shapes, reference_points, offsets, logits)
-        # (B, Q, heads * d)
+        values, offsets, logits = self.project(query, value)
+        attended = fused_ms_deform_attn(values, spatial_shapes, reference_points, offsets, logits)  # (B, Q, heads * d)
         return self.output_proj(attended.to(query.dtype))
+
+    def project(self, query: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project queries (B, Q, C) and values (B, S, C), without attending.
+
+        Returns:
+            Values (B, S, heads, d), sampling offsets (B, Q, heads, levels, points, 2), and attention logits
+            (B, Q, heads, levels * points), as :func:`mmbeit3.ops.fused_ms_deform_attn` takes them.
+        """
+        heads, levels, points = self.num_heads, self.num_levels, self.num_points
+        values = self.value_proj(value).unflatten(-1, (heads, -1))
+        offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
+        return values, offsets, self.attention_weights(query).unflatten(-1, (heads, levels * points))
