@@ -1,1 +1,1 @@
-"""Count floating-point operations, measure peak memory, and describe the machine."""
+"""Count floating-point operations, launches and waits; measure peak memory; describe the machine."""
