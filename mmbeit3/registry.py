@@ -21,6 +21,7 @@ from mmengine.registry import Registry  # noqa: E402
 
 _MODELS = [
     "models.backbones",
+    "models.heads",
     "models.layers",
     "models.necks",
     "models.test_time_augs",
