@@ -8,7 +8,6 @@ from mmengine.registry import MODELS
 
 from mmbeit3.profiling.launches import count_launches
 from tests.models.heads.mask2former import (
-    OURS,
     STUFF,
     THINGS,
     detection_samples,
@@ -212,11 +211,3 @@ def test_head_without_train_cfg_predicts_but_has_no_losses():
     assert scores.shape == (2, 10, THINGS + 1)
     with pytest.raises(ValueError, match="built without train_cfg"):
         head.loss(features(), samples)
-
-
-def test_every_class_has_a_replacement():
-    assert {MODELS.get(name).__name__ for name in OURS.values()} == {
-        "_mask2former_head",
-        "_seg_mask2former_head",
-        "_pixel_decoder",
-    }
