@@ -14,7 +14,20 @@ _base_ = [
     "../_base_/models/rcnn_heads.py",
     "../_base_/mmbeit3.py",
 ]
-_base_.pop("rcnn_heads")
+__stage = _base_.pop("rcnn_heads")  # the types of all stages
+__head, __sampling = __stage.roi_head.bbox_head, __stage.train_cfg.rcnn
+_base_.cascade_heads.roi_head.bbox_head = [
+    dict(stage, type=__head.type, bbox_coder=dict(stage.bbox_coder, **__head.bbox_coder))
+    for stage in _base_.model.roi_head.bbox_head
+]
+_base_.cascade_heads.train_cfg.rcnn = [
+    dict(
+        stage,
+        assigner=dict(stage.assigner, **__sampling.assigner),
+        sampler=dict(stage.sampler, **__sampling.sampler),
+    )
+    for stage in _base_.model.train_cfg.rcnn
+]
 checkpoint = _base_.adapter.vit.init_cfg.checkpoint  # base, after contrastive tuning
 model = dict(
     _base_.pop("cascade_heads"),

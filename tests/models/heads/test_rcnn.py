@@ -121,19 +121,21 @@ def test_coder(classes, shape):
     torch.testing.assert_close(ours.decode(source, deltas, shape), theirs.decode(source, deltas, shape))
 
 
-def detectors():
-    """mmdet's Mask R-CNN without its backbone, and ours, with equal weights, from our config."""
-    cfg = Config.fromfile(ROOT / "configs/coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py")
+def detectors(name="mask-rcnn"):
+    """Build mmdet's detector and ours with equal weights from our config, with small layers."""
+    cfg = Config.fromfile(ROOT / f"configs/coco/{name}_beit3-adapter-b_fpn_1x_coco.py")
     init_default_scope(cfg.default_scope)
     cfg.model.backbone = ConfigDict(type="mmdet.ResNet", depth=18, base_channels=8)
     cfg.model.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
     cfg.model.rpn_head.update(in_channels=16, feat_channels=16)
     for part in ("bbox_roi_extractor", "mask_roi_extractor"):
         cfg.model.roi_head[part].out_channels = 16
-    cfg.model.roi_head.bbox_head.update(in_channels=16, fc_out_channels=16)
+    for head in as_list(cfg.model.roi_head.bbox_head):
+        head.update(in_channels=16, fc_out_channels=16)
     cfg.model.roi_head.mask_head.update(in_channels=16, conv_out_channels=16, num_convs=1)
     cfg.model.train_cfg.rpn_proposal.max_per_img = 40
-    cfg.model.train_cfg.rcnn.sampler.num = 32
+    for stage in as_list(cfg.model.train_cfg.rcnn):
+        stage.sampler.num = 32
     torch.manual_seed(0)
     ours = MODELS.build(cfg.model)
     theirs = MODELS.build(with_their_types(cfg.model))
@@ -141,7 +143,13 @@ def detectors():
     return theirs, ours
 
 
+def as_list(part):
+    return part if isinstance(part, list) else [part]
+
+
 def with_their_types(cfg):
+    if isinstance(cfg, list):
+        return [with_their_types(part) for part in cfg]
     if isinstance(cfg, dict):
         return type(cfg)({k: THEIRS.get(v, v) if k == "type" else with_their_types(v) for k, v in cfg.items()})
     return cfg
@@ -162,15 +170,16 @@ def samples(counts):
 
 
 def total(losses):
-    parts = [part for name, loss in losses.items() if "loss" in name for part in (loss if isinstance(loss, list) else [loss])]
+    parts = [part for name, loss in losses.items() if "loss" in name for part in as_list(loss)]
     return torch.stack([part.sum() for part in parts])
 
 
 @pytest.mark.parametrize("counts", [(3, 5), (4, 0), (0, 0)])
-def test_losses_and_gradients_are_equal(counts):
+@pytest.mark.parametrize("name", ["mask-rcnn", "cascade-mask-rcnn"])
+def test_losses_and_gradients_are_equal(name, counts):
     results = []
     image = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    for model in detectors():
+    for model in detectors(name):
         torch.manual_seed(1)
         losses = model.loss(image, samples(counts))
         total(losses).sum().backward()
