@@ -16,11 +16,13 @@ from mmengine.registry import METRICS as MMENGINE_METRICS  # noqa: E402
 from mmengine.registry import MODELS as MMENGINE_MODELS  # noqa: E402
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES  # noqa: E402
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS  # noqa: E402
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
 _MODELS = [
     "models.backbones",
+    "models.heads",
     "models.layers",
     "models.necks",
     "models.test_time_augs",
@@ -50,6 +52,7 @@ TRANSFORMS = Registry(
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations=["mmbeit3.evaluation"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine", "mmbeit3.pretrain.hooks"])
 STRATEGIES = Registry("strategy", parent=MMENGINE_STRATEGIES, scope="mmbeit3", locations=["mmbeit3.engine.strategies"])
+TASK_UTILS = Registry("task util", parent=MMENGINE_TASK_UTILS, scope="mmbeit3", locations=["mmbeit3.models.heads"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
@@ -57,4 +60,14 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=["mmbeit3.engine"],
 )
 
-__all__ = ["DATASETS", "FUNCTIONS", "HOOKS", "METRICS", "MODELS", "OPTIM_WRAPPER_CONSTRUCTORS", "STRATEGIES", "TRANSFORMS"]
+__all__ = [
+    "DATASETS",
+    "FUNCTIONS",
+    "HOOKS",
+    "METRICS",
+    "MODELS",
+    "OPTIM_WRAPPER_CONSTRUCTORS",
+    "STRATEGIES",
+    "TASK_UTILS",
+    "TRANSFORMS",
+]

@@ -9,10 +9,10 @@ GPU:
 >>> print(counts.launches, counts.waits)
 >>> print(counts.table())
 
-CPU tensors play the tensors of the GPU. A tensor belongs to the host if it was made from Python or NumPy values, or by a factory
-function without ``device`` or with ``device="cpu"``, if it was copied by ``.cpu()`` or ``.to("cpu")``, or if it was computed
-from such tensors only. ``.to(device)`` with a ``torch.device`` copies a host tensor to the GPU, also if the device is the CPU in
-this run.
+CPU tensors play the tensors of the GPU. A tensor belongs to the host if it was made from Python or NumPy values, or by a
+factory function without ``device`` or with ``device="cpu"``, if it was copied by ``.cpu()`` or ``.to("cpu")``, or if it was
+computed from such tensors only. ``.to(device)`` with a ``torch.device`` copies a host tensor to the GPU, also if the device is
+the CPU in this run.
 
 Limits: some operators start more than one kernel, or another number on a GPU than on a CPU. The counts compare two versions of
 the same computation; they are not times.
