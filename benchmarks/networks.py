@@ -47,9 +47,15 @@ class Network:
         """Return the same network with a compiled forward pass.
 
         Args:
-            by_block: compile the module's ``blocks`` in place, if it has any; they share one compilation.
-            backend: backend of ``torch.compile``.
+            by_block: compile only the blocks, in place, if the module has a switch for it (mmbeit3) or ``blocks`` (timm); they
+                share one compilation.
+            backend: backend of ``torch.compile``. mmbeit3's blocks have only the default one.
         """
+        switches = [part for part in self.module.modules() if hasattr(part, "compile_blocks")]
+        if by_block and switches and backend == "inductor":
+            for part in switches:
+                part.compile_blocks = True
+            return self
         blocks = getattr(self.module, "blocks", None)
         if by_block and isinstance(blocks, nn.ModuleList | nn.Sequential):
             for block in blocks:

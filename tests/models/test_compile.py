@@ -135,7 +135,7 @@ def test_compiled_blocks(build, graphs):
             found.append([*maps, *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
         torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
         counts.append(len(graphs))
-    assert 0 < counts[0] <= 12
+    assert 0 < counts[0] <= 15
     assert counts[-1] - counts[0] <= 3
 
 
