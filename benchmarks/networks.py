@@ -51,7 +51,7 @@ class Network:
                 share one compilation.
             backend: backend of ``torch.compile``. mmbeit3's blocks have only the default one.
         """
-        switches = [part for part in self.module.modules() if hasattr(part, "compile_blocks")]
+        switches: list[Any] = [part for part in self.module.modules() if hasattr(part, "compile_blocks")]
         if by_block and switches and backend == "inductor":
             for part in switches:
                 part.compile_blocks = True

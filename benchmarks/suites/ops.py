@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import peers
-from benchmarks.cases import OURS, Case, Contender, Step, Unavailable
+from benchmarks.cases import OURS, Case, Contender, Results, Step, Unavailable
 from benchmarks.peers import DeformAttn
 from benchmarks.settings import Settings
 from benchmarks.suites.pixel_decoder import pixel_decoder_case
@@ -297,7 +297,7 @@ def _step(settings: Settings, dtype: str, backward: bool, call: Callable[[], Ten
     def both() -> Sequence[Tensor]:
         with autocast():
             output = call()
-        return [output.detach(), *torch.autograd.grad(output, leaves, gradient.to(output.dtype))]
+        return Results([output.detach()], torch.autograd.grad(output, leaves, gradient.to(output.dtype)))
 
     return both
 

@@ -11,48 +11,26 @@ computed once per signature: checks, launch geometry, and the table of the level
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
-import os
-import shutil
-import sysconfig
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mmbeit3.ops import triton_tools
+from mmbeit3.ops.triton_tools import HAS_TRITON, interpreted
+
 __all__ = ["backward", "forward", "unavailable"]
 
-_TRITON = importlib.util.find_spec("triton") is not None
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _QUERIES = 32
 """Consecutive queries of a program. They share cells, which then come from the L1 cache."""
 _FEW_ROWS = 2**15
 """Number of rows below which programs take fewer queries: 132 multiprocessors want at least eight programs each."""
 
-if _TRITON:
-    import triton
-
+if HAS_TRITON:
     from mmbeit3.ops.deform_attn.triton_code import backward_kernel, forward_kernel
-
-
-def _interpreted() -> bool:
-    # Triton reads TRITON_INTERPRET when it decorates a kernel; later changes have no effect.
-    return _TRITON and not isinstance(forward_kernel, triton.JITFunction)
-
-
-@functools.lru_cache(maxsize=1)
-def _unbuildable() -> str | None:
-    # Checked in advance, because Triton fails only at the first launch.
-    if os.name != "posix":
-        return None
-    if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
-        return "Triton needs a C compiler (gcc, clang or the value of CC), and none is installed"
-    # Debian's default scheme names a folder without the headers.
-    header = Path(sysconfig.get_path("include", "posix_prefix"), "Python.h")
-    return None if header.is_file() else f"Triton needs Python's C headers, but {header} is missing"
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -60,15 +38,11 @@ def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
 
     Triton's interpreter supports every device.
     """
-    if not _TRITON:
+    if not HAS_TRITON:
         return "triton is not installed"
     if dtype not in _DTYPES:
         return f"the Triton kernels support float32, float16 and bfloat16, not {dtype}"
-    if _interpreted():
-        return None
-    if device.type != "cuda":
-        return f"the Triton kernels run on CUDA devices, not on {device.type}"
-    return _unbuildable()
+    return None if interpreted(forward_kernel) else triton_tools.unavailable(device)
 
 
 def forward(
