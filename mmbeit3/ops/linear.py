@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch.nn import functional as F
 
 from mmbeit3.ops.exporting import portable
 
-__all__ = ["Linear", "linear", "replace_linears"]
+__all__ = ["Linear", "joint_linear", "linear", "replace_linears"]
 
 _VARIABLE = "MMBEIT3_LINEAR"
 _CHOICES = ("onednn", "torch")
@@ -79,6 +80,32 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = torch.ops.mmbeit3.linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.view(*input.shape[:-1], weight.shape[0])
     return F.linear(input, weight, bias)
+
+
+def joint_linear(layers: Sequence[nn.Linear], input: Tensor) -> Sequence[Tensor]:
+    """Apply several linear layers with biases to the same input in one product, which reads it once in each pass.
+
+    Args:
+        layers: linear layers. If one is of a subclass, such as LoRA's, or has hooks, each is called on its own.
+        input: (..., in).
+
+    Returns:
+        The result of each layer, (..., out_i); views of one tensor.
+    """
+    if portable() or not all(is_plain(layer) for layer in layers):
+        return [layer(input) for layer in layers]
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    return linear(input, weight, bias).split([layer.out_features for layer in layers], dim=-1)
+
+
+def is_plain(layer: nn.Linear) -> bool:
+    """Return True if a layer is nothing but its weight and bias, so that its product may be computed without calling it.
+
+    Subclasses (LoRA, quantisation), hooks and weights that FSDP has sharded (DTensor) need the layer's own call.
+    """
+    if type(layer) is not Linear or layer.bias is None or hasattr(layer.weight, "full_tensor"):
+        return False
+    return not (layer._forward_hooks or layer._forward_pre_hooks)
 
 
 @torch.compiler.assume_constant_result

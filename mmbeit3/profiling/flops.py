@@ -133,6 +133,11 @@ def _deform_attn_backward(_: Shape, *forward: Any, **__: Any) -> int:
     return 2 * _deform_attn(*forward)
 
 
+def _element_wise(*_: Any, **__: Any) -> int:
+    """Count nothing, as PyTorch's counter does for its own norms."""
+    return 0
+
+
 def _linear(rows: Shape, weight: Shape, *_: Any, **__: Any) -> int:
     """Count the product of rows (..., in) with a weight (out, in)."""
     return 2 * math.prod(rows) * weight[0]
@@ -143,5 +148,7 @@ OPERATORS: dict[str, Callable[..., int]] = {
     "ms_deform_attn_backward": _deform_attn_backward,
     "attention": _attention,
     "linear": _linear,
+    "layer_norm": _element_wise,
+    "layer_norm_backward": _element_wise,
 }
 """Formulas of the operators in the namespace ``mmbeit3``, by name; their arguments are the shapes of the operator's tensors."""

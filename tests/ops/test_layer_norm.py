@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmbeit3.ops import Linear, add_branch, add_layer_norm, apply_linear, gelu_layer_norm
+from mmbeit3.ops import Linear, Residual, add_layer_norm, apply_linear, gelu_layer_norm
 from mmbeit3.ops.layer_norm import triton_kernel
 
 triton = pytest.importorskip("triton")
@@ -70,13 +70,13 @@ def test_residual_and_norm(columns, parts, stream, half):
     factor = torch.tensor([0.0, 1.25], device=DEVICE).view(2, 1, 1) if "factor" in parts else None
     bias = draw(columns).requires_grad_() if "bias" in parts else None
     with torch.autocast(DEVICE.type, half):
-        total, normed = add_layer_norm(norm, tokens, branch, factor, bias)
+        total, normed = add_layer_norm(norm, Residual(tokens, branch, factor, bias))
     leaves = [leaf for leaf in (tokens, branch, bias, norm.weight, norm.bias) if leaf is not None]
     gradients = draw(*total.shape).to(total.dtype), draw(*total.shape).to(half)
     got = [total, normed, *torch.autograd.grad([total, normed], leaves, gradients)]
 
     wide = [None if x is None else x.detach().double().requires_grad_() for x in (tokens, branch, bias)]
-    wide_total = add_branch(wide[0], wide[1], factor, wide[2])
+    wide_total = Residual(wide[0], wide[1], factor, wide[2]).sum()
     # The norm reads the sum as it is stored.
     wide_normed = exact(wide_total + (total.detach().double() - wide_total).detach())
     wide_leaves = [*(x for x in wide if x is not None), exact.weight, exact.bias]
@@ -113,14 +113,14 @@ def test_parts_without_gradients():
     norm = random_norm(16, torch.Generator().manual_seed(0)).requires_grad_(False)
     tokens, branch = (torch.randn(3, 16, device=DEVICE, requires_grad=True) for _ in range(2))
     with torch.autocast(DEVICE.type, torch.bfloat16):
-        total, normed = add_layer_norm(norm, tokens, branch)
+        total, normed = add_layer_norm(norm, Residual(tokens, branch))
         of_total = torch.autograd.grad(total.sum(), (tokens, branch), retain_graph=True)
-        alone = add_layer_norm(norm, tokens)[0]
+        alone = add_layer_norm(norm, Residual(tokens))[0]
     torch.testing.assert_close(of_total, (torch.ones_like(tokens),) * 2)
     assert torch.equal(alone, tokens)
     with torch.no_grad(), torch.autocast(DEVICE.type, torch.bfloat16):
-        assert torch.equal(add_layer_norm(norm, tokens, branch)[1], normed)
-        assert add_layer_norm(norm, tokens[:0], branch[:0])[1].shape == (0, 16)
+        assert torch.equal(add_layer_norm(norm, Residual(tokens, branch))[1], normed)
+        assert add_layer_norm(norm, Residual(tokens[:0], branch[:0]))[1].shape == (0, 16)
 
 
 @compares
@@ -142,7 +142,7 @@ def test_float32_is_pytorchs_own():
     torch.manual_seed(0)
     norm, layer = nn.LayerNorm(12), Linear(12, 12)
     tokens, branch, factor = torch.randn(2, 3, 12), torch.randn(2, 3, 12), torch.rand(2, 1, 1)
-    total, normed = add_layer_norm(norm, tokens, branch, factor, layer.bias)
+    total, normed = add_layer_norm(norm, Residual(tokens, branch, factor, layer.bias))
     assert torch.equal(total, tokens + (branch + layer.bias) * factor)
     assert torch.equal(normed, norm(total))
     assert torch.equal(gelu_layer_norm(norm, tokens, layer.bias), norm(F.gelu(tokens + layer.bias)))

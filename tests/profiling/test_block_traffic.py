@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from mmbeit3.models.beit3 import Residual, Segment, Tower, get_arch, joint_attention, run_layer
+from mmbeit3.models.beit3 import Segment, Tower, get_arch, joint_attention, run_layer
+from mmbeit3.ops import Residual
 from mmbeit3.ops.layer_norm import function, triton_kernel
 from mmbeit3.profiling.launches import count_launches
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmbeit3.models.backbones.adapter_grids import Grid
 from mmbeit3.models.layers import DeformableAttention, reads_raw_memory
-from mmbeit3.ops import Linear, add_layer_norm, apply_linear, fused_ms_deform_attn, linear, region
+from mmbeit3.ops import Linear, Residual, add_layer_norm, apply_linear, fused_ms_deform_attn, linear, region
 from mmbeit3.ops.exporting import exporting
 
 __all__ = ["ConvFFN", "Extractor", "Injector", "SpatialPriorModule"]
@@ -104,21 +104,26 @@ class _CrossAttention(nn.Module):
         self.feat_norm = nn.LayerNorm(embed_dims, eps=_EPS)
         self.attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, ratio)
 
-    def attend(self, query: Tensor, points: Tensor, features: Tensor, levels: Sequence[Grid]) -> tuple[Tensor, Tensor]:
+    def attend(
+        self, query: Residual, points: Tensor, features: Residual, levels: Sequence[Grid]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Attend from queries (B, Q, C) at points (1, Q, levels, 2) to features (B, S, C) of all levels.
 
         Returns:
-            The queries, for a residual addition, and the attended features (B, Q, heads * d) before the output projection.
+            The queries and the features, with their branches added, and the attended features (B, Q, heads * d) before the
+            output projection.
         """
-        query, values, offsets, logits = region(_project, self.compile_blocks)(self, query, features)
-        return query, fused_ms_deform_attn(values, [level.shape for level in levels], points, offsets, logits)
+        query_sum, features_sum, *projected = region(_project, self.compile_blocks)(self, query, features)
+        values, offsets, logits = projected
+        attended = fused_ms_deform_attn(values, [level.shape for level in levels], points, offsets, logits)
+        return query_sum, features_sum, attended
 
 
-def _project(module: _CrossAttention, query: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-    """Return the queries, and the results of :meth:`DeformableAttention.project`."""
-    # The norm's kernel also adds the gradient of the residual addition if the queries pass through it.
-    query, normed = add_layer_norm(module.query_norm, query)
-    return query, *module.attn.project(normed, add_layer_norm(module.feat_norm, features)[1])
+def _project(module: _CrossAttention, query: Residual, features: Residual) -> tuple[Tensor, ...]:
+    """Return the queries and features with their branches added, and the results of :meth:`DeformableAttention.project`."""
+    query_sum, query_normed = add_layer_norm(module.query_norm, query)
+    features_sum, features_normed = add_layer_norm(module.feat_norm, features)
+    return query_sum, features_sum, *module.attn.project(query_normed, features_normed)
 
 
 class Injector(_CrossAttention):
@@ -145,20 +150,20 @@ class Injector(_CrossAttention):
         super().__init__(embed_dims, num_levels, num_heads, num_points, ratio, compile_blocks)
         self.gamma = nn.Parameter(torch.full((embed_dims,), init_value))
 
-    def forward(self, x: Tensor, c: Tensor, points: Tensor, levels: Sequence[Grid]) -> Tensor:
+    def forward(self, x: Tensor, c: Residual, points: Tensor, levels: Sequence[Grid]) -> tuple[Tensor, Residual]:
         """Update the ViT's patches.
 
         Args:
             x: patches (B, N, C).
-            c: spatial prior (B, M, C), its levels concatenated.
+            c: spatial prior (B, M, C), its levels concatenated, as a residual stream.
             points: the patches' positions on each level, (1, N, levels, 2).
             levels: the prior's grids.
 
         Returns:
-            The updated patches (B, N, C).
+            The updated patches (B, N, C), and the spatial prior to go on with.
         """
-        x, attended = self.attend(x, points, c, levels)
-        return region(_inject, self.compile_blocks)(self, x, attended)
+        x, prior, attended = self.attend(Residual(x), points, c, levels)
+        return region(_inject, self.compile_blocks)(self, x, attended), Residual(prior)
 
 
 def _inject(injector: Injector, x: Tensor, attended: Tensor) -> Tensor:
@@ -225,11 +230,11 @@ class Extractor(_CrossAttention):
             self.ffn_norm = nn.LayerNorm(embed_dims, eps=_EPS)
             self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self, c: Tensor, x: Tensor, points: Tensor, levels: Sequence[Grid], tokens: Grid) -> Tensor:
+    def forward(self, c: Residual, x: Tensor, points: Tensor, levels: Sequence[Grid], tokens: Grid) -> Residual:
         """Update the spatial prior.
 
         Args:
-            c: spatial prior (B, M, C), its levels concatenated.
+            c: spatial prior (B, M, C), its levels concatenated, as a residual stream.
             x: the ViT's patches (B, N, C).
             points: the positions of the prior's cells on the token grid, (1, M, 1, 2).
             levels: the prior's grids.
@@ -238,21 +243,23 @@ class Extractor(_CrossAttention):
         Returns:
             The updated spatial prior (B, M, C).
         """
-        c, attended = self.attend(c, points, x, [tokens])
+        prior, _, attended = self.attend(c, points, Residual(x), [tokens])
         if not self.with_cffn:
-            return c + self.attn.output_proj(attended)
-        c, hidden = region(_enter_ffn, self.compile_blocks)(self, c, attended)
-        return region(_leave_ffn, self.compile_blocks)(self, c, self.ffn.convolve(hidden, levels))
+            return Residual(prior, self.attn.output_proj(attended))
+        prior, hidden = region(_enter_ffn, self.compile_blocks)(self, prior, attended)
+        branch, bias = region(_leave_ffn, self.compile_blocks)(self, self.ffn.convolve(hidden, levels))
+        dropped = self.training and self.drop_path.drop_prob > 0
+        factor = self.drop_path(prior.new_ones(len(prior), 1, 1)) if dropped else None  # (B, 1, 1)
+        return Residual(prior, branch, factor, bias)
 
 
 def _enter_ffn(extractor: Extractor, c: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
     """Return the spatial prior (B, M, C) with the attended features added, and the ConvFFN's hidden features."""
     branch, bias = apply_linear(extractor.attn.output_proj, attended)
-    c, normed = add_layer_norm(extractor.ffn_norm, c, branch, bias=bias)
-    return c, extractor.ffn.fc1(normed)
+    prior, normed = add_layer_norm(extractor.ffn_norm, Residual(c, branch, None, bias))
+    return prior, extractor.ffn.fc1(normed)
 
 
-def _leave_ffn(extractor: Extractor, c: Tensor, convolved: Tensor) -> Tensor:
-    """Add the branch of the ConvFFN to the spatial prior (B, M, C)."""
-    ffn = extractor.ffn
-    return c + extractor.drop_path(ffn.fc2(ffn.act(convolved)))
+def _leave_ffn(extractor: Extractor, convolved: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the branch (B, M, C) of the ConvFFN, and its bias."""
+    return apply_linear(extractor.ffn.fc2, extractor.ffn.act(convolved))

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mmbeit3.models.backbones.plain_vit import PlainViT
 from mmbeit3.models.beit3 import (
     GatheredWindows,
-    Residual,
     Segment,
     Tower,
     VisionEmbedding,
@@ -21,7 +20,7 @@ from mmbeit3.models.beit3 import (
     joint_attention,
     run_layer,
 )
-from mmbeit3.ops import attend
+from mmbeit3.ops import Residual, attend
 from mmbeit3.ops.exporting import exporting
 from mmbeit3.registry import MODELS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, Spatia
 from mmbeit3.models.backbones.init_cfg import init_pretrained
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.layers import LN2d
-from mmbeit3.ops import wide_dtype
+from mmbeit3.ops import Residual, wide_dtype
 from mmbeit3.ops.exporting import fixed, tracing
 from mmbeit3.registry import MODELS
 
@@ -191,22 +191,25 @@ class ViTAdapter(BaseModule):
         prefix = self.vit.num_prefix_tokens
         on_levels = reference_points([tokens], levels, x.device, wide_dtype(x))
         on_tokens = reference_points(levels, [tokens], x.device, wide_dtype(x))
+        prior = Residual(c)
         stages = []
         for interaction, (first, last) in zip(self.interactions, self.groups, strict=True):
             modules = cast(nn.ModuleDict, interaction)
-            patches = self._call(modules["injector"], x[:, prefix:], c, on_levels, levels)
+            patches, prior = self._call(modules["injector"], x[:, prefix:], prior, on_levels, levels)
             x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches  # (B, P + N, C)
             x = self.vit.run(x, tokens.shape, first, last + 1)
             extractors = [modules["extractor"]]
             if "extra_extractors" in modules:
                 extractors.extend(cast(nn.ModuleList, modules["extra_extractors"]))
             for extractor in extractors:
-                c = self._call(extractor, c, x[:, prefix:], on_tokens, levels, tokens)
+                prior = self._call(extractor, prior, x[:, prefix:], on_tokens, levels, tokens)
             stages.append(tokens_to_map(x, tokens.shape, prefix))
-        return c, stages
+        return prior.sum(), stages
 
-    def _call(self, module: Callable[..., Tensor], *args: Any) -> Tensor:
+    def _call(self, module: nn.Module, *args: Any) -> Any:
         if self.with_cp and torch.is_grad_enabled():
+            # Recomputation keeps one tensor of a residual stream instead of tokens and branch.
+            args = tuple(Residual(arg.sum()) if isinstance(arg, Residual) else arg for arg in args)
             return checkpoint(module, *args, use_reentrant=False)
         return module(*args)
 

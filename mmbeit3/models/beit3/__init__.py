@@ -7,7 +7,7 @@ from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForwar
 from mmbeit3.models.beit3.gathered_windows import GatheredWindows
 from mmbeit3.models.beit3.incremental import IncrementalEncoder
 from mmbeit3.models.beit3.init import init_beit3, truncated_normal_
-from mmbeit3.models.beit3.layer import Residual, Segment, joint_attention, run_layer
+from mmbeit3.models.beit3.layer import Segment, joint_attention, run_layer
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output, EmbeddedInputs
 from mmbeit3.models.beit3.pretrained import from_pretrained, save_pretrained
 from mmbeit3.models.beit3.sharding import sharding_units
@@ -28,7 +28,6 @@ __all__ = [
     "FeedForward",
     "GatheredWindows",
     "IncrementalEncoder",
-    "Residual",
     "Segment",
     "Stream",
     "TextEmbedding",

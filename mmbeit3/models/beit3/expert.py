@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mmbeit3.models.beit3.arch import Arch
-from mmbeit3.ops import Linear, add_layer_norm, apply_linear, gelu_layer_norm
+from mmbeit3.ops import Linear, Residual, add_layer_norm, apply_linear, gelu_layer_norm
 
 __all__ = ["AttentionProjections", "Expert", "FeedForward"]
 
@@ -38,7 +38,7 @@ class AttentionProjections(nn.Module):
         Returns:
             The residual branch (..., C), and its bias, see :func:`mmbeit3.ops.apply_linear`.
         """
-        return apply_linear(self.out, add_layer_norm(self.inner_norm, attended)[1])
+        return apply_linear(self.out, add_layer_norm(self.inner_norm, Residual(attended))[1])
 
 
 class FeedForward(nn.Module):

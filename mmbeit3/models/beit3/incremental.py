@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.models.beit3.embedding import UNUSED_POSITIONS, TextEmbedding
-from mmbeit3.models.beit3.layer import Attend, Residual, Segment, joint_attention
+from mmbeit3.models.beit3.layer import Attend, Segment, joint_attention
 from mmbeit3.models.beit3.model import BEiT3
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import attend
+from mmbeit3.ops import Residual, attend
 
 __all__ = ["IncrementalEncoder"]
 

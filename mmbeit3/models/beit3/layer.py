@@ -14,7 +14,7 @@ A module that several segments share (attention in the paper's variant, the visi
 rows of all of them: one matrix product, and FSDP gathers its sharded weights once. In a plain pass it is called per segment.
 
 A residual branch is not added where it is computed but where the sum is read next, with the norm of that place: see
-:class:`Residual`. On GPUs addition and norm are one kernel.
+:class:`~mmbeit3.ops.Residual`. On GPUs addition and norm are one kernel.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.beit3.expert import AttentionProjections, Expert, FeedForward
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import add_branch, add_layer_norm, attend, region
+from mmbeit3.ops import Residual, add_layer_norm, attend, region
 
-__all__ = ["Attend", "Attention", "Residual", "Segment", "joint_attention", "run_layer"]
+__all__ = ["Attend", "Attention", "Segment", "joint_attention", "run_layer"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention over q, k, v (B, H, N, D) giving (B, H, N, D)."""
@@ -54,26 +54,6 @@ class Segment(NamedTuple):
     fused: bool = False
     samples: Tensor | None = None
     batches: Sequence[int] = ()
-
-
-class Residual(NamedTuple):
-    """The residual stream of a segment: tokens, and a branch that is still to be added to them.
-
-    Attributes:
-        tokens: (B, N, C) or packed rows (M, C).
-        branch: shaped as ``tokens``; None if nothing is to be added.
-        factor: the branch's factor of stochastic depth per sample, (B, 1, 1) or (M, 1); None means 1.
-        bias: (C,), added to the branch; None means 0.
-    """
-
-    tokens: Tensor
-    branch: Tensor | None = None
-    factor: Tensor | None = None
-    bias: Tensor | None = None
-
-    def sum(self) -> Tensor:
-        """Add the branch: tokens shaped as ``tokens``."""
-        return add_branch(*self)
 
 
 def run_layer(
@@ -129,7 +109,7 @@ def run_layer(
 
 def _enter_attention(attn: AttentionProjections, residual: Residual) -> tuple[Tensor, Tensor]:
     """Return the tokens (..., C) of a residual stream with its branch added, and their q, k, v (..., 3, H, D)."""
-    tokens, normed = add_layer_norm(attn.norm, *residual)
+    tokens, normed = add_layer_norm(attn.norm, residual)
     return tokens, attn.project(normed)
 
 
@@ -140,7 +120,7 @@ def _leave_attention(attn: AttentionProjections, attended: Residual) -> tuple[Te
 
 def _feed_forward(ffn: FeedForward, residual: Residual) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the tokens (..., C) of a residual stream with its branch added, the FFN's branch (..., C), and its bias."""
-    tokens, normed = add_layer_norm(ffn.norm, *residual)
+    tokens, normed = add_layer_norm(ffn.norm, residual)
     return tokens, *ffn(normed)
 
 

@@ -13,9 +13,9 @@ from mmbeit3.models.beit3.arch import Arch, get_arch
 from mmbeit3.models.beit3.embedding import TextEmbedding, VisionEmbedding
 from mmbeit3.models.beit3.expert import FeedForward
 from mmbeit3.models.beit3.init import init_beit3
-from mmbeit3.models.beit3.layer import Attention, Residual, Segment, joint_attention, run_layer
+from mmbeit3.models.beit3.layer import Attention, Segment, joint_attention, run_layer
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import attend
+from mmbeit3.ops import Residual, attend
 
 __all__ = ["BEiT3", "BEiT3Output", "EmbeddedInputs"]
 

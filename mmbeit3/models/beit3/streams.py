@@ -13,10 +13,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from mmbeit3.models.beit3.layer import Residual, Segment, joint_attention
+from mmbeit3.models.beit3.layer import Segment, joint_attention
 from mmbeit3.models.beit3.model import BEiT3, BEiT3Output
 from mmbeit3.models.beit3.tower import Tower
-from mmbeit3.ops import attend
+from mmbeit3.ops import Residual, attend
 
 __all__ = ["Stream", "run_streams"]
 

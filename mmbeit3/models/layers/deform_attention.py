@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmbeit3.ops import Linear, fused_ms_deform_attn, wide_dtype
+from mmbeit3.ops import Linear, fused_ms_deform_attn, joint_linear, wide_dtype
 
 __all__ = ["DeformableAttention"]
 
@@ -92,5 +92,5 @@ class DeformableAttention(nn.Module):
         """
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         values = self.value_proj(value).unflatten(-1, (heads, -1))
-        offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
-        return values, offsets, self.attention_weights(query).unflatten(-1, (heads, levels * points))
+        offsets, logits = joint_linear([self.sampling_offsets, self.attention_weights], query)
+        return values, offsets.unflatten(-1, (heads, levels, points, 2)), logits.unflatten(-1, (heads, levels * points))

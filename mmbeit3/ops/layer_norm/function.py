@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,40 +21,58 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mmbeit3.ops.exporting import portable
-from mmbeit3.ops.linear import Linear
+from mmbeit3.ops.linear import is_plain
 from mmbeit3.ops.log import log_once
 
-__all__ = ["add_branch", "add_layer_norm", "apply_linear", "gelu_layer_norm"]
+__all__ = ["Residual", "add_layer_norm", "apply_linear", "gelu_layer_norm"]
 
 _KERNEL_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 """Types of the devices on which the kernels may run; Triton's interpreter computes on CPUs, for tests."""
 
 
-def add_layer_norm(
-    norm: nn.Module,
-    tokens: Tensor,
-    branch: Tensor | None = None,
-    factor: Tensor | None = None,
-    bias: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Add a residual branch to tokens, then normalise the sum: ``tokens + factor * (branch + bias)``.
+class Residual(NamedTuple):
+    """A residual stream: tokens, and a branch that is still to be added to them: ``tokens + factor * (branch + bias)``.
+
+    The addition is left to the place that reads the sum next, :func:`add_layer_norm`, where it needs no kernel of its own.
+
+    Attributes:
+        tokens: (..., C).
+        branch: shaped as ``tokens``; None if nothing is to be added.
+        factor: factor of the branch per sample, which broadcasts to it; None means 1. It gets no gradient.
+        bias: (C,), the bias that :func:`apply_linear` left out of the branch; None means 0.
+    """
+
+    tokens: Tensor
+    branch: Tensor | None = None
+    factor: Tensor | None = None
+    bias: Tensor | None = None
+
+    def sum(self) -> Tensor:
+        """Add the branch: tokens (..., C)."""
+        branch = self.branch
+        if branch is None:
+            return self.tokens
+        if self.bias is not None:
+            branch = branch + self.bias.to(branch.dtype)
+        return self.tokens + (branch if self.factor is None else branch * self.factor.to(branch.dtype))
+
+
+def add_layer_norm(norm: nn.Module, residual: Residual) -> tuple[Tensor, Tensor]:
+    """Add the branch of a residual stream, then normalise the sum.
 
     Args:
         norm: layer norm over the last axis.
-        tokens: (..., C).
-        branch: shaped as ``tokens``; None to add nothing.
-        factor: factor of the branch per sample, which broadcasts to ``branch``; None means 1. It gets no gradient.
-        bias: (C,), the bias that :func:`apply_linear` left out of the branch; None means 0.
+        residual: the residual stream, (..., C).
 
     Returns:
         The sum, and the normalised sum. With the Triton kernels the second is in the compute dtype: that of autocast, or of
-        ``tokens``.
+        the tokens. Use the returned sum from here on: its gradient is then added in the same kernel.
     """
-    dtype = _kernel_dtype(norm, tokens)
+    dtype = _kernel_dtype(norm, residual.tokens)
     if dtype is None:
-        total = add_branch(tokens, branch, factor, bias)
+        total = residual.sum()
         return total, norm(total)
-    return _FusedNorm.apply(tokens, branch, factor, bias, norm.weight, norm.bias, norm.eps, False, dtype)
+    return _FusedNorm.apply(*residual, norm.weight, norm.bias, norm.eps, False, dtype)
 
 
 def gelu_layer_norm(norm: nn.Module, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -63,15 +81,6 @@ def gelu_layer_norm(norm: nn.Module, hidden: Tensor, bias: Tensor | None = None)
     if dtype is None:
         return norm(F.gelu(hidden if bias is None else hidden + bias.to(hidden.dtype)))
     return _FusedNorm.apply(hidden, None, None, bias, norm.weight, norm.bias, norm.eps, True, dtype)[1]
-
-
-def add_branch(tokens: Tensor, branch: Tensor | None, factor: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Add a residual branch to tokens; arguments as in :func:`add_layer_norm`."""
-    if branch is None:
-        return tokens
-    if bias is not None:
-        branch = branch + bias.to(branch.dtype)
-    return tokens + (branch if factor is None else branch * factor.to(branch.dtype))
 
 
 def apply_linear(layer: nn.Linear, input: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -86,9 +95,7 @@ def apply_linear(layer: nn.Linear, input: Tensor) -> tuple[Tensor, Tensor | None
     Returns:
         The result (..., out), and the bias (out,) that is still to be added, or None if the result contains it.
     """
-    # Subclasses (LoRA, quantisation), hooks and weights that FSDP has sharded (DTensor) need the layer's own call.
-    plain = type(layer) is Linear and layer.bias is not None and not hasattr(layer.weight, "full_tensor")
-    if not plain or layer._forward_hooks or layer._forward_pre_hooks or _compute_dtype(input) is None:
+    if not is_plain(layer) or _compute_dtype(input) is None:
         return layer(input), None
     return F.linear(input, layer.weight), layer.bias
 
