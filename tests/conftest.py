@@ -1,11 +1,13 @@
 """Set-up of all tests: mmcv's operators, and one thread a process where several test at once."""
 
+import logging
 import os
 import runpy
 import sys
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 import mmbeit3.registry  # noqa: F401  (before anything of mmdet)
 from tests.paths import ROOT
@@ -21,6 +23,14 @@ def _seed():
     torch.manual_seed(0)
 
 
+def _release_streams():
+    """Let MMEngine's loggers write to another stream than that of the test, which pytest closes after it."""
+    for logger in MMLogger._instance_dict.values():
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setStream(sys.__stderr__)
+
+
 @pytest.fixture
 def run_tool(monkeypatch, capsys):
     """Run a tool, named by its path below ``tools``, as a command in this process; returns its exit status and output."""
@@ -33,6 +43,8 @@ def run_tool(monkeypatch, capsys):
             runpy.run_path(str(ROOT / "tools" / f"{tool}.py"), run_name="__main__")
         except SystemExit as end:
             code = end.code or 0
+        finally:
+            _release_streams()
         return code, capsys.readouterr()
 
     return run

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -18,63 +17,15 @@ from benchmarks import peers
 from benchmarks.cases import OURS, Case, Contender, Results, Step, Unavailable
 from benchmarks.peers import DeformAttn
 from benchmarks.settings import Settings
+from benchmarks.suites.ops_shapes import Shapes, extractor_shapes, gpu_shapes, injector_shapes, of_arch
 from benchmarks.suites.pixel_decoder import pixel_decoder_case
-from mmbeit3.models.beit3 import Arch, get_arch
 from mmbeit3.ops import fused_ms_deform_attn, ms_deform_attn
 from mmbeit3.ops.deform_attn import KERNELS, locations_and_weights, usable_kernels
 
-__all__ = [
-    "Shapes",
-    "extractor_shapes",
-    "gpu_shapes",
-    "injector_shapes",
-    "ops_cases",
-    "pixel_decoder_shapes",
-    "problem",
-    "projected_problem",
-]
+__all__ = ["ops_cases", "problem", "projected_problem"]
 
 _Fused = Callable[[Tensor, list[tuple[int, int]], Tensor, Tensor, Tensor], Tensor]
 """A function of value, (h, w) of each level, reference points, offsets and logits."""
-
-_POINTS = 4
-_RATIO = 0.5
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Sizes of a call of deformable attention.
-
-    Attributes:
-        name: name of the module that makes the call, and its architecture and image size.
-        queries: (h, w) of the grids whose cells are the queries.
-        levels: (h, w) of the levels of the value.
-        heads: number of attention heads.
-        dims: channels per head.
-        points: sampling points per query and level.
-        batch: number of images.
-    """
-
-    name: str
-    queries: tuple[tuple[int, int], ...]
-    levels: tuple[tuple[int, int], ...]
-    heads: int
-    dims: int
-    points: int = _POINTS
-    batch: int = 1
-
-    def bytes_moved(self, element: int, backward: bool, samples_element: int = 4) -> int:
-        """Return the lower bound of the bytes that go through memory: each input is read once, each output written once.
-
-        Args:
-            element: bytes per element of the value.
-            backward: True to include the backward pass.
-            samples_element: bytes per element of locations and weights, or of offsets and logits.
-        """
-        cells, count = (sum(h * w for h, w in grids) for grids in (self.levels, self.queries))
-        value, output = (element * number * self.heads * self.dims for number in (cells, count))
-        samples = samples_element * 3 * count * self.heads * len(self.levels) * self.points
-        return self.batch * (value + samples + output + (2 * (value + samples) + output if backward else 0))
 
 
 def ops_cases(settings: Settings) -> Iterator[Case]:
@@ -85,7 +36,7 @@ def ops_cases(settings: Settings) -> Iterator[Case]:
     for dtype in settings.dtypes:
         for side in settings.sides:
             for kind in (injector_shapes, extractor_shapes):
-                shapes = _of(kind(settings.sizes, side), settings.arch, side)
+                shapes = of_arch(kind(settings.sizes, side), settings.arch, side)
                 for backward in (False, True):
                     for spread in ("near", "anywhere"):
                         yield _case(settings, shapes, dtype, spread, backward)
@@ -97,40 +48,6 @@ def ops_cases(settings: Settings) -> Iterator[Case]:
                     yield _case(settings, shapes, dtype, spread, backward)
                     if spread == "near":
                         yield _projected_case(settings, shapes, dtype, backward)
-
-
-def injector_shapes(arch: Arch, side: int, batch: int = 1) -> Shapes:
-    """Return the sizes of an injector: tokens at stride 16 attend to the spatial prior at strides 8, 16 and 32."""
-    return Shapes("injector", _grids(side, 16), _grids(side, 8, 16, 32), *_heads(arch), batch=batch)
-
-
-def extractor_shapes(arch: Arch, side: int, batch: int = 1) -> Shapes:
-    """Return the sizes of an extractor: the spatial prior at strides 8, 16 and 32 attends to tokens at stride 16."""
-    return Shapes("extractor", _grids(side, 8, 16, 32), _grids(side, 16), *_heads(arch), batch=batch)
-
-
-def _of(shapes: Shapes, arch: str, side: int) -> Shapes:
-    return replace(shapes, name=f"{shapes.name} of {arch} {side}²")
-
-
-def pixel_decoder_shapes(side: int, batch: int) -> Shapes:
-    """Return the sizes of a layer of Mask2Former's pixel decoder: maps at strides 8, 16 and 32 attend to each other."""
-    grids = _grids(side, 32, 16, 8)
-    return Shapes(f"layer of Mask2Former's pixel decoder {side}²", grids, grids, heads=8, dims=32, batch=batch)
-
-
-def gpu_shapes() -> Iterator[tuple[Shapes, str]]:
-    """Yield sizes that fill a GPU, and the spread of their points."""
-    for kind, arch, side, batch in (
-        (injector_shapes, "large", 896, 1),
-        (extractor_shapes, "large", 896, 1),
-        (injector_shapes, "base", 512, 8),
-        (extractor_shapes, "base", 512, 8),
-        (extractor_shapes, "giant", 896, 1),
-    ):
-        yield _of(kind(get_arch(arch), side, batch), arch, side), "near"
-    for spread in ("near", "anywhere"):
-        yield pixel_decoder_shapes(1024, batch=2), spread
 
 
 def problem(shapes: Shapes, spread: str, device: str, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -300,14 +217,6 @@ def _step(settings: Settings, dtype: str, backward: bool, call: Callable[[], Ten
         return Results([output.detach()], torch.autograd.grad(output, leaves, gradient.to(output.dtype)))
 
     return both
-
-
-def _grids(side: int, *strides: int) -> tuple[tuple[int, int], ...]:
-    return tuple((side // stride, side // stride) for stride in strides)
-
-
-def _heads(arch: Arch) -> tuple[int, int]:
-    return arch.num_heads, int(arch.embed_dims * _RATIO) // arch.num_heads
 
 
 def _centres(grid: tuple[int, int]) -> Tensor:

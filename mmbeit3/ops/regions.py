@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,10 +18,8 @@ from mmbeit3.ops.exporting import portable
 
 __all__ = ["call_module", "region"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def region(function: F, compile_blocks: bool) -> F:
+def region(function: Callable[..., Any], compile_blocks: bool) -> Callable[..., Any]:
     """Return a function, compiled if asked for.
 
     Compilation happens at the first call, for images of all sizes.
@@ -41,6 +39,6 @@ def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 @cache
-def _compiled(function: Any) -> Any:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # Dynamic from the start: else the second image size would compile everything again.
     return torch.compile(function, dynamic=True)

@@ -12,7 +12,8 @@ from benchmarks.cases import Unavailable, deviation
 from benchmarks.forcing import force_attention, with_attention
 from benchmarks.settings import Settings
 from benchmarks.suites import SUITES
-from benchmarks.suites.ops import extractor_shapes, injector_shapes, pixel_decoder_shapes, problem, projected_problem
+from benchmarks.suites.ops import problem, projected_problem
+from benchmarks.suites.ops_shapes import extractor_shapes, injector_shapes, pixel_decoder_shapes
 from mmbeit3.models.beit3 import get_arch
 from mmbeit3.ops import fused_ms_deform_attn, ms_deform_attn
 

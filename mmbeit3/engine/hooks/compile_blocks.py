@@ -15,7 +15,7 @@ __all__ = ["CompileBlocksHook"]
 class CompileBlocksHook(Hook):
     """Switch on ``compile_blocks`` of all networks of mmbeit3 in the model, before training or testing.
 
-    Blocks of the ViT, injectors and extractors are compiled at their first use (:mod:`mmbeit3.ops.regions`); heads are not.
+    Blocks of the ViT, injectors and extractors are compiled at their first use (:func:`mmbeit3.ops.region`); heads are not.
     Parameters and their names do not change. In a config: ``custom_hooks = [..., dict(type='mmbeit3.CompileBlocksHook')]``.
     """
 

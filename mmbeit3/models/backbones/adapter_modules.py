@@ -92,7 +92,7 @@ class _CrossAttention(nn.Module):
         embed_dims: width C.
         num_levels: number of levels of the features that are attended to.
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
-        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work, see :func:`mmbeit3.ops.region`.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Injector(_CrossAttention):
         num_heads, num_points, ratio: see :class:`~mmbeit3.models.layers.DeformableAttention`.
         num_levels: levels of the spatial prior.
         init_value: initial gamma; with 0, a pretrained ViT's output is unchanged at the start of training.
-        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work, see :func:`mmbeit3.ops.region`.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class Extractor(_CrossAttention):
         with_cffn: build the ConvFFN.
         cffn_ratio: inner width of the ConvFFN as a fraction of C.
         drop_path_rate: stochastic depth of the ConvFFN.
-        compile_blocks: compile the token-wise work, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work, see :func:`mmbeit3.ops.region`.
     """
 
     def __init__(

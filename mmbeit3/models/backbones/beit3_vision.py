@@ -48,7 +48,7 @@ class BEiT3Vision(Tower, PlainViT):
         final_norm: apply the tower's final norm to the returned maps. ViTDet and ViT-Adapter do not use it.
         in_channels: channels of images. RGB kernels of checkpoints are summed for 1 channel and repeated for other numbers.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``.
-        compile_blocks: compile the token-wise work of the blocks, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work of the blocks, see :func:`mmbeit3.ops.region`.
 
     Raises:
         ValueError: for inconsistent sizes or indices out of range.

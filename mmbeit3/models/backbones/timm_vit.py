@@ -63,7 +63,7 @@ class TimmViT(PlainViT, PositionTable):
             checkpoint with missing or unknown weights is refused, but may contain heads and decoders. ``grid=(h, w)``, next to
             ``checkpoint``, gives the patch grid of its position table; it is needed if the grid is not square and mmbeit3 did
             not write the file.
-        compile_blocks: compile the blocks, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the blocks, see :func:`mmbeit3.ops.region`.
 
     Raises:
         ValueError: if timm has no such model, or if it has another class.
@@ -103,7 +103,7 @@ class TimmViT(PlainViT, PositionTable):
 
     @property
     def compile_blocks(self) -> bool:
-        """True if the blocks are compiled, see :mod:`mmbeit3.ops.regions`."""
+        """True if the blocks are compiled, see :func:`mmbeit3.ops.region`."""
         return self._compile_blocks
 
     @compile_blocks.setter

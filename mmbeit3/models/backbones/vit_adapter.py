@@ -57,7 +57,7 @@ class ViTAdapter(BaseModule):
         with_cp: recompute injectors and extractors in the backward pass to save memory (the ViT has its own switch).
         freeze_vit: freeze the ViT; the injectors are still trained.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole backbone; ``vit.init_cfg`` for the ViT only.
-        compile_blocks: compile injectors and extractors, see :mod:`mmbeit3.ops.regions` (the ViT has its own switch).
+        compile_blocks: compile injectors and extractors, see :func:`mmbeit3.ops.region` (the ViT has its own switch).
 
     Raises:
         ValueError: for interactions that do not cover the ViT's blocks in order, or widths that do not divide by

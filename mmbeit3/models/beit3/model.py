@@ -57,7 +57,7 @@ class BEiT3(nn.Module):
         drop_path_rate: stochastic depth at the last layer, linear from 0 at the first.
         with_cp: recompute each layer in the backward pass to save memory.
         final_norm: end each tower with a layer norm (the released ImageNet and VQA models have none).
-        compile_blocks: compile the token-wise work of the layers, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work of the layers, see :func:`mmbeit3.ops.region`.
         **changes: attributes of the architecture to change.
 
     Raises:

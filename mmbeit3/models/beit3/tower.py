@@ -25,7 +25,7 @@ class Tower(nn.Module):
         drop_path_rate: stochastic depth, linear from 0 at the first layer to this rate at the last.
         with_cp: recompute each layer in the backward pass to save memory.
         final_norm: build the final norm.
-        compile_blocks: compile the token-wise work of the layers, see :mod:`mmbeit3.ops.regions`.
+        compile_blocks: compile the token-wise work of the layers, see :func:`mmbeit3.ops.region`.
         **kwargs: arguments of the next base class, for subclasses with several bases.
     """
 

@@ -30,6 +30,12 @@ THEIRS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _scope():
+    """Assigners find the default of their IoU calculator by the default scope, which other tests change."""
+    init_default_scope("mmdet")
+
+
 def boxes(rng, count):
     corner = rng.integers(0, 90, (count, 2))
     # Sides on a grid, so that some overlaps are equal.

@@ -131,10 +131,10 @@ def test_every_weight_is_in_one_unit_and_every_stream_finds_its_own():
     assert weights.numel() == sum(parameter.numel() for parameter in network.parameters())
     streams = {unit.name: unit.streams for unit in weights.units}
     assert streams["vision.layers.0.attn.qkv"] == ("images", "texts", "pairs")
-    assert streams["vision.layers.0.ffn"] == ("images", "pairs")
-    assert streams["vision.layers.2.ffn"] == ("images",)
-    assert streams["language.layers.2.ffn"] == ("texts",)
-    assert streams["fusion_ffns.2"] == ("pairs",)
+    assert streams["vision.layers.0.ffn.fc1"] == ("images", "pairs")
+    assert streams["vision.layers.2.ffn.fc2"] == ("images",)
+    assert streams["language.layers.2.ffn.fc1"] == ("texts",)
+    assert streams["fusion_ffns.2.fc2"] == ("pairs",)
     assert streams["mlm_head"] == ("texts", "pairs")
     assert not any(name.startswith("language") and "attn" in name for name in streams)
     decoupled = fake_pretrainer(config(), FakeTensorMode()).network
@@ -148,7 +148,7 @@ def test_traffic_by_hand(plan):
     network = fake_pretrainer(cfg, FakeTensorMode()).network
     C, hidden = 64, 252  # 250 rows are padded to 252
     attention = 3 * (3 * C * C + 3 * C + C * C + C)
-    ffn = 2 * C + hidden * C + hidden + 2 * hidden + C * 250 + C
+    ffn = hidden * C + hidden + C * 250 + C
     heads = 40 * C + 40 + 300 * C + 300
     inside = {p for unit in weights_of(network, {}).units for p in network.get_submodule(unit.name).parameters()}
     root = sum(padded(tuple(p.shape), 4) for p in network.parameters() if p not in inside)
