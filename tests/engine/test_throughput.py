@@ -127,6 +127,26 @@ def test_values(tmp_path, by_epoch, options):
     assert flops(Model(with_cp=True)) > flops(Model())
 
 
+class Switched(Model):
+    """A model with compiled blocks, whose steps note whether the blocks were compiled."""
+
+    def __init__(self):
+        super().__init__()
+        self.compile_blocks = True
+        self.steps = []
+
+    def forward(self, *args, **kwargs):
+        self.steps.append(self.compile_blocks)
+        return super().forward(*args, **kwargs)
+
+
+def test_compiled_blocks_are_counted_in_a_plain_step(tmp_path):
+    model = Switched()
+    make_runner(tmp_path, model=model).train()
+    assert model.steps == [True, True, False, True, True, True]
+    assert all("mfu" in row for row in logged(tmp_path)[2:])
+
+
 def test_line_of_the_console(tmp_path):
     make_runner(tmp_path).train()
     (path,) = tmp_path.glob("*/*.log")

@@ -58,7 +58,8 @@ class ThroughputHook(Hook):
     * ``data_wait``: waiting for the data loader, in % of the time.
     * ``memory``: the largest resident size of the process so far in MB, on CPUs. On GPUs, MMEngine logs the allocator's peak.
 
-    Times are those of the host, and nothing waits for the GPU. Only the first rank, which writes the log, measures.
+    The step that is counted runs without ``compile_blocks``. Times are those of the host, and nothing waits for the GPU. Only
+    the first rank, which writes the log, measures.
     """
 
     priority = "NORMAL"
@@ -186,8 +187,16 @@ def _count_next_step(model: nn.Module) -> FlopCounter:
     def counted_step(*args: Any, **kwargs: Any) -> Any:
         # Deleting the attribute uncovers the class's method. The context ends even if the step raises an error.
         del model.train_step
-        with counter:
-            return step(*args, **kwargs)
+        compiled: list[Any] = [module for module in model.modules() if getattr(module, "compile_blocks", False)]
+        try:
+            # Operations inside compiled blocks cannot be counted.
+            for module in compiled:
+                module.compile_blocks = False
+            with counter:
+                return step(*args, **kwargs)
+        finally:
+            for module in compiled:
+                module.compile_blocks = True
 
     model.train_step = counted_step  # type: ignore[assignment]
     return counter

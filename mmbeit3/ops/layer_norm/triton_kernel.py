@@ -180,13 +180,16 @@ def _fake_backward(grad_normed, grad_total, source, weight, statistics, factor, 
     return _backward_outputs(source, statistics, shift, branch_dtype)
 
 
+for _name in ("layer_norm", "layer_norm_backward"):
+    # The autograd function calls the operators below autograd. PyTorch's fallback would look for gradients again.
+    _library.impl(_name, torch.library.fallthrough_kernel, "Autograd")
 torch.library.register_fake("mmbeit3::layer_norm", _fake_forward, lib=_library)
 torch.library.register_fake("mmbeit3::layer_norm_backward", _fake_backward, lib=_library)
 if HAS_TRITON:
     # The interpreter computes on CPUs, for tests.
-    key = "CPU" if interpreted(forward_kernel) else "CUDA"
-    _library.impl("layer_norm", _launch_forward, key)
-    _library.impl("layer_norm_backward", _launch_backward, key)
+    _key = "CPU" if interpreted(forward_kernel) else "CUDA"
+    _library.impl("layer_norm", _launch_forward, _key)
+    _library.impl("layer_norm_backward", _launch_backward, _key)
 
 forward = torch.ops.mmbeit3.layer_norm.default
 """The forward operator, see :func:`_launch_forward`."""
