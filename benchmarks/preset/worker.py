@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from rich.console import Console
 
 from benchmarks.cases import Unavailable
@@ -38,6 +39,8 @@ BROKEN = 3
 
 def main() -> None:
     """Run the parts that the task names."""
+    # The models of mmdet and mmseg log each weight that they initialise.
+    MMLogger.get_current_instance().setLevel("WARNING")
     task = json.loads(sys.argv[1])
     settings = Settings.from_dict(task["settings"])
     torch.set_num_threads(settings.threads)
