@@ -98,8 +98,8 @@ def test_a_part_that_takes_too_long_is_stopped():
         yield Figure(**{**vars(GOAL), "value": 3.0})
         time.sleep(30)
 
-    result = outcome(slow, 0.1)
-    assert result["note"] == "stopped after 0 s"
+    result = outcome(slow, 1.0)
+    assert result["note"] == "stopped after 1 s"
     assert [figure["reached"] for figure in result["figures"]] == [True]
 
 
@@ -116,7 +116,7 @@ def test_figures():
 
 @pytest.mark.parametrize("name", ["deform-attn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tower-forward",))])
 def test_parts_run(name):
-    result = run_part(PARTS[name], Context(SETTINGS), 60.0)
+    result = run_part(PARTS[name], Context(SETTINGS), 300.0)
     assert not result["note"]
     assert not result["rows"] or any(row["median_ms"] for row in result["rows"])
     names = {figure["name"] for figure in result["figures"]}
