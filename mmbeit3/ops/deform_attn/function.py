@@ -104,7 +104,9 @@ def fused_ms_deform_attn(
         and _chosen(kernel, value) == "triton"
     ):
         levels = _levels(spatial_shapes, value)
-        return attend_points(value, *levels, _readable(reference_points), sampling_offsets, attention_logits, "triton")
+        # Views of one product are copied here and not at the launch, so that the backward pass has the copy.
+        samples = sampling_offsets.contiguous(), attention_logits.contiguous()
+        return attend_points(value, *levels, _readable(reference_points), *samples, "triton")
     locations, weights = locations_and_weights(spatial_shapes, reference_points, sampling_offsets, attention_logits)
     return ms_deform_attn(value, spatial_shapes, locations, weights, kernel)
 
