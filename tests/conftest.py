@@ -17,6 +17,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 
+# PyTorch counts devices at the first backward pass. After fake tensors it would count a GPU and start a thread for it, and then
+# processes that tests fork could not compute gradients.
+torch.zeros(1, requires_grad=True).sum().backward()
+
 
 @pytest.fixture(autouse=True)
 def _seed():
