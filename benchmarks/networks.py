@@ -14,6 +14,7 @@ from benchmarks.cases import Results, Step
 from benchmarks.settings import Settings
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import Arch, BEiT3
+from mmbeit3.ops import switches
 
 __all__ = [
     "Network",
@@ -51,9 +52,9 @@ class Network:
                 share one compilation.
             backend: backend of ``torch.compile``. mmbeit3's blocks have only the default one.
         """
-        switches: list[Any] = [part for part in self.module.modules() if hasattr(part, "compile_blocks")]
-        if by_block and switches and backend == "inductor":
-            for part in switches:
+        parts = switches(self.module)
+        if by_block and parts and backend == "inductor":
+            for part in parts:
                 part.compile_blocks = True
             return self
         blocks = getattr(self.module, "blocks", None)

@@ -9,25 +9,43 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-__all__ = ["after_import", "find_by_others"]
+__all__ = ["WrappingFinder", "WrappingLoader", "after_import"]
 
 _callbacks: dict[str, Callable[[], None]] = {}
 
 
-class _Finder(MetaPathFinder):
-    """Finder that asks all other finders for the modules with a callback and wraps their loader."""
+class WrappingFinder(MetaPathFinder):
+    """Finder that asks all other finders for the modules that it :meth:`wants`, and wraps their loader by :attr:`wrapper`."""
+
+    wrapper: type[WrappingLoader]
+
+    def wants(self, fullname: str) -> bool:
+        """Return True if the loader of a module is to be wrapped."""
+        raise NotImplementedError
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname not in _callbacks:
+        """Find a module by the first other finder of ``sys.meta_path`` that has it."""
+        if not self.wants(fullname):
             return None
-        spec = find_by_others(self, fullname, path, target)
+        others = (other for other in sys.meta_path if other is not self and hasattr(other, "find_spec"))
+        spec = next((found for other in others if (found := other.find_spec(fullname, path, target))), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _CallingLoader(spec.loader)
+            spec.loader = self.wrapper(spec.loader)
         return spec
 
+    @classmethod
+    def install(cls) -> None:
+        """Put the finder before all others. Repeated calls have no effect."""
+        if not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls())
 
-class _CallingLoader(Loader):
-    """Loader that calls the callback of a module after it has executed the module."""
+
+class WrappingLoader(Loader):
+    """Loader that leaves everything to another one; subclasses define ``exec_module``.
+
+    Args:
+        loader: the other loader.
+    """
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -36,7 +54,12 @@ class _CallingLoader(Loader):
         return getattr(self.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Create the module."""
         return self.loader.create_module(spec)
+
+
+class _CallingLoader(WrappingLoader):
+    """Loader that calls the callback of a module after it has executed the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         # Other code that looks at the module must find its own loader.
@@ -46,6 +69,15 @@ class _CallingLoader(Loader):
         self.loader.exec_module(module)
         if callback := _callbacks.pop(module.__name__, None):
             callback()
+
+
+class _Finder(WrappingFinder):
+    """Finder of the modules with a callback."""
+
+    wrapper = _CallingLoader
+
+    def wants(self, fullname: str) -> bool:
+        return fullname in _callbacks
 
 
 def after_import(name: str, callback: Callable[[], None]) -> None:
@@ -59,13 +91,4 @@ def after_import(name: str, callback: Callable[[], None]) -> None:
         callback()
         return
     _callbacks[name] = callback
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-
-
-def find_by_others(
-    finder: MetaPathFinder, fullname: str, path: Sequence[str] | None, target: ModuleType | None
-) -> ModuleSpec | None:
-    """Return the spec that the first other finder of ``sys.meta_path`` has for a module, or None."""
-    others = (other for other in sys.meta_path if other is not finder and hasattr(other, "find_spec"))
-    return next((found for other in others if (found := other.find_spec(fullname, path, target))), None)
+    _Finder.install()

@@ -7,44 +7,18 @@ other errors if transformers 5 is installed or one of its requirements is broken
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any
 
-from mmbeit3.import_hooks import find_by_others
+from mmbeit3.import_hooks import WrappingFinder, WrappingLoader
 
 __all__ = ["guard_imports"]
 
 _GUARDED = "mmpretrain"
 
 
-class _GuardedFinder(MetaPathFinder):
-    """Finder that asks all other finders for a guarded library's modules and wraps their loader."""
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname.partition(".")[0] != _GUARDED:
-            return None
-        spec = find_by_others(self, fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _GuardedLoader(spec.loader)
-        return spec
-
-
-class _GuardedLoader(Loader):
+class _GuardedLoader(WrappingLoader):
     """Loader that turns any error of a module's execution into an ``ImportError``."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         try:
@@ -58,10 +32,18 @@ class _GuardedLoader(Loader):
             _leave_out_multimodal(module)
 
 
+class _GuardedFinder(WrappingFinder):
+    """Finder of a guarded library's modules."""
+
+    wrapper = _GuardedLoader
+
+    def wants(self, fullname: str) -> bool:
+        return fullname.partition(".")[0] == _GUARDED
+
+
 def guard_imports() -> None:
     """Install the finder. Repeated calls have no effect; nothing is imported."""
-    if not any(isinstance(finder, _GuardedFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _GuardedFinder())
+    _GuardedFinder.install()
 
 
 def _has_transformers_5() -> bool:

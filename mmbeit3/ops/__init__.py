@@ -5,7 +5,7 @@ from mmbeit3.ops.deform_attn import fused_ms_deform_attn, ms_deform_attn
 from mmbeit3.ops.layer_norm import Residual, add_layer_norm, apply_linear, gelu_layer_norm
 from mmbeit3.ops.linear import Linear, joint_linear, linear, replace_linears
 from mmbeit3.ops.precision import wide_dtype, widened
-from mmbeit3.ops.regions import call_module, region
+from mmbeit3.ops.regions import call_module, region, switches
 from mmbeit3.ops.replace import replace_deform_attns, replace_layers
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "replace_deform_attns",
     "replace_layers",
     "replace_linears",
+    "switches",
     "wide_dtype",
     "widened",
 ]

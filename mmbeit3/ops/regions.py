@@ -16,7 +16,7 @@ from torch import nn
 
 from mmbeit3.ops.exporting import portable
 
-__all__ = ["call_module", "region"]
+__all__ = ["call_module", "region", "switches"]
 
 
 def region(function: Callable[..., Any], compile_blocks: bool) -> Callable[..., Any]:
@@ -36,6 +36,11 @@ def region(function: Callable[..., Any], compile_blocks: bool) -> Callable[..., 
 def call_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Call a module; as a region, all modules of a class share the compiled code."""
     return module(*args, **kwargs)
+
+
+def switches(model: nn.Module) -> list[Any]:
+    """List the modules of a model that have the switch ``compile_blocks``."""
+    return [module for module in model.modules() if hasattr(module, "compile_blocks")]
 
 
 @cache

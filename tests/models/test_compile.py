@@ -105,9 +105,8 @@ def adapter_of(**vit):
 
 
 def switch(model, on):
-    for module in model.modules():
-        if hasattr(module, "compile_blocks"):
-            module.compile_blocks = on
+    for module in regions.switches(model):
+        module.compile_blocks = on
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmbeit3.errors import UserError
+from mmbeit3.ops import switches
 from mmbeit3.registry import HOOKS
 
 __all__ = ["CompileBlocksHook"]
@@ -25,7 +26,7 @@ class CompileBlocksHook(Hook):
         Raises:
             UserError: if nothing in the model has the switch.
         """
-        parts = [module for module in runner.model.modules() if hasattr(module, "compile_blocks")]
+        parts = switches(runner.model)
         if not parts:
             raise UserError(
                 f"CompileBlocksHook: {type(runner.model).__name__} has no network of mmbeit3 to compile; remove the hook from "

@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmbeit3.ops import switches
 from mmbeit3.profiling.flops import FlopCounter
 from mmbeit3.profiling.machine import matrix_peak
 from mmbeit3.profiling.memory import peak_resident
@@ -187,7 +188,7 @@ def _count_next_step(model: nn.Module) -> FlopCounter:
     def counted_step(*args: Any, **kwargs: Any) -> Any:
         # Deleting the attribute uncovers the class's method. The context ends even if the step raises an error.
         del model.train_step
-        compiled: list[Any] = [module for module in model.modules() if getattr(module, "compile_blocks", False)]
+        compiled = [module for module in switches(model) if module.compile_blocks]
         try:
             # Operations inside compiled blocks cannot be counted.
             for module in compiled:

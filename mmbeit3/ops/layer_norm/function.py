@@ -26,9 +26,6 @@ from mmbeit3.ops.log import log_once
 
 __all__ = ["Residual", "add_layer_norm", "apply_linear", "gelu_layer_norm"]
 
-_KERNEL_DEVICES = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
-"""Types of the devices on which the kernels may run; Triton's interpreter computes on CPUs, for tests."""
-
 
 class Residual(NamedTuple):
     """A residual stream: tokens, and a branch that is still to be added to them: ``tokens + factor * (branch + bias)``.
@@ -105,19 +102,28 @@ def _kernel_dtype(norm: nn.Module, tokens: Tensor) -> torch.dtype | None:
     if type(norm) is not nn.LayerNorm or norm.weight is None or norm.bias is None or len(norm.normalized_shape) != 1:
         return None
     dtype = _compute_dtype(tokens)
-    return dtype if dtype is not None and _kernel().supported(tokens, dtype) else None
+    return dtype if dtype is not None and _kernel().supported(tokens) else None
 
 
 def _compute_dtype(tokens: Tensor) -> torch.dtype | None:
     """Return the dtype of matrix products with these tokens, if the kernels can follow them, or None."""
     kind = tokens.device.type
-    if kind not in _KERNEL_DEVICES or torch.compiler.is_compiling() or portable():
+    if torch.compiler.is_compiling() or portable() or not _usable(kind):
         return None
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tokens.dtype
     # Float32 results stay those of PyTorch's operators.
-    if dtype not in (torch.float16, torch.bfloat16) or _kernel().unavailable(tokens.device) is not None:
-        return None
-    return dtype
+    return dtype if dtype in (torch.float16, torch.bfloat16) else None
+
+
+@cache
+def _usable(kind: str) -> bool:
+    """Return True if the kernels run on a type of device; Triton's interpreter computes on CPUs, for tests."""
+    if kind != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        return False
+    reason = _kernel().unavailable(torch.device(kind))
+    if reason is not None:
+        log_once(f"layer norms on {kind} devices use PyTorch's kernels, which are slower: {reason}")
+    return reason is None
 
 
 @cache
@@ -125,8 +131,6 @@ def _kernel() -> ModuleType:
     # Imported at first use, because importing triton takes long.
     from mmbeit3.ops.layer_norm import triton_kernel
 
-    if reason := triton_kernel.unavailable(torch.device(_KERNEL_DEVICES[-1])):
-        log_once(f"layer norms on GPUs use PyTorch's kernels, which are slower: {reason}")
     return triton_kernel
 
 

@@ -16,7 +16,7 @@ __all__ = ["MAX_COLUMNS", "backward", "forward", "supported", "unavailable"]
 MAX_COLUMNS = 16384
 """Widest row that one program holds in its registers."""
 
-_HALF = (torch.float16, torch.bfloat16)
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 _VALUES_PER_THREAD = 8
 _PROGRAM_WARPS = 16
 """Warps of the backward kernel that run on a multiprocessor at once. More hide more latency, but each program writes
@@ -31,11 +31,9 @@ def unavailable(device: torch.device) -> str | None:
     return None if HAS_TRITON and interpreted(forward_kernel) else triton_tools.unavailable(device)
 
 
-def supported(tokens: Tensor, dtype: torch.dtype) -> bool:
-    """Return True if the kernels can normalise tokens (..., C) to a dtype: half precision only."""
-    if dtype not in _HALF or tokens.dtype not in (torch.float32, *_HALF) or not 0 < tokens.shape[-1] <= MAX_COLUMNS:
-        return False
-    return unavailable(tokens.device) is None
+def supported(tokens: Tensor) -> bool:
+    """Return True if the kernels can read tokens (..., C) of this dtype and width."""
+    return tokens.dtype in _DTYPES and 0 < tokens.shape[-1] <= MAX_COLUMNS
 
 
 _library = torch.library.Library("mmbeit3", "FRAGMENT")
