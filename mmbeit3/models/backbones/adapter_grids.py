@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
-from mmbeit3.ops.exporting import exporting, tracing
+from mmbeit3.ops.caching import cached_constant
+from mmbeit3.ops.exporting import exporting
 
 __all__ = ["Grid", "crop", "reference_points", "resample"]
 
@@ -61,20 +61,14 @@ def reference_points(
     Returns:
         (1, Q, levels, 2), (x, y) with 0 to 1 spanning each level. Do not write to this tensor: it is cached.
     """
-    if torch.compiler.is_compiling() or tracing():
-        return _reference_points(tuple(queries), tuple(levels), device, dtype)
-    # A cached inference tensor could not be used outside of inference mode.
-    with torch.inference_mode(False):
-        return _cached_reference_points(tuple(queries), tuple(levels), device, dtype)
+    return _reference_points(tuple(queries), tuple(levels), device, dtype)
 
 
+@cached_constant
 def _reference_points(queries: tuple[Grid, ...], levels: tuple[Grid, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     centres = torch.cat([grid.centres(device, dtype) for grid in queries])  # (Q, 2)
     extents = torch.stack([level.extent(device, dtype) for level in levels])  # (levels, 2)
     return (centres[:, None] / extents[None])[None]  # (1, Q, levels, 2)
-
-
-_cached_reference_points = lru_cache(maxsize=32)(_reference_points)
 
 
 def crop(features: Tensor, target: Grid) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from mmbeit3.ops import attend
+from mmbeit3.ops.caching import cached_constant
 from mmbeit3.ops.varlen import Sequences, attend_sequences, supports_varlen
 
 __all__ = ["WindowOrder"]
@@ -108,10 +108,7 @@ class WindowOrder:
         """
         if supports_varlen(q):
             sizes = tuple((group.count, group.size) for group in self.groups)
-            # A cached inference tensor could not be used outside of inference mode.
-            with torch.inference_mode(False):
-                sequences = _cached_sequences(sizes, self.num_prefix, q.shape[0], q.device)
-            return attend_sequences(q, k, v, sequences)
+            return attend_sequences(q, k, v, window_sequences(sizes, self.num_prefix, q.shape[0], q.device))
         return self._attend_groups(q, k, v)
 
     def _attend_groups(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -137,6 +134,7 @@ class WindowOrder:
         return torch.cat(outputs, dim=1).transpose(1, 2)  # (B, heads, P + h * w, d)
 
 
+@cached_constant
 def window_sequences(sizes: Sequence[tuple[int, int]], num_prefix: int, batch: int, device: torch.device) -> Sequences:
     """Describe window attention as sequences: for each sample the prefix tokens, which attend to all tokens, then each window.
 
@@ -156,9 +154,6 @@ def window_sequences(sizes: Sequence[tuple[int, int]], num_prefix: int, batch: i
     for (count, size), windows in zip(sizes, places[P:].split([count * size for count, size in sizes]), strict=True):
         rows.append(torch.cat([places[:P].expand(count, P), windows.view(count, size)], dim=1).flatten())  # (W * (P + size),)
     return Sequences.build([(1, P, tokens), *lengths], torch.cat(rows), batch, tokens, device)
-
-
-_cached_sequences = lru_cache(maxsize=32)(window_sequences)
 
 
 def _spans(length: int, window_size: int) -> Sequence[tuple[tuple[int, int], int]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmbeit3.models.heads.transfer import to_device
-from mmbeit3.ops.exporting import tracing
+from mmbeit3.ops.caching import cached_constant
 
 __all__ = ["LevelGeometry", "level_geometry", "sine_positions"]
 
-T = TypeVar("T")
 LevelGeometry = tuple[Tensor, Tensor, Tensor]
 """Reference points (1, S, levels, 2), shapes (levels, 2) and starts (levels,) of S cells on several levels."""
 
@@ -33,7 +31,7 @@ def sine_positions(encoding: Any, shape: tuple[int, int], device: torch.device) 
         (1, h * w, C), float32. Do not write to this tensor: it is cached.
     """
     arguments = tuple(getattr(encoding, name) for name in _SINE_ARGUMENTS)
-    return _cached(_new_sine_positions, _sine_positions, arguments, *shape, device)
+    return _sine_positions(arguments, *shape, device)
 
 
 def level_geometry(shapes: Sequence[tuple[int, int]], device: torch.device) -> LevelGeometry:
@@ -47,18 +45,11 @@ def level_geometry(shapes: Sequence[tuple[int, int]], device: torch.device) -> L
         The centres of all cells as fractions of the image, for each level, (1, S, levels, 2) float32; the shapes, (levels, 2)
         int64; the position of each level's first cell, (levels,) int64. Do not write to these tensors: they are cached.
     """
-    return _cached(_new_level_geometry, _level_geometry, tuple(shapes), device)
+    return _level_geometry(tuple(shapes), device)
 
 
-def _cached(compute: Callable[..., T], cached: Callable[..., T], *arguments: Any) -> T:
-    if torch.compiler.is_compiling() or tracing():
-        return compute(*arguments)
-    # A cached inference tensor could not be used outside of inference mode.
-    with torch.inference_mode(False), torch.no_grad():
-        return cached(*arguments)
-
-
-def _new_sine_positions(arguments: tuple[Any, ...], h: int, w: int, device: torch.device) -> Tensor:
+@cached_constant
+def _sine_positions(arguments: tuple[Any, ...], h: int, w: int, device: torch.device) -> Tensor:
     from mmdet.models.layers import SinePositionalEncoding
 
     encoding = SinePositionalEncoding(**dict(zip(_SINE_ARGUMENTS, arguments, strict=True)))
@@ -66,7 +57,8 @@ def _new_sine_positions(arguments: tuple[Any, ...], h: int, w: int, device: torc
     return encoded.flatten(2).transpose(1, 2).contiguous()
 
 
-def _new_level_geometry(shapes: tuple[tuple[int, int], ...], device: torch.device) -> LevelGeometry:
+@cached_constant
+def _level_geometry(shapes: tuple[tuple[int, int], ...], device: torch.device) -> LevelGeometry:
     centres = []
     for h, w in shapes:
         y, x = (torch.arange(0.5, side) / side for side in (h, w))
@@ -75,7 +67,3 @@ def _new_level_geometry(shapes: tuple[tuple[int, int], ...], device: torch.devic
     sizes = torch.tensor(shapes)
     starts = sizes.prod(dim=1).cumsum(dim=0) - sizes.prod(dim=1)
     return to_device(points, device), to_device(sizes, device), to_device(starts, device)
-
-
-_sine_positions = lru_cache(maxsize=12)(_new_sine_positions)
-_level_geometry = lru_cache(maxsize=12)(_new_level_geometry)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from mmbeit3.ops.exporting import tracing
+from mmbeit3.ops.caching import cached_constant
 from mmbeit3.ops.precision import widened
 
 __all__ = ["locations_and_weights"]
@@ -45,16 +44,10 @@ def _steps(shapes: Sequence[tuple[int, int]] | Tensor, device: torch.device, dty
     """Return the width and height of a cell of each level as fractions of the map, (L, 1, 2)."""
     if isinstance(shapes, Tensor):
         return shapes.to(device, dtype).flip(-1).reciprocal()[:, None]
-    if torch.compiler.is_compiling() or tracing():
-        return _new_steps(tuple(shapes), device, dtype)
-    # A cached inference tensor could not be used outside of inference mode.
-    with torch.inference_mode(False):
-        return _cached_steps(tuple(shapes), device, dtype)
+    return _steps_of_sizes(tuple(shapes), device, dtype)
 
 
-def _new_steps(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+@cached_constant
+def _steps_of_sizes(shapes: tuple[tuple[int, int], ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     sizes = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=device)
     return sizes.reciprocal()[:, None]  # (L, 1, 2)
-
-
-_cached_steps = lru_cache(maxsize=32)(_new_steps)
