@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmbeit3.visualization.colours import text_colour
 from mmbeit3.visualization.fonts import find_font
 
-__all__ = ["LegendEntry", "append_legend", "class_name", "legend_height", "render_text", "shorten", "text_size"]
+__all__ = ["LegendEntry", "append_legend", "class_name", "render_text", "shorten", "text_size"]
 
 _ELLIPSIS = "…"
 
@@ -43,7 +44,12 @@ def class_name(classes: Sequence[str], label: int) -> str:
         return f"#{label}"
     # A label is one line. Names that were decoded badly contain surrogates, which cannot be drawn.
     name = " ".join(classes[label].encode("utf-8", "replace").decode().split())
-    return name if name and _font_file(name) else f"#{label}"
+    if not name:
+        return f"#{label}"
+    if _font_file(name) is None:
+        _warn(name, label)
+        return f"#{label}"
+    return name
 
 
 def text_size(text: str, size: int) -> tuple[int, int]:
@@ -129,11 +135,6 @@ def append_legend(picture: np.ndarray, entries: Sequence[LegendEntry], size: int
     return np.concatenate([picture, strip])
 
 
-def legend_height(picture: np.ndarray, entries: Sequence[LegendEntry], size: int) -> int:
-    """Return the height in pixels that :func:`append_legend` adds."""
-    return append_legend(picture[:0], entries, size).shape[0]
-
-
 def _margin(size: int) -> int:
     return max(2, size // 4)
 
@@ -142,6 +143,16 @@ def _margin(size: int) -> int:
 def _font_file(text: str) -> str | None:
     path = find_font(text)
     return None if path is None else str(path)
+
+
+@lru_cache(maxsize=4096)
+def _warn(name: str, label: int) -> None:
+    """Log once that a name cannot be drawn."""
+    logging.getLogger("mmbeit3").warning(
+        "no installed font has all letters of class name '%s': pictures show #%d instead; install a font such as Noto Sans CJK",
+        name,
+        label,
+    )
 
 
 @lru_cache(maxsize=64)
