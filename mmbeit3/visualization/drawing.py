@@ -26,7 +26,7 @@ _MIN_FONT = 9
 """Smallest size of labels in pixels that can be read."""
 _MAX_LABELLED = 0.12
 """Largest share of the picture that labels may take: with more, the picture has no labels but a legend."""
-_LABEL_SIZES = ((1.0, 0.6), (0.8, 0.6), (0.65, 0.6), (0.65, 0.2), (0.5, 0.2))
+_LABEL_SIZES = ((1.0, 0.6), (0.8, 0.6), (0.65, 0.6), (0.65, 0.2), (0.5, 0.14))
 """Sizes of labels to try: size of the font, relative to other text, and largest width, relative to the picture.
 
 Longer names are cut; the legend contains the full name.

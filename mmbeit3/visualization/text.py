@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmbeit3.visualization.canvas import paste
 from mmbeit3.visualization.colours import text_colour
 from mmbeit3.visualization.fonts import find_font
 
@@ -113,25 +114,27 @@ def append_legend(picture: np.ndarray, entries: Sequence[LegendEntry], size: int
     """
     if not entries:
         return picture
-    white = np.full(3, 255, np.uint8)
-    width = picture.shape[1]
-    line = text_size("", size)[1]
     margin = _margin(size)
-    boxes = []
+    ends = [f" {entry.note}" if entry.note else "" for entry in entries]
+    # Fonts differ in height: a line is as high as its highest text.
+    line = max(text_size(entry.name + end, size)[1] for entry, end in zip(entries, ends, strict=True))
+    width = picture.shape[1]
+    texts = [
+        shorten(entry.name, size, max(width - line - 2 * margin, 1), end) for entry, end in zip(entries, ends, strict=True)
+    ]
+    places = []
     left, top = margin, margin
-    for entry in entries:
-        text = shorten(entry.name, size, max(width - line - 2 * margin, 1), f" {entry.note}" if entry.note else "")
+    for text in texts:
         taken = line + text_size(text, size)[0] + margin
         if left > margin and left + taken > width:
             left, top = margin, top + line + margin
-        boxes.append((entry, text, left, top))
+        places.append((left, top))
         left += taken
     strip = np.full((top + line + margin, width, 3), 255, np.uint8)
-    for entry, text, left, top in boxes:
-        inset = max(1, line // 8)
+    inset = max(1, line // 8)
+    for entry, text, (left, top) in zip(entries, texts, places, strict=True):
         strip[top + inset : top + line - inset, left + inset : left + line - inset] = entry.colour
-        drawn = render_text(text, size, white)[:, : max(width - left - line, 0)]
-        strip[top : top + drawn.shape[0], left + line : left + line + drawn.shape[1]] = drawn
+        paste(strip, render_text(text, size, strip[0, 0]), left + line, top)
     return np.concatenate([picture, strip])
 
 
