@@ -12,7 +12,7 @@ import numpy as np
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.inference.comparison import compare_with_truth
-from mmbeit3.inference.dense import load_model
+from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
 from mmbeit3.text import train_text_tokenizer
 from mmbeit3.visualization import Figure
@@ -116,7 +116,8 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[lis
     Returns:
         Rows for a report, and for each image the pictures of image, ground truth and prediction.
     """
-    pictures = [list(row) for row in compare_with_truth(*load_model(config, last_checkpoint(work_dir)), count=count, factor=4)]
+    predictor = load_model(config, last_checkpoint(work_dir))
+    pictures = [list(row) for row in compare_with_truth(predictor.model, predictor.cfg, count)]
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
     return rows, pictures
