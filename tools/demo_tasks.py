@@ -168,13 +168,11 @@ def train_task(name: str, task: Task) -> Section:
     )
     scores = {task.score: score} | {f"guessing: {how}": value for how, value in guesses.items()}
     curve = [Figure(draw_curve(read_scalars(work_dir)), "training loss")]
-    text = f"Config {task.config}, weights {weights}. Scores and examples are from held-out images."
-    return Section(
-        task.title,
-        text,
-        scores | {"minutes of training and evaluation": minutes},
-        [curve, *task.show(model, cfg)],
+    text = (
+        f"Config {task.config}, weights {weights}, {minutes:.1f} minutes of training and evaluation. "
+        "Scores and examples are from held-out images."
     )
+    return Section(task.title, text, scores, [curve, *task.show(model, cfg)])
 
 
 def main() -> None:
