@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from torch.nn import functional as F
 
 from mmbeit3.inference.found import FoundObjects
-from mmbeit3.inference.instances import _fuse, convert_panoptic
+from mmbeit3.inference.instances import convert_panoptic, fuse_queries
 
 THINGS, STUFF = 3, 2
 
@@ -46,9 +46,7 @@ def test_instances(seed):
     classes, masks = outputs(seed)
     expected = mmdets(fusion, classes, masks)["ins_results"]
     for score in (0.0, 0.4):
-        found = []
-        _fuse(fusion, score, found, classes, masks, samples(), rescale=True)
-        (objects,) = found
+        (objects,) = fuse_queries(fusion, score, classes, masks, samples(), rescale=True)
         order = torch.argsort(-expected.scores, stable=True)
         order = order[(expected.scores[order] >= score) & expected.masks[order].flatten(1).any(1)]
         assert len(objects.boxes) == len(order) > 5
@@ -66,9 +64,7 @@ def test_panoptic(seed, low):
     fusion = head(panoptic_on=True, object_mask_thr=0.5, iou_thr=0.15, filter_low_score=low)
     classes, masks = outputs(seed)
     expected = mmdets(fusion, classes, masks)["pan_results"].sem_seg[0].numpy()
-    found = []
-    _fuse(fusion, 0.0, found, classes, masks, samples(), rescale=True)
-    (segments,) = found
+    (segments,) = fuse_queries(fusion, 0.0, classes, masks, samples(), rescale=True)
     assert len(segments.labels) > 2
     codes = {code: (expected == code) for code in np.unique(expected) if code % 1000 < THINGS + STUFF}
     assert len(codes) == len(segments.labels)
@@ -84,7 +80,5 @@ def test_panoptic(seed, low):
 def test_nothing_found():
     classes, masks = outputs(0, blobs=False)
     for options, score in (({"panoptic_on": True, "object_mask_thr": 0.0}, 0.0), ({"panoptic_on": False}, 0.999999)):
-        found = []
-        _fuse(head(**options), score, found, classes, masks, samples(), rescale=True)
-        (result,) = found
+        (result,) = fuse_queries(head(**options), score, classes, masks, samples(), rescale=True)
         assert len(result.boxes if isinstance(result, FoundObjects) else result.labels) == 0

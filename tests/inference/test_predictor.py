@@ -15,7 +15,7 @@ from mmseg.apis import inference_model
 from mmbeit3 import load_model
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
-from mmbeit3.inference import Regions, loading, sources
+from mmbeit3.inference import Regions, loading
 from mmbeit3.inference.tiling import Tiling
 from tests.inference.dense import write_images, write_model
 
@@ -209,18 +209,6 @@ def test_inputs_that_cannot_be_used(detector, folder, paths):
             detector.predict(images)
 
 
-def test_reading_ahead_keeps_the_order_and_the_errors():
-    def work(number):
-        if number == 5:
-            raise ValueError("five")
-        return number * 10
-
-    found = sources.read_ahead(iter(range(8)), work, workers=3, ahead=4)
-    assert [next(found) for _ in range(5)] == [0, 10, 20, 30, 40]
-    with pytest.raises(ValueError, match="five"):
-        next(found)
-
-
 def test_models_and_checkpoints_that_do_not_fit(files, tmp_path):
     config, weights = files
     for arguments, words in (
@@ -229,7 +217,7 @@ def test_models_and_checkpoints_that_do_not_fit(files, tmp_path):
         ((tmp_path,), r"model folder '.*' has no config: give the work dir"),
         (
             ("beit3_base_patch16_22",),
-            "'beit3_base_patch16_22' is no config file and no folder with a model, and the zoo has no",
+            "is neither a config file, nor a folder with a model, nor in the zoo: the zoo has no",
         ),
         (("nothing.py", weights), "config 'nothing.py' does not exist"),
         (("mmbeit3::vqa/beit3-tiny_vqa_shapes.py", weights), "is of BEiT3VQA: use mmbeit3.inference.VQAInferencer"),
