@@ -183,9 +183,7 @@ class Predictor:
         if not read and on_error is not None:
             raise UserError("no image could be read: see the errors above")
 
-    def _readable(
-        self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None
-    ) -> Iterator[_Job]:
+    def _readable(self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None) -> Iterator[_Job]:
         """Read and transform images in threads, ahead of the model."""
 
         def load(source: Source) -> _Job | UserError:
@@ -298,7 +296,9 @@ class Predictor:
             total[:, :, window.left : window.right] += logits.resized(size)
             counts[:, window.left : window.right] += 1  # type: ignore[index]
             last = logits
-        assert last is not None and total is not None and counts is not None
+        assert last is not None
+        assert total is not None
+        assert counts is not None
         labels[done:] = last.decide(total[:, : height - done] / counts[: height - done])
         return labels
 
