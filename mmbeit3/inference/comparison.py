@@ -21,7 +21,7 @@ __all__ = ["compare_with_truth"]
 
 
 def compare_with_truth(
-    model: BaseModel, cfg: Config, count: int, score: float = 0.5, *, legend: bool = True, min_side: int = 400
+    model: BaseModel, cfg: Config, count: int, score: float = 0.5, *, legend: bool = True, min_side: int = 300
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Predict on the first images of a config's test dataset, and draw ground truth and prediction in the same colours.
 
@@ -31,7 +31,8 @@ def compare_with_truth(
         count: number of images.
         score: smallest score of the objects to draw.
         legend: False for pictures without legends.
-        min_side: if the longer side of an image has fewer pixels, the picture is enlarged by a whole factor.
+        min_side: if the longer side of an image has fewer pixels, the picture is enlarged by a whole factor. Pictures of the
+            default size fit side by side into a page, so that their labels are not scaled down much.
 
     Yields:
         The image, the ground truth and the prediction: uint8 (H', W', 3) each, RGB. A legend makes a picture higher.

@@ -63,7 +63,7 @@ def draw_objects(
     *,
     legend: bool | None = None,
     min_side: int = 400,
-    opacity: float = 0.4,
+    opacity: float = 0.5,
 ) -> np.ndarray:
     """Draw objects: boxes, masks, and labels such as "cat 0.87".
 

@@ -59,8 +59,8 @@ def test_objects(compare):
     rows, cfg = compare(DETECTOR, predict)
     assert len(rows) == 2
     for image, truth, prediction in rows:
-        assert image.shape == prediction.shape == (448, 448, 3)
-        assert truth.shape[1] == 448
+        assert image.shape == prediction.shape == (320, 320, 3)
+        assert truth.shape[1] == 320
         assert colours_in(image, cfg) == set()
         assert len(colours_in(truth, cfg)) >= 1
         assert colours_in(prediction, cfg) == {tuple(cfg.metainfo.palette[3])}
