@@ -19,7 +19,7 @@ from mmbeit3.errors import UserError, one_line
 from mmbeit3.extras import explain
 from mmbeit3.threads import limit_spinning
 
-__all__ = ["OptionsAction", "add_run_arguments", "next_command", "run"]
+__all__ = ["OptionsAction", "add_evaluation_arguments", "add_run_arguments", "next_command", "run"]
 
 
 def run(main: Callable[[], None]) -> None:
@@ -119,6 +119,44 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="print MMEngine's whole log instead of few lines")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add the arguments that name the models, the data and the output folder.
+
+    Args:
+        parser: changed in place.
+        out: default output folder.
+    """
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="names of models in the index, or patterns (default: all models with weights and published scores)",
+    )
+    parser.add_argument("--index", help="model index in OpenMMLab's schema (default: the index of the zoo)")
+    parser.add_argument(
+        "--data-root",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="data folder, or DATASET=FOLDER (default: the folders in the configs)",
+    )
+    parser.add_argument(
+        "--split", choices=["test", "val"], default="test", help="split of the config to evaluate on (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(out), help="output folder (%(default)s)")
+    parser.add_argument("--again", action="store_true", help="evaluate again what was already evaluated")
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="evaluate in this process, for debuggers (default: one process per evaluation)",
+    )
+    parser.add_argument("--list", action="store_true", help="only print the names of the models")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=OptionsAction, default={}, help="config settings to override, as name=value"
+    )
 
 
 class OptionsAction(argparse.Action):

@@ -1,16 +1,10 @@
 """Demo: render shapes, train a detector and a segmentor on them, evaluate both, and write a report with pictures."""
 
+import argparse
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from mmbeit3.cli import run
-from mmbeit3.datasets.shapes import make_shapes_dataset
-from mmbeit3.demos.training import last_checkpoint, read_scores, show_training, train_config
-from mmbeit3.images import write_image
-from mmbeit3.visualization import Section, write_report
 
 OUT = Path("work_dirs/demo")
 MODELS = (
@@ -20,7 +14,18 @@ MODELS = (
 
 
 def main() -> None:
-    """Run the demo."""
+    """Parse arguments and run the demo."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+
+    import cv2
+    import numpy as np
+
+    from mmbeit3.datasets.shapes import make_shapes_dataset
+    from mmbeit3.demos.training import last_checkpoint, print_end, read_scores, show_training, train_config
+    from mmbeit3.images import write_image
+    from mmbeit3.visualization import Section, write_report
+
+    begin = time.monotonic()
     data = make_shapes_dataset("data/shapes")
     drawn = {}
     sections = [
@@ -44,7 +49,7 @@ def main() -> None:
     both = [[*drawn["detection"][index], *drawn["segmentation"][index][1:]] for index in (1, 2, 6)]
     picture = cv2.resize(np.vstack([np.hstack(row) for row in both]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     write_image(OUT / "pictures.jpg", picture[..., ::-1])
-    print(f"report in {OUT / 'report.html'}")
+    print_end(OUT / "report.html", begin, OUT / "detection")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,15 @@ def main() -> None:
         "--resume", nargs="?", const="auto", help="resume from the last checkpoint in the work dir, or from a given file"
     )
     parser.add_argument("--progress", metavar="TITLE", help="print only the progress, with this title before it")
+    parser.add_argument("--ema", action="store_true", help="validate and save an exponential moving average of the weights")
+    parser.add_argument(
+        "--early-stop", type=int, metavar="N", help="stop after N validations in which the main score did not improve"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="also log to TensorBoard")
+    parser.add_argument("--wandb", action="store_true", help="also log to Weights & Biases")
+    parser.add_argument(
+        "--replay", metavar="FILE", help="run a batch again whose loss was not finite, and show where (WORK_DIR/replay/*.pt)"
+    )
     args = parser.parse_args()
     with quiet_terminal(not args.verbose):
         train_config(args)
@@ -32,6 +41,7 @@ def train_config(args: argparse.Namespace) -> None:
     from mmbeit3.errors import UserError
     from mmbeit3.runner.build import build_runner
     from mmbeit3.runner.config import read_config
+    from mmbeit3.runner.options import stop_early, use_ema, use_visualizer
     from mmbeit3.runner.running import train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -48,6 +58,13 @@ def train_config(args: argparse.Namespace) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    if args.ema:
+        use_ema(cfg)
+    if args.early_stop is not None:
+        stop_early(cfg, args.early_stop)
+    for name in ("tensorboard", "wandb"):
+        if getattr(args, name):
+            use_visualizer(cfg, name)
     runner = build_runner(cfg, ("train", "val"))
 
     def suggest(checkpoint: str | None) -> list[str]:
