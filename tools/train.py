@@ -42,6 +42,7 @@ def train_config(args: argparse.Namespace) -> None:
     from mmbeit3.runner.build import build_runner
     from mmbeit3.runner.config import read_config
     from mmbeit3.runner.options import stop_early, use_ema, use_visualizer
+    from mmbeit3.runner.replay import replay
     from mmbeit3.runner.running import train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -58,6 +59,13 @@ def train_config(args: argparse.Namespace) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    if args.replay:
+        lines, terminal = replay(cfg, args.replay), current_terminal()
+        if terminal is not None:
+            terminal.print(*lines)
+        else:
+            print("\n".join(lines))
+        return
     if args.ema:
         use_ema(cfg)
     if args.early_stop is not None:
