@@ -17,7 +17,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.evaluation import CaptionScores
 from mmbeit3.evaluation.metrics.chance import most_frequent, most_frequent_of, random_recall
 from mmbeit3.evaluation.metrics.vqa_score import agreement
-from mmbeit3.inference.dense import load_model
+from mmbeit3.inference.loading import build_trained
 from mmbeit3.runner.config import read_config
 from mmbeit3.visualization import Figure, Section, write_report
 from mmbeit3.visualization.curves import draw_curve, read_scalars
@@ -162,7 +162,8 @@ def train_task(name: str, task: Task) -> Section:
     minutes = (time.monotonic() - start) / 60
     score = [line[task.key] for line in read_scalars(work_dir) if task.key in line][-1]
     weights = last_checkpoint(work_dir)
-    model, cfg = load_model(task.config, weights)
+    cfg = read_config(task.config)
+    model = build_trained(cfg, weights)
     init_default_scope(cfg.default_scope)
     guesses = task.guess(cfg)
     print(

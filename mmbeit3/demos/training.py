@@ -14,8 +14,9 @@ from mmbeit3.cli import next_command
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.inference.comparison import compare_with_truth
-from mmbeit3.inference.dense import load_model
+from mmbeit3.inference.loading import build_trained
 from mmbeit3.resources import path_of
+from mmbeit3.runner.config import read_config
 from mmbeit3.terminal import format_duration
 from mmbeit3.text import train_text_tokenizer
 from mmbeit3.visualization import Figure
@@ -151,7 +152,10 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[lis
     Returns:
         Rows for a report, and for each image the pictures of image, ground truth and prediction.
     """
-    pictures = [list(row) for row in compare_with_truth(*load_model(config, last_checkpoint(work_dir)), count=count, factor=4)]
+    cfg = read_config(config)
+    pictures = [
+        list(row) for row in compare_with_truth(build_trained(cfg, last_checkpoint(work_dir)), cfg, count=count, factor=4)
+    ]
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
     return rows, pictures

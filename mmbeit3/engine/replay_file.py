@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import zipfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -110,7 +111,8 @@ def _find_type(name: str) -> Any:
 def random_state() -> dict[str, Any]:
     """Return the states of the random generators of PyTorch, NumPy and Python as plain values. Does not wait for a GPU."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    kind, keys, position, has_gauss, cached = numpy_state
     state = {
         "torch": torch.get_rng_state(),
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
@@ -154,6 +156,8 @@ def read_replay(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise UserError(f"replay file '{path}' does not exist: give a file of WORK_DIR/replay")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"replay file '{path}' cannot be read: it is damaged, or no file of PyTorch")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:

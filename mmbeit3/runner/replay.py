@@ -76,7 +76,10 @@ def replay(cfg: Config, path: str | Path) -> list[str]:
         data = model.data_preprocessor(from_plain(content["batch"]), True)
         losses = model(**data, mode="loss") if isinstance(data, dict) else model(*data, mode="loss")
         total, values = model.parse_losses(losses)
-    lines += [f"{name} {float(value):.6g}{'' if _finite(value) else '  <- not finite'}" for name, value in values.items()]
+    lines += [
+        f"{name} {float(torch.as_tensor(value).detach()):.6g}{'' if _finite(value) else '  <- not finite'}"
+        for name, value in values.items()
+    ]
     if first.name is not None:
         inputs = "although its inputs are finite" if first.inputs_finite else "and so are its inputs"
         lines.append(f"first output that is not finite: module {first.name} ({first.kind}), {inputs}")
