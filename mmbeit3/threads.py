@@ -6,7 +6,7 @@ import os
 
 __all__ = ["SPINS", "limit_spinning"]
 
-SPINS = "3000"
+SPINS = "1000"
 """Number of turns of libgomp's loop that a thread without work waits in before it sleeps; libgomp's default is 300000."""
 
 _SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
