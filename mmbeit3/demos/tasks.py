@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from mmbeit3.demos import task_examples
 from mmbeit3.demos.training import last_checkpoint, make_plain_shapes, print_end, train_config
@@ -164,7 +164,6 @@ def train_task(name: str, task: Task) -> Section:
     weights = last_checkpoint(work_dir)
     cfg = read_config(task.config)
     model = build_trained(cfg, weights)
-    init_default_scope(cfg.default_scope)
     guesses = task.guess(cfg)
     print(
         f"{task.title}: {task.score} {score:.1f}; guessing: "
@@ -172,13 +171,11 @@ def train_task(name: str, task: Task) -> Section:
     )
     scores = {task.score: score} | {f"guessing: {how}": value for how, value in guesses.items()}
     curve = [Figure(draw_curve(read_scalars(work_dir)), "training loss")]
-    text = f"Config {task.config}, weights {weights}. Scores and examples are from held-out images."
-    return Section(
-        task.title,
-        text,
-        scores | {"minutes of training and evaluation": minutes},
-        [curve, *task.show(model, cfg)],
+    text = (
+        f"Config {task.config}, weights {weights}, {minutes:.1f} minutes of training and evaluation. "
+        "Scores and examples are from held-out images."
     )
+    return Section(task.title, text, scores, [curve, *task.show(model, cfg)])
 
 
 def run_demo(names: list[str]) -> None:
