@@ -10,7 +10,6 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
-from mmengine.logging import print_log
 
 __all__ = ["find_font", "has_letters", "names_for_matplotlib", "names_for_opencv"]
 
@@ -71,9 +70,7 @@ def _numbered(names: Sequence[str], missing: set[str]) -> list[str]:
     numbers = {f"#{number}": name for number, name in enumerate(names) if missing & set(name)}
     if numbers:
         shown = ", ".join(f"{number} is {name}" for number, name in list(numbers.items())[:20])
-        print_log(
-            f"no installed font has the letters of some names; pictures show numbers instead: {shown}",
-            "current",
-            logging.WARNING,
+        logging.getLogger("mmbeit3").warning(
+            "no installed font has the letters of some names; pictures show numbers instead: %s", shown
         )
     return [f"#{number}" if missing & set(name) else name for number, name in enumerate(names)]

@@ -1,0 +1,154 @@
+"""Text in pictures: names of classes as labels, legends and titles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mmbeit3.visualization.colours import text_colour
+from mmbeit3.visualization.fonts import find_font
+
+__all__ = ["LegendEntry", "append_legend", "class_name", "legend_height", "render_text", "shorten", "text_size"]
+
+_ELLIPSIS = "…"
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A class in a legend.
+
+    Attributes:
+        name: name of the class.
+        note: text after the name, such as a count.
+        colour: uint8 (3,), RGB.
+    """
+
+    name: str
+    note: str
+    colour: np.ndarray
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class; its number after ``#`` if it has no name, or if no installed font has the letters.
+
+    Args:
+        classes: names of the classes; may be empty.
+        label: index of the class.
+    """
+    if not 0 <= label < len(classes):
+        return f"#{label}"
+    # A label is one line. Names that were decoded badly contain surrogates, which cannot be drawn.
+    name = " ".join(classes[label].encode("utf-8", "replace").decode().split())
+    return name if name and _font_file(name) else f"#{label}"
+
+
+def text_size(text: str, size: int) -> tuple[int, int]:
+    """Return width and height in pixels of a text with a margin around it.
+
+    Args:
+        text: one line.
+        size: size of the font in pixels.
+    """
+    font = _font(text, size)
+    ascent, descent = font.getmetrics()
+    return int(np.ceil(font.getlength(text))) + 2 * _margin(size), ascent + descent
+
+
+def shorten(text: str, size: int, width: int, end: str = "") -> str:
+    """Return a text with an end, where the text is cut so that both fit into a width.
+
+    Args:
+        text: one line.
+        size: size of the font in pixels.
+        width: largest width in pixels, with the margin.
+        end: text that is kept.
+    """
+    if text_size(text + end, size)[0] <= width:
+        return text + end
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = text_size(text[:middle].rstrip() + _ELLIPSIS + end, size)[0] <= width
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return text[:low].rstrip() + _ELLIPSIS + end
+
+
+def render_text(text: str, size: int, background: np.ndarray) -> np.ndarray:
+    """Draw a text in black or white on a background.
+
+    Args:
+        text: one line.
+        size: size of the font in pixels.
+        background: RGB colour, uint8 (3,).
+
+    Returns:
+        uint8 (h, w, 3), RGB, of the size that :func:`text_size` returns.
+    """
+    picture = Image.new("RGB", text_size(text, size), tuple(map(int, background)))
+    draw = ImageDraw.Draw(picture)
+    draw.text((_margin(size), 0), text, fill=text_colour(background), font=_font(text, size))
+    return np.asarray(picture)
+
+
+def append_legend(picture: np.ndarray, entries: Sequence[LegendEntry], size: int) -> np.ndarray:
+    """Return a picture with a legend below it, black on white; entries that do not fit into a line go to the next one.
+
+    Args:
+        picture: uint8 (H, W, 3), RGB.
+        entries: one per class.
+        size: size of the font in pixels.
+
+    Returns:
+        uint8 (H + legend, W, 3), RGB; the picture itself if there are no entries.
+    """
+    if not entries:
+        return picture
+    white = np.full(3, 255, np.uint8)
+    width = picture.shape[1]
+    line = text_size("", size)[1]
+    margin = _margin(size)
+    boxes = []
+    left, top = margin, margin
+    for entry in entries:
+        text = shorten(entry.name, size, max(width - line - 2 * margin, 1), f" {entry.note}" if entry.note else "")
+        taken = line + text_size(text, size)[0] + margin
+        if left > margin and left + taken > width:
+            left, top = margin, top + line + margin
+        boxes.append((entry, text, left, top))
+        left += taken
+    strip = np.full((top + line + margin, width, 3), 255, np.uint8)
+    for entry, text, left, top in boxes:
+        inset = max(1, line // 8)
+        strip[top + inset : top + line - inset, left + inset : left + line - inset] = entry.colour
+        drawn = render_text(text, size, white)[:, : max(width - left - line, 0)]
+        strip[top : top + drawn.shape[0], left + line : left + line + drawn.shape[1]] = drawn
+    return np.concatenate([picture, strip])
+
+
+def legend_height(picture: np.ndarray, entries: Sequence[LegendEntry], size: int) -> int:
+    """Return the height in pixels that :func:`append_legend` adds."""
+    return append_legend(picture[:0], entries, size).shape[0]
+
+
+def _margin(size: int) -> int:
+    return max(2, size // 4)
+
+
+@lru_cache(maxsize=4096)
+def _font_file(text: str) -> str | None:
+    path = find_font(text)
+    return None if path is None else str(path)
+
+
+@lru_cache(maxsize=64)
+def _open_font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return a font with the letters of a text; letters that no font has are drawn as boxes of the default font."""
+    return _open_font(_font_file(text) or _font_file("") or "", size)
