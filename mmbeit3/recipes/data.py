@@ -16,7 +16,7 @@ from mmbeit3.datasets.labels import IGNORED, decode_labels
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.images import naming_image
 from mmbeit3.images.folders import walk_files
-from mmbeit3.recipes.layouts import SPLITS, ClassFolders, CocoFiles, ImagesOnly, LabelImages, Layout, find_layout, only_suffix
+from mmbeit3.datasets.layouts import SPLITS, ClassFolders, CocoFiles, ImagesOnly, LabelImages, Layout, find_layout, only_suffix
 
 __all__ = ["CLASSES_FILE", "RecipeData", "counts_from_one", "read_class_list", "read_recipe_data"]
 
@@ -148,7 +148,9 @@ def _read_coco(task: str, layout: CocoFiles, classes: Sequence[str] | None) -> R
             f"'{root / layout.files['train'][0]}' and '{root / layout.files['val'][0]}' have different categories "
             f"({list_first(names['train'])}; {list_first(names['val'])}): give both the same, in the same order"
         )
-    chosen = tuple(map(str, classes)) if classes and not isinstance(classes, str) else ((classes,) if classes else names["train"])
+    chosen = (
+        tuple(map(str, classes)) if classes and not isinstance(classes, str) else ((classes,) if classes else names["train"])
+    )
     if not chosen:
         raise UserError(f"'{root / layout.files['train'][0]}' has no categories: add them")
     datasets = {
@@ -180,7 +182,9 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
             datasets[split]["ann_file"] = layout.lists[split]
     suffix = datasets["train"]["img_suffix"]
     if "train" in layout.lists:
-        stems = [line.strip() for line in read_text(root / layout.lists["train"], "list of images").splitlines() if line.strip()]
+        stems = [
+            line.strip() for line in read_text(root / layout.lists["train"], "list of images").splitlines() if line.strip()
+        ]
     else:
         folder = root / layout.folders["train"][0]
         stems = sorted(name.removesuffix(suffix) for name in walk_files(folder) if name.endswith(suffix))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["TARGET", "Schedule", "plan"]
 
-TARGET, FEWEST, MOST = 600, 12, 100
+TARGET, FEWEST, MOST = 300, 12, 100
 """Number of iterations to aim for, and limits of the number of epochs. Our choice."""
 
 

@@ -45,7 +45,9 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         ) from error
     early = {name: value for name, value in (options or {}).items() if _is_early(name)}
     if early and "recipe" not in cfg and any(name.split(".")[0] == "recipe" for name in early):
-        raise UserError(f"--cfg-options: config '{path}' is not a recipe: those of configs/mine have recipe.data and recipe.arch")
+        raise UserError(
+            f"--cfg-options: config '{path}' is not a recipe: those of configs/mine have recipe.data and recipe.arch"
+        )
     _apply(cfg, early, path)
     cfg = _complete(cfg)
     _apply(cfg, {name: value for name, value in (options or {}).items() if name not in early}, path)
@@ -68,7 +70,9 @@ def _apply(cfg: Config, options: Mapping[str, Any], path: Path) -> None:
     try:
         cfg.merge_from_dict(dict(options))
     except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise UserError(f"--cfg-options do not match config '{path}': {one_line(error)}; use settings of this config") from error
+        raise UserError(
+            f"--cfg-options do not match config '{path}': {one_line(error)}; use settings of this config"
+        ) from error
 
 
 def _complete(cfg: Config) -> Config:

@@ -32,6 +32,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=12, T_max=12, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=2)
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1, save_best="coco/segm_mAP", rule="greater")
-)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=2, save_best="coco/segm_mAP", rule="greater"))

@@ -33,9 +33,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        data_prefix=dict(img_path="images/train", seg_map_path="labels/train"), pipeline=train_pipeline, **__common
-    ),
+    dataset=dict(data_prefix=dict(img_path="images/train", seg_map_path="labels/train"), pipeline=train_pipeline, **__common),
 )
 val_dataloader = dict(
     batch_size=1,
@@ -57,5 +55,5 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=2)
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
-    logger=dict(interval=10, log_metric_by_epoch=True), checkpoint=dict(by_epoch=True, interval=12, max_keep_ckpts=1)
+    logger=dict(interval=10, log_metric_by_epoch=True), checkpoint=dict(by_epoch=True, interval=12, max_keep_ckpts=2)
 )

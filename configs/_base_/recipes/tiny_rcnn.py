@@ -2,6 +2,7 @@
 # mmbeit3.recipes merges them into detection.py or instance.py.
 # Our choice: all values.
 model = dict(
+    backbone=dict(conv_inplane=32),
     neck=dict(out_channels=96),
     rpn_head=dict(in_channels=96, feat_channels=96),
     roi_head=dict(

@@ -3,6 +3,7 @@
 # Our choice: all values.
 norm_cfg = dict(type="BN", requires_grad=True)
 model = dict(
+    backbone=dict(conv_inplane=32),
     decode_head=dict(channels=96, norm_cfg=norm_cfg),
     auxiliary_head=dict(channels=64, norm_cfg=norm_cfg),
 )

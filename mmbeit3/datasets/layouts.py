@@ -9,7 +9,17 @@ from pathlib import Path
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.images.folders import is_image_name, walk_files
 
-__all__ = ["SPLITS", "ClassFolders", "CocoFiles", "ImagesOnly", "LabelImages", "Layout", "find_layout", "only_suffix"]
+__all__ = [
+    "SPLITS",
+    "ClassFolders",
+    "CocoFiles",
+    "ImagesOnly",
+    "LabelImages",
+    "Layout",
+    "find_layout",
+    "image_folder",
+    "only_suffix",
+]
 
 SPLITS = ("train", "val")
 _SPLIT_NAMES = {"train": ("train", "training", "train2017"), "val": ("val", "valid", "validation", "val2017")}
@@ -103,7 +113,7 @@ def _find_coco(root: Path) -> CocoFiles | None:
         for name in _SPLIT_NAMES[split]:
             found = next((form.format(name) for form in _COCO_NAMES if (root / form.format(name)).is_file()), None)
             if found is not None:
-                files[split] = found, _image_folder(root, name, found)
+                files[split] = found, image_folder(root, name, found)
                 break
     known = {file for file, _ in files.values()}
     others = sorted(
@@ -115,7 +125,8 @@ def _find_coco(root: Path) -> CocoFiles | None:
     return CocoFiles(root, files, tuple(others)) if files or others else None
 
 
-def _image_folder(root: Path, split: str, file: str) -> str:
+def image_folder(root: Path, split: str, file: str) -> str:
+    """Return the folder of the images of an annotation file, relative to the root; empty for the root itself."""
     if file.endswith("_annotations.coco.json"):
         return split
     return next(form.format(split) for form in _IMAGE_FOLDERS if (root / form.format(split)).is_dir())
