@@ -22,7 +22,7 @@ _REGULARISATION = {
     "large": {"box": (0.4, 0.8), "pixel": (0.3, 0.9)},
     "giant": {"box": (0.5, 0.9), "pixel": (0.5, 0.95)},
 }
-"""Drop path and layer decay of detectors and segmentors: base and large as in ViT-Adapter's recipes, giant as in the paper's."""
+"""Drop path and layer decay of detectors and segmentors: base and large as in ViT-Adapter's recipes, giant as in the paper."""
 
 _HEADS = ("neck", "decode_head", "auxiliary_head", "panoptic_head")
 
@@ -43,8 +43,8 @@ def set_arch(cfg: Config, arch: str, decay: bool = True) -> None:
     """
     if arch not in _FILES:
         raise UserError(f"arch is {arch!r}: choose one of {', '.join(_FILES)}")
-    backbone = cfg.model.get("backbone")
-    vit = backbone.get("vit") if isinstance(backbone, Mapping) else None
+    backbone: Any = cfg.model.get("backbone")
+    vit: Any = backbone.get("vit") if isinstance(backbone, Mapping) else None
     if not isinstance(vit, Mapping) or vit.get("type") != "mmbeit3.BEiT3Vision":
         found = vit.get("type") if isinstance(vit, Mapping) else backbone.get("type") if isinstance(backbone, Mapping) else None
         raise UserError(

@@ -13,17 +13,15 @@ from mmbeit3.datasets.annotations import find_missing, read_text
 from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.coco_records import read_coco_json, read_list, read_names
 from mmbeit3.datasets.labels import IGNORED, decode_labels
+from mmbeit3.datasets.layouts import SPLITS, ClassFolders, CocoFiles, ImagesOnly, LabelImages, Layout, find_layout, only_suffix
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.images import naming_image
 from mmbeit3.images.folders import walk_files
-from mmbeit3.datasets.layouts import SPLITS, ClassFolders, CocoFiles, ImagesOnly, LabelImages, Layout, find_layout, only_suffix
 
 __all__ = ["CLASSES_FILE", "RecipeData", "counts_from_one", "read_class_list", "read_recipe_data"]
 
 CLASSES_FILE = "classes.txt"
 """File in a folder of label images that has one class name per line, in the order of the classes' numbers."""
-
-_CHECK = "`python tools/prepare_data.py --check {0}` shows what it holds"
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def read_class_list(root: Path, classes: Sequence[str] | None = None) -> tuple[s
     Raises:
         UserError: if there are none.
     """
-    if classes:
-        return (classes,) if isinstance(classes, str) else tuple(map(str, classes))
+    if chosen := _as_names(classes):
+        return chosen
     path = root / CLASSES_FILE
     if not path.is_file():
         raise UserError(
@@ -103,6 +101,13 @@ def counts_from_one(numbers: set[int], classes: int, where: str) -> bool:
     )
 
 
+def _as_names(classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the class names of a recipe. The command line gives a single one as a string."""
+    if isinstance(classes, str):
+        return (classes,)
+    return tuple(str(name) for name in classes or ())
+
+
 def _wrong_layout(task: str, layout: Layout) -> UserError:
     wanted = (
         "images/train, images/val, labels/train and labels/val"
@@ -121,12 +126,11 @@ def _wrong_layout(task: str, layout: Layout) -> UserError:
 def _read_coco(task: str, layout: CocoFiles, classes: Sequence[str] | None) -> RecipeData:
     root = layout.root
     if missing := [split for split in SPLITS if split not in layout.files]:
-        if layout.unsplit or len(missing) == 1:
-            held = list_first([*(file for file, _ in layout.files.values()), *layout.unsplit], 3)
-            raise UserError(
-                f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {root}` writes train.json "
-                "and val.json from one COCO file"
-            )
+        held = list_first([*(file for file, _ in layout.files.values()), *layout.unsplit], 3)
+        raise UserError(
+            f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {root}` writes train.json and "
+            "val.json from one COCO file"
+        )
     names: dict[str, tuple[str, ...]] = {}
     train_images = 0
     for split, (file, _) in layout.files.items():
@@ -148,9 +152,7 @@ def _read_coco(task: str, layout: CocoFiles, classes: Sequence[str] | None) -> R
             f"'{root / layout.files['train'][0]}' and '{root / layout.files['val'][0]}' have different categories "
             f"({list_first(names['train'])}; {list_first(names['val'])}): give both the same, in the same order"
         )
-    chosen = (
-        tuple(map(str, classes)) if classes and not isinstance(classes, str) else ((classes,) if classes else names["train"])
-    )
+    chosen = _as_names(classes) or names["train"]
     if not chosen:
         raise UserError(f"'{root / layout.files['train'][0]}' has no categories: add them")
     datasets = {
@@ -165,8 +167,8 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
     root = layout.root
     if missing := [split for split in SPLITS if split not in layout.folders]:
         raise UserError(
-            f"'{root}' has no images/{missing[0]} and no {missing[0]}.txt: `python tools/prepare_data.py --split {root}` writes "
-            "train.txt and val.txt, lists of the names"
+            f"'{root}' has no images/{missing[0]} and no {missing[0]}.txt: `python tools/prepare_data.py --split {root}` "
+            "writes train.txt and val.txt, lists of the names"
         )
     names = read_class_list(root, classes)
     datasets: dict[str, dict[str, Any]] = {}
@@ -189,9 +191,9 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
         folder = root / layout.folders["train"][0]
         stems = sorted(name.removesuffix(suffix) for name in walk_files(folder) if name.endswith(suffix))
     if reduce_zero_label is None:
-        labels = root / layout.folders["train"][1]
-        paths = [str(labels / f"{stem}{datasets['train']['seg_map_suffix']}") for stem in stems]
-        reduce_zero_label = counts_from_one(_read_numbers(paths), len(names), str(labels))
+        label_folder = root / layout.folders["train"][1]
+        paths = [str(label_folder / f"{stem}{datasets['train']['seg_map_suffix']}") for stem in stems]
+        reduce_zero_label = counts_from_one(_read_numbers(paths), len(names), str(label_folder))
     for dataset in datasets.values():
         dataset["reduce_zero_label"] = reduce_zero_label
     return RecipeData(names, len(stems), datasets, {})

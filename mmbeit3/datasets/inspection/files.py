@@ -48,7 +48,7 @@ def find_duplicates(report: FolderReport) -> None:
     if not {"train", "val"} <= by_name.keys():
         return
     train, val = by_name["train"].hashes, by_name["val"].hashes
-    shared = [f"'{val[key]}'" if val[key] == train[key] else f"'{val[key]}' = '{train[key]}'" for key in val if key in train]
+    shared = [f"'{name}'" if name == train[key] else f"'{name}' = '{train[key]}'" for key, name in val.items() if key in train]
     if shared:
         report.faults.append(
             f"{len(shared)} images are in train and in val, such as {list_first(shared, 2)}: scores on them say nothing; remove "

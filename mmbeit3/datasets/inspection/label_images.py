@@ -85,8 +85,8 @@ def _pairs(layout: LabelImages, split: str, images: Path, labels: Path, report: 
             )
         if alone := sorted(set(stems) - found):
             report.faults.append(
-                f"{split}: {len(alone)} images in '{images}' have no label image, such as '{alone[0]}{image_suffix}': mmseg leaves "
-                "them out"
+                f"{split}: {len(alone)} images in '{images}' have no label image, such as '{alone[0]}{image_suffix}': mmseg "
+                "leaves them out"
             )
             stems = [stem for stem in stems if stem in found]
     return [(stem, images / f"{stem}{image_suffix}", labels / f"{stem}{label_suffix}") for stem in stems]
