@@ -128,8 +128,8 @@ def _read_coco(task: str, layout: CocoFiles, classes: Sequence[str] | None) -> R
     if missing := [split for split in SPLITS if split not in layout.files]:
         held = list_first([*(file for file, _ in layout.files.values()), *layout.unsplit], 3)
         raise UserError(
-            f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {root}` writes train.json and "
-            "val.json from one COCO file"
+            f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {root}` writes "
+            "train.json and val.json from one COCO file"
         )
     names: dict[str, tuple[str, ...]] = {}
     train_images = 0

@@ -51,6 +51,6 @@ def find_duplicates(report: FolderReport) -> None:
     shared = [f"'{name}'" if name == train[key] else f"'{name}' = '{train[key]}'" for key, name in val.items() if key in train]
     if shared:
         report.faults.append(
-            f"{len(shared)} images are in train and in val, such as {list_first(shared, 2)}: scores on them say nothing; remove "
-            "them from one"
+            f"{len(shared)} images are in train and in val, such as {list_first(shared, 2)}: scores on them say nothing; "
+            "remove them from one"
         )
