@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.model import BaseModel
+from torch import nn
 
 from mmbeit3.errors import UserError
 from mmbeit3.registry import MODELS
@@ -13,7 +13,7 @@ __all__ = ["UnresolvedRecipe"]
 
 
 @MODELS.register_module()
-class UnresolvedRecipe(BaseModel):
+class UnresolvedRecipe(nn.Module):
     """Model of a config that still has a ``recipe``. :func:`~mmbeit3.recipes.resolve_recipe` replaces it.
 
     Raises:

@@ -1,7 +1,7 @@
 # Faster R-CNN with a BEiT-3 ViT-Adapter on your own data: boxes only.
 # Differs from instance.py in: no masks.
 _base_ = "./instance.py"
-model = dict(roi_head=dict(mask_roi_extractor=None, mask_head=None))
+model = dict(type="FasterRCNN", roi_head=dict(mask_roi_extractor=None, mask_head=None))
 boxes = dict(type="LoadAnnotations", with_bbox=True)
 train_pipeline = [boxes if step["type"] == "LoadAnnotations" else step for step in _base_.train_pipeline]
 test_pipeline = [boxes if step["type"] == "LoadAnnotations" else step for step in _base_.test_pipeline]
