@@ -181,7 +181,8 @@ class LoadPanopticAnnotations(BaseTransform):
         from mmdet.structures.bbox import HorizontalBoxes
         from mmdet.structures.mask import BitmapMasks
 
-        instances = results["instances"]
+        # A single image for prediction has no annotations.
+        instances = results.get("instances", [])
         boxes = torch.tensor([instance["bbox"] for instance in instances], dtype=torch.float32).reshape(-1, 4)
         results["gt_bboxes"] = HorizontalBoxes(boxes)
         results["gt_bboxes_labels"] = np.array([instance["bbox_label"] for instance in instances], np.int64)

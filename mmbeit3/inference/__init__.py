@@ -1,4 +1,4 @@
-"""Inference in Python: functions for detectors and segmentors, and one inferencer class for each other task.
+"""Predictions in Python: :func:`load_model` for detectors and segmentors, and one inferencer class for each other task.
 
 OpenMMLab packages are imported when a name is first used. So the import of this package is fast and needs none of them.
 """
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from mmbeit3.inference.base import TaskInferencer
     from mmbeit3.inference.captioning import CaptionInferencer
     from mmbeit3.inference.classification import ClassificationInferencer
-    from mmbeit3.inference.dense import draw_prediction, load_model
+    from mmbeit3.inference.loading import load_model
+    from mmbeit3.inference.predictor import Predictor
+    from mmbeit3.inference.results import Objects, Regions, Result, Segments
     from mmbeit3.inference.index import ImageIndex
     from mmbeit3.inference.nlvr2 import NLVR2Inferencer
     from mmbeit3.inference.retrieval import RetrievalInferencer
@@ -28,8 +30,12 @@ _MODULES = {
     "RetrievalInferencer": "retrieval",
     "TaskInferencer": "base",
     "VQAInferencer": "vqa",
-    "draw_prediction": "dense",
-    "load_model": "dense",
+    "Objects": "results",
+    "Predictor": "predictor",
+    "Regions": "results",
+    "Result": "results",
+    "Segments": "results",
+    "load_model": "loading",
 }
 
 __all__ = [
@@ -37,10 +43,14 @@ __all__ = [
     "ClassificationInferencer",
     "ImageIndex",
     "NLVR2Inferencer",
+    "Objects",
+    "Predictor",
+    "Regions",
+    "Result",
     "RetrievalInferencer",
+    "Segments",
     "TaskInferencer",
     "VQAInferencer",
-    "draw_prediction",
     "load_model",
 ]
 

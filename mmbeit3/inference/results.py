@@ -1,0 +1,342 @@
+"""Results of predictions: plain dataclasses of arrays that can be drawn, saved and converted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmbeit3.errors import UserError
+from mmbeit3.files import naming_target, refuse_overwriting
+from mmbeit3.images import ImageInput, read_pixels, write_image
+from mmbeit3.inference.masks import Mask
+from mmbeit3.visualization.drawing import draw_objects, draw_regions, draw_segments
+
+if TYPE_CHECKING:
+    import supervision
+
+__all__ = ["Objects", "Regions", "Result", "Segment", "Segments"]
+
+
+@dataclass(kw_only=True)
+class Result:
+    """Base class of the results: one image and what was found in it.
+
+    Attributes:
+        path: path or URL of the image or video; None for pixels.
+        frame: number of the frame in a video, from 0; None for an image.
+        size: height and width of the image in pixels.
+        classes: names of all classes of the model.
+        colours: uint8 (C, 3), RGB, one colour per class.
+        pixels: uint8 (H, W, 3), BGR, the image; None if it is read again from ``path`` when it is needed.
+    """
+
+    path: str | None
+    frame: int | None = None
+    size: tuple[int, int]
+    classes: tuple[str, ...] = field(repr=False)
+    colours: np.ndarray = field(repr=False)
+    pixels: np.ndarray | None = field(default=None, repr=False)
+
+    def image(self, given: ImageInput | None = None) -> np.ndarray:
+        """Return the image as uint8 (H, W, 3), RGB.
+
+        Args:
+            given: the image, if it is neither in memory nor in a file that can be read again.
+
+        Raises:
+            UserError: if the image cannot be read, or does not have the size of the result.
+        """
+        pixels = self.pixels if given is None else read_pixels(given)
+        if pixels is None:
+            if self.frame is not None:
+                raise UserError(
+                    f"frame {self.frame} of '{self.path}' is not in memory: call draw(image) with the frame, or draw in a loop "
+                    "over model.stream(video)"
+                )
+            if self.path is None:
+                raise UserError("the image of this result is not in memory: call draw(image) with the image")
+            pixels = read_pixels(self.path)
+        if pixels.shape[:2] != self.size:
+            height, width = pixels.shape[:2]
+            raise UserError(
+                f"the image has {width} x {height} pixels, but the result is for {self.size[1]} x {self.size[0]} (width x "
+                f"height): give the image that was predicted"
+            )
+        return pixels[..., ::-1]
+
+    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+        """Draw the result on the image.
+
+        Args:
+            image: the image, for results that do not keep it, such as frames of a video; default: it is read again.
+
+        Returns:
+            uint8 (H', W', 3), RGB. Small images are enlarged by a whole factor, so that names are readable.
+
+        Raises:
+            UserError: if the image cannot be read.
+        """
+        raise NotImplementedError
+
+    def save(self, path: str | Path, image: ImageInput | None = None) -> Path:
+        """Draw the result and write the picture.
+
+        Args:
+            path: the file, whose suffix is that of an image format. A missing folder is created.
+            image: see :meth:`draw`.
+
+        Returns:
+            The path.
+
+        Raises:
+            UserError: if the image cannot be read, the picture cannot be written, or ``path`` is the image itself.
+        """
+        path = Path(path)
+        if self.path is not None:
+            refuse_overwriting(path, self.path)
+        picture = self.draw(image)
+        with naming_target(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, picture[..., ::-1])
+        return path
+
+    def counts(self) -> dict[str, int]:
+        """Return how many objects or regions of each class were found, most frequent first."""
+        return dict(Counter(self.classes[label] for label in self._labels()).most_common())
+
+    def to_coco(self, image_id: int = 0, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """Return the result in COCO's result format: one dict per object or region, ready for JSON.
+
+        Args:
+            image_id: id of the image.
+            category_ids: id of each class; default: 1, 2, … in the order of ``classes``.
+
+        Raises:
+            UserError: if there are fewer ids than classes.
+        """
+        ids = list(range(1, len(self.classes) + 1)) if category_ids is None else list(category_ids)
+        if len(ids) < len(self.classes):
+            raise UserError(f"{len(ids)} category_ids for {len(self.classes)} classes: give one id per class")
+        return [{"image_id": image_id, "category_id": ids[label], **rest} for label, rest in self._coco_rows()]
+
+    def to_supervision(self) -> supervision.Detections:
+        """Return the result as ``supervision.Detections``; the class names are in ``data["class_name"]``.
+
+        Raises:
+            UserError: if the package ``supervision`` is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise UserError(f"to_supervision needs supervision ({error}): pip install 'mmbeit3[supervision]'") from error
+        columns = self._columns()
+        names = np.array([self.classes[label] for label in columns["class_id"]], dtype=object).astype(str)
+        return supervision.Detections(**columns, data={"class_name": names})
+
+    def _labels(self) -> Sequence[int]:
+        """Return the class of each object or region."""
+        raise NotImplementedError
+
+    def _coco_rows(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return the class and the other fields of each object or region."""
+        raise NotImplementedError
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the arguments of ``supervision.Detections``, with ``class_id``."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class Objects(Result):
+    """Objects of an image, from a detector: boxes, and masks if the model predicts them. Sorted by score, highest first.
+
+    Attributes:
+        boxes: float32 (N, 4), x1, y1, x2, y2 in pixels of the image.
+        scores: float32 (N,), from 0 to 1.
+        labels: int64 (N,), indices of ``classes``.
+        masks: one :class:`~mmbeit3.inference.masks.Mask` per object, or None.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    masks: tuple[Mask, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+        """Draw boxes, masks, names and scores, see :meth:`Result.draw`."""
+        return draw_objects(
+            self.image(image), self.boxes, self.labels, self.scores, self.masks, classes=self.classes, colours=self.colours
+        )
+
+    def full_masks(self) -> np.ndarray:
+        """Return the masks as bool (N, H, W). This takes H * W bytes per object.
+
+        Raises:
+            UserError: if the model predicts no masks.
+        """
+        if self.masks is None:
+            raise UserError("the model predicts no masks: use a config with a mask head")
+        return np.stack([mask.full(self.size) for mask in self.masks]) if self.masks else np.zeros((0, *self.size), bool)
+
+    def _labels(self) -> Sequence[int]:
+        return self.labels.tolist()
+
+    def _coco_rows(self) -> list[tuple[int, dict[str, Any]]]:
+        rows = []
+        for index, (box, score, label) in enumerate(zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist())):
+            row: dict[str, Any] = {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "score": score}
+            if self.masks is not None:
+                row["segmentation"] = self.masks[index].rle(self.size)
+                row["area"] = self.masks[index].area
+            rows.append((label, row))
+        return rows
+
+    def _columns(self) -> dict[str, Any]:
+        masks = None if self.masks is None else self.full_masks()
+        return {"xyxy": self.boxes, "mask": masks, "confidence": self.scores, "class_id": self.labels}
+
+
+class _Areas(Result):
+    """Results that assign each pixel to at most one area."""
+
+    def _areas(self) -> list[tuple[int, float | None, np.ndarray]]:
+        """Return the class, the score and the mask, bool (H, W), of each area."""
+        raise NotImplementedError
+
+    def _coco_rows(self) -> list[tuple[int, dict[str, Any]]]:
+        rows = []
+        for label, score, pixels in self._areas():
+            mask = Mask(pixels, 0, 0)
+            row: dict[str, Any] = {"bbox": _box_of(pixels, wh=True), "segmentation": mask.rle(self.size), "area": mask.area}
+            rows.append((label, row if score is None else {**row, "score": score}))
+        return rows
+
+    def _columns(self) -> dict[str, Any]:
+        areas = self._areas()
+        boxes = [_box_of(pixels) for _, _, pixels in areas]
+        scores = [score for _, score, _ in areas]
+        return {
+            "xyxy": np.array(boxes, np.float32).reshape(-1, 4),
+            "mask": np.stack([pixels for *_, pixels in areas]) if areas else np.zeros((0, *self.size), bool),
+            "confidence": None if None in scores else np.array(scores, np.float32),
+            "class_id": np.array([label for label, *_ in areas], np.int64),
+        }
+
+
+@dataclass(kw_only=True)
+class Regions(_Areas):
+    """Classes of the pixels of an image, from a model for semantic segmentation.
+
+    Attributes:
+        labels: uint8 or uint16 (H, W), indices of ``classes``; 255 (65535) for pixels without a class.
+    """
+
+    labels: np.ndarray
+
+    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+        """Draw the classes in colours with a legend, see :meth:`Result.draw`."""
+        return draw_regions(self.image(image), self.labels, classes=self.classes, colours=self.colours)
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of pixels of each class that occurs, largest first."""
+        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.classes))[: len(self.classes)]
+        order = np.argsort(-counts, kind="stable")
+        return {self.classes[label]: int(counts[label]) / self.labels.size for label in order.tolist() if counts[label]}
+
+    def save_labels(self, path: str | Path) -> Path:
+        """Write the labels as a PNG file with one channel, the form of label images for training.
+
+        Raises:
+            UserError: if it cannot be written, or the path does not end in ``.png``.
+        """
+        return _write_map(path, self.labels)
+
+    def _labels(self) -> Sequence[int]:
+        return [self.classes.index(name) for name in self.shares()]
+
+    def _areas(self) -> list[tuple[int, float | None, np.ndarray]]:
+        return [(label, None, self.labels == label) for label in self._labels()]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An area of a panoptic result.
+
+    Attributes:
+        id: its number in the map, from 1.
+        label: index of its class.
+        is_thing: True for an object, False for a region such as sky.
+        score: score from 0 to 1; None if the model gives none.
+    """
+
+    id: int
+    label: int
+    is_thing: bool
+    score: float | None = None
+
+
+@dataclass(kw_only=True)
+class Segments(_Areas):
+    """Panoptic segmentation of an image: each pixel belongs to one object or region, or to none.
+
+    Attributes:
+        ids: int32 (H, W), ids of the segments; 0 for pixels without a segment.
+        segments: the segments.
+    """
+
+    ids: np.ndarray
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+        """Draw the segments in the colours of their classes, see :meth:`Result.draw`."""
+        return draw_segments(self.image(image), self.ids, self.segments, classes=self.classes, colours=self.colours)
+
+    def save_labels(self, path: str | Path) -> Path:
+        """Write the ids as a PNG file with one channel of 16 bits.
+
+        Raises:
+            UserError: if it cannot be written, or the path does not end in ``.png``.
+        """
+        return _write_map(path, self.ids.astype(np.uint16))
+
+    def _labels(self) -> Sequence[int]:
+        return [segment.label for segment in self.segments]
+
+    def _areas(self) -> list[tuple[int, float | None, np.ndarray]]:
+        return [(segment.label, segment.score, self.ids == segment.id) for segment in self.segments]
+
+
+def _box_of(pixels: np.ndarray, wh: bool = False) -> list[float]:
+    """Return x1, y1, x2, y2 (with ``wh``: x1, y1, width, height) of a mask with at least one pixel."""
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    x1, y1, x2, y2 = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+    return [x1, y1, x2 - x1, y2 - y1] if wh else [x1, y1, x2, y2]
+
+
+def _write_map(path: str | Path, values: np.ndarray) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UserError(f"labels cannot be written to '{path}': give a name that ends in .png, because JPEG changes values")
+    with naming_target(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, values)
+    return path
+
+
+def count_table(results: Sequence[Result]) -> Mapping[str, int]:
+    """Return how often each class was found in several results, most frequent first."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result.counts())
+    return dict(total.most_common())

@@ -1,0 +1,77 @@
+"""Predict images, a folder or a video with a detector or segmentor: pictures, label images, COCO's JSON and a table."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmbeit3.cli import run
+
+_PICTURES = (".jpg", ".jpeg", ".png")
+
+
+def main() -> None:
+    """Parse arguments and predict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="work dir of a training, folder of publish_model, name of the zoo, or config file")
+    parser.add_argument("images", nargs="+", help="image files, URL (https://...), folder of images, or video")
+    parser.add_argument("--checkpoint", help="weights; needed if MODEL is a config file")
+    parser.add_argument(
+        "--out", help="folder to write; for a single image also a picture such as found.png (work_dirs/predict/NAME)"
+    )
+    parser.add_argument("--score", type=float, default=0.5, help="smallest score of objects (%(default)s)")
+    parser.add_argument("--tile", type=int, help="side in pixels of windows for large images (default: images are not cut)")
+    parser.add_argument("--overlap", type=int, help="pixels that windows share (a quarter of --tile)")
+    parser.add_argument("--batch-size", type=int, default=1, help="images per forward pass (%(default)s)")
+    parser.add_argument("--device", help="e.g. cuda:1 or cpu (default: a GPU if there is one)")
+    parser.add_argument("--no-pictures", action="store_true", help="write only JSON, table and label images")
+    args = parser.parse_args()
+
+    from mmbeit3.errors import UserError
+    from mmbeit3.inference import load_model
+    from mmbeit3.inference.saving import predict_to_folder
+
+    images = args.images[0] if len(args.images) == 1 else args.images
+    options = {"score": args.score, "tile": args.tile, "overlap": args.overlap}
+    model = load_model(args.model, args.checkpoint, args.device)
+    single = isinstance(images, str) and not os.path.isdir(images)  # noqa: PTH112  (Path.is_dir fails for long names)
+    if args.out and Path(args.out).suffix.lower() in _PICTURES and not os.path.isdir(args.out):  # noqa: PTH112
+        if not single:
+            raise UserError(f"--out '{args.out}' is a picture, but there are several images: give a folder")
+        result = model.predict(images, **options)
+        print(_describe(result.counts()))
+        print(f"picture in {result.save(args.out)}")
+        return
+    name = Path(images).resolve().stem if isinstance(images, str) else "images"
+    out = Path(args.out) if args.out else Path("work_dirs/predict") / name
+    settings = {"model": args.model, "checkpoint": args.checkpoint}
+    start = time.monotonic()
+    try:
+        done = predict_to_folder(
+            model, images, out, settings, args.batch_size, not args.no_pictures, on_error=_report, **options
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: the same command continues after the images that are done") from None
+    seconds = time.monotonic() - start
+    fresh = done.images - done.earlier
+    earlier = f", {done.earlier} more from earlier runs" if done.earlier else ""
+    print(f"{fresh} images in {seconds:.1f} s{earlier}; {_describe(done.counts)}")
+    for what, path in done.files.items():
+        print(f"{what}: {path}")
+    if done.unreadable:
+        total = done.images + len(done.unreadable)
+        raise UserError(f"{len(done.unreadable)} of {total} images cannot be read; results of the others are in '{out}'")
+
+
+def _report(name: str, error: Exception) -> None:
+    """Print the error of an image immediately, because the other images may take hours."""
+    print(f"skipped: {error}", file=sys.stderr)
+
+
+def _describe(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing found"
+
+
+if __name__ == "__main__":
+    run(main)
