@@ -39,7 +39,11 @@ def test_the_result_is_the_config_of_that_size(name, same_decay, start, arch):
 
 @pytest.mark.parametrize(
     ("name", "arch"),
-    [("coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py", "tiny"), (PAIRS[2][0].format("b"), "giant"), (PAIRS[2][0].format("l"), "base")],
+    [
+        ("coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py", "tiny"),
+        (PAIRS[2][0].format("b"), "giant"),
+        (PAIRS[2][0].format("l"), "base"),
+    ],
 )
 def test_every_size_builds(name, arch):
     cfg = read(name)
