@@ -131,8 +131,8 @@ def test_data_that_are_not_split_name_the_command(tmp_path):
     assert report.advice == f"python tools/prepare_data.py --split {root}"
 
 
-@pytest.mark.parametrize("kind", ["boxes", "masks", "labels"])
-def test_the_sheet_shows_the_truth(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "least"), [("boxes", 0.01), ("masks", 0.05), ("labels", 0.2)])
+def test_the_sheet_shows_the_truth(tmp_path, kind, least):
     root = label_folder(tmp_path) if kind == "labels" else coco_folder(tmp_path, masks=kind == "masks")
     report = inspect_folder(root, examples=6)
     assert draw_sheet(report, tmp_path / "sheet.png") == 6
@@ -144,7 +144,7 @@ def test_the_sheet_shows_the_truth(tmp_path, kind):
     plain = cv2.imread(str(tmp_path / "plain.png"))
     assert sheet.shape[1] == plain.shape[1]
     height = min(len(sheet), len(plain))
-    assert (sheet[:height] != plain[:height]).any(2).mean() > 0.05
+    assert (sheet[:height] != plain[:height]).any(2).mean() > least
 
 
 def test_a_sheet_without_broken_images(tmp_path):
@@ -167,9 +167,9 @@ def test_the_text_fits_a_terminal(tmp_path, make):
     assert max(map(len, text.splitlines()[1:])) <= WIDTH
 
 
-@pytest.mark.parametrize(("name", "kind", "objects"), [("bccd", "coco", 3941), ("nuclei", "coco", 23244)])
-def test_real_data(name, kind, objects):
-    report = inspect_folder(shared("real", name))
-    assert report.kind == kind
-    assert sum(split.objects for split in report.splits) == objects
-    assert f"{report.splits[0].images:,}" in show_report(report)
+def test_real_data():
+    report = inspect_folder(shared("real", "bccd"))
+    assert (report.kind, report.faults) == ("coco", [])
+    assert [split.images for split in report.splits] == [205, 87]
+    assert sum(split.objects for split in report.splits) == 3941
+    assert "205" in show_report(report)
