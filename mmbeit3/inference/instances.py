@@ -53,7 +53,7 @@ def convert_instances(instances: Any, score: float) -> FoundObjects:
     boxes = boxes.detach().float().cpu().numpy().reshape(-1, 4)
     labels = instances.labels.cpu().numpy().astype(np.int64)
     scores = instances.scores.float().cpu().numpy() if "scores" in instances else np.ones(len(boxes), np.float32)
-    masks = None
+    masks: tuple[Mask, ...] | None = None
     if "masks" in instances:
         given = instances.masks
         if hasattr(given, "to_ndarray"):  # mmdet's BitmapMasks and PolygonMasks
@@ -243,13 +243,13 @@ def _box(mask: Mask) -> tuple[float, float, float, float]:
 def _panoptic(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes) -> FoundSegments:
     """Compute the segments of an image, see ``MaskFormerFusionHead.panoptic_postprocess``."""
     config = head.test_cfg
-    scores, labels = F.softmax(classes, -1).max(-1)
-    keep = labels.ne(head.num_classes) & (scores > config.get("object_mask_thr", 0.8))
-    scores, labels, kept = scores[keep].cpu(), labels[keep].tolist(), masks[keep]
+    best_scores, best_labels = F.softmax(classes, -1).max(-1)
+    keep = best_labels.ne(head.num_classes) & (best_scores > config.get("object_mask_thr", 0.8))
+    scores, labels, kept = best_scores[keep].tolist(), best_labels[keep].tolist(), masks[keep]
     best = torch.zeros(sizes.result, device=masks.device)
     owner = torch.full(sizes.result, -1, dtype=torch.int16, device=masks.device)
     areas = []
-    for number, (weight, logits) in enumerate(zip(scores.tolist(), kept, strict=True)):
+    for number, (weight, logits) in enumerate(zip(scores, kept, strict=True)):
         probabilities = sizes.resize(logits).sigmoid()
         areas.append(int((probabilities >= 0.5).sum()))
         weighted = weight * probabilities
@@ -277,10 +277,8 @@ def _panoptic(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes) -> Found
             continue
         if not mask.any():
             continue
-        found.append((label, is_thing, float(scores[number])))
+        found.append((label, is_thing, scores[number]))
         ids[mask] = len(found)
         if not is_thing:
             stuff[label] = len(found)
     return FoundSegments(ids, *map(tuple, zip(*found, strict=True))) if found else FoundSegments(ids, (), (), ())
-
-

@@ -20,7 +20,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mmbeit3.datasets.checks.pipelines import find_datasets, type_name
-from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.datasets.metainfo import read_class_colours
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.images import ImageInput, read_pixels
 from mmbeit3.inference.found import FoundObjects, FoundSegments
@@ -28,7 +28,6 @@ from mmbeit3.inference.logits import ClassLogits, label_dtype
 from mmbeit3.inference.results import Objects, Regions, Result, Segment, Segments
 from mmbeit3.inference.sources import Source, Sources, list_sources, read_ahead
 from mmbeit3.inference.tiling import Tiling, Window, merge_objects
-from mmbeit3.visualization.colours import colours_for
 
 __all__ = ["OnError", "Predictor"]
 
@@ -79,12 +78,9 @@ class Predictor:
         self.model = model
         self.cfg = cfg
         dataset = next(find_datasets(cfg.test_dataloader.dataset))
-        meta = read_metainfo(dataset, cfg.get("default_scope"))
-        if meta.get("classes") is None:
+        self.classes, self.colours = read_class_colours(dataset, cfg.get("default_scope"))
+        if not self.classes:
             raise UserError("the config's test dataset has no class names: set metainfo=dict(classes=(...))")
-        self.classes: tuple[str, ...] = tuple(meta["classes"])
-        palette = meta.get("palette")
-        self.colours = colours_for(None if palette is None or isinstance(palette, str) else palette, len(self.classes))
         self._transform = _build_pipeline(dataset, cfg)
         self._is_segmentor = cfg.get("default_scope") == "mmseg"
 
@@ -187,9 +183,7 @@ class Predictor:
         if not read and on_error is not None:
             raise UserError("no image could be read: see the errors above")
 
-    def _readable(
-        self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None
-    ) -> Iterator[_Job]:
+    def _readable(self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None) -> Iterator[_Job]:
         """Read and transform images in threads, ahead of the model."""
 
         def load(source: Source) -> _Job | UserError:
@@ -302,7 +296,9 @@ class Predictor:
             total[:, :, window.left : window.right] += logits.resized(size)
             counts[:, window.left : window.right] += 1  # type: ignore[index]
             last = logits
-        assert last is not None and total is not None and counts is not None
+        assert last is not None
+        assert total is not None
+        assert counts is not None
         labels[done:] = last.decide(total[:, : height - done] / counts[: height - done])
         return labels
 
