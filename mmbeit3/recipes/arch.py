@@ -44,9 +44,9 @@ def set_arch(cfg: Config, arch: str, decay: bool = True) -> None:
     if arch not in _FILES:
         raise UserError(f"arch is {arch!r}: choose one of {', '.join(_FILES)}")
     backbone: Any = cfg.model.get("backbone")
-    vit: Any = backbone.get("vit") if isinstance(backbone, Mapping) else None
-    if not isinstance(vit, Mapping) or vit.get("type") != "mmbeit3.BEiT3Vision":
-        found = vit.get("type") if isinstance(vit, Mapping) else backbone.get("type") if isinstance(backbone, Mapping) else None
+    vit: Any = backbone.get("vit") if isinstance(backbone, dict) else None
+    if not isinstance(vit, dict) or vit.get("type") != "mmbeit3.BEiT3Vision":
+        found = vit.get("type") if isinstance(vit, dict) else backbone.get("type") if isinstance(backbone, dict) else None
         raise UserError(
             f"arch={arch!r} needs a ViT-Adapter with BEiT-3 (model.backbone.vit.type='mmbeit3.BEiT3Vision'), but the config "
             f"has {found}: remove arch, and set the size in the backbone"
