@@ -155,10 +155,10 @@ def compare_tiles(model: str, coco_file: str, images: str, tile: int, count: int
     predictor = load_model(model)
     category_ids = [category["id"] for category in truth.dataset["categories"]]
     scores = {}
-    for name, options in {"whole": {}, "tiles": {"tile": tile}}.items():
+    for name, side in {"whole": None, "tiles": tile}.items():
         found = []
         for number, canvas in enumerate(canvases, 1):
-            found += predictor.predict(canvas, score=0.05, batch_size=4, **options).to_coco(number, category_ids)
+            found += predictor.predict(canvas, score=0.05, batch_size=4, tile=side).to_coco(number, category_ids)
         if not found:
             scores[name] = {"AP": 0.0, "AP small": 0.0}
             continue
