@@ -1,0 +1,70 @@
+"""The model of a tab: checked when the page starts, loaded when it is first used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmbeit3.datasets.checks.pipelines import find_datasets
+from mmbeit3.downloads import is_url
+from mmbeit3.errors import UserError
+from mmbeit3.inference.loading import find_model
+
+__all__ = ["Source"]
+
+
+class Source:
+    """Config and checkpoint of a model.
+
+    Args:
+        model: see :func:`~mmbeit3.inference.load_model`.
+        checkpoint: see :func:`~mmbeit3.inference.load_model`.
+        device: device such as ``'cuda:1'``; None for a GPU if there is one.
+
+    Attributes:
+        model: the argument.
+        checkpoint: path or URL of the weights; None for a name of the zoo, whose weights are downloaded at first use.
+        device: the argument.
+        cfg: the config.
+
+    Raises:
+        UserError: if there is no such model: a typo should fail before the page opens.
+    """
+
+    def __init__(self, model: str, checkpoint: str | None = None, device: str | None = None) -> None:
+        self.model = model
+        self.device = device
+        self.cfg, self.checkpoint = find_model(model, checkpoint, download=False)
+        if self.checkpoint is not None and not is_url(self.checkpoint) and not Path(self.checkpoint).exists():
+            raise UserError(f"checkpoint '{self.checkpoint}' does not exist: check the path")
+
+    @property
+    def note(self) -> str:
+        """Names of the config and the checkpoint."""
+        path = Path(self.model)
+        name = path.resolve().name if path.is_dir() else path.stem
+        return name if self.checkpoint is None else f"{name}, weights {Path(self.checkpoint).name}"
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder with the images of the test dataset, if it is on this computer."""
+        if not self.cfg.get("test_dataloader"):
+            return None
+        dataset = next(find_datasets(self.cfg.test_dataloader.dataset))
+        prefix = dataset.get("data_prefix") or {}
+        prefix = {"img": prefix} if isinstance(prefix, str) else prefix
+        parts = [part for part in (prefix.get("img"), prefix.get("img_path")) if isinstance(part, str) and part]
+        root = dataset.get("data_root")
+        if not parts or not isinstance(root, str | None):
+            return None
+        folder = Path(root or "", parts[0])
+        return folder if folder.is_dir() else None
+
+    def build(self, inferencer: Any, **options: Any) -> Any:
+        """Load the model with a class of :mod:`mmbeit3.inference`.
+
+        Raises:
+            UserError: if the model cannot be loaded or is of another task.
+        """
+        cfg, checkpoint = find_model(self.model, self.checkpoint)
+        return inferencer(cfg, checkpoint, self.device, **{"show_progress": False, **options})
