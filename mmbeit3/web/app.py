@@ -188,7 +188,7 @@ def _handler(gr: ModuleType, tab: Tab) -> Callable[..., Iterator[Any]]:
         with TemporaryDirectory() as folder:
             updates = [_update(gr, field, value, Path(folder)) for field, value in zip(tab.outputs, results, strict=True)]
             # Gradio copies the files before it continues this generator.
-            yield [status_html(f"Done in {seconds:.1f} s"), *updates]
+            yield [status_html(f"Done in {seconds:.{1 if seconds >= 1 else 2}f} s"), *updates]
 
     return run
 
@@ -242,11 +242,12 @@ def _component(gr: ModuleType, field: Field, is_input: bool = True) -> Any:
     if field.kind == "count":
         return gr.Slider(1, 24, field.value, step=1, label=label)
     if field.kind == "pixels":
-        return gr.Number(field.value, label=label, placeholder=field.hint, precision=0)
+        return gr.Textbox(label=label, placeholder=field.hint, max_length=6)
     if field.kind == "scores":
         return gr.Label(label=label)
     if field.kind == "table":
         return gr.HTML(label=label)
     if field.kind == "file":
         return gr.DownloadButton(label, visible=False, size="md")
-    return gr.Gallery(label=label, show_label=False, columns=3, height="auto", interactive=False, buttons=_BUTTONS)
+    options = {"columns": 3, "height": "auto", "object_fit": "contain", "interactive": False, "buttons": _BUTTONS}
+    return gr.Gallery(label=label, show_label=False, elem_classes="mm-gallery", **options)

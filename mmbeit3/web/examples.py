@@ -20,6 +20,8 @@ __all__ = ["ExampleImages", "example_rows"]
 
 _COUNT = 6
 """Number of example images."""
+_MOST_ROWS = 3
+"""Number of examples with texts: each takes a line of its own."""
 _SIDE = 256
 """Longer side of the small versions, in pixels."""
 _RENDERED_SIDE = 256
@@ -110,6 +112,8 @@ def example_rows(tab: Tab, examples: ExampleImages) -> tuple[list[list[Any]], li
     }
     from_texts = max((len(field.examples) for field in texts), default=0)
     count = max(1, len(examples.images) // needed) if needed else from_texts
+    if texts:
+        count = min(count, _MOST_ROWS)
     numbers = cycle(range(len(examples.images)))
     values: list[list[Any]] = []
     shown: list[list[Any]] = []

@@ -41,8 +41,8 @@ class Source:
     @property
     def note(self) -> str:
         """Names of the config and the checkpoint."""
-        path = Path(self.model)
-        name = path.resolve().name if path.is_dir() else path.stem
+        # The config of a published model is not a Python file.
+        name = Path(self.cfg.filename or self.model).resolve().stem
         return name if self.checkpoint is None else f"{name}, weights {Path(self.checkpoint).name}"
 
     @property

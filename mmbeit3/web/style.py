@@ -9,10 +9,11 @@ from mmbeit3.web.tab import Table
 __all__ = ["CSS", "SCROLL", "status_html", "table_html"]
 
 CSS = """
+.mm-result .html-container { padding: 0; }
 .mm-status { min-height: 1.6em; font-size: var(--text-md); }
 .mm-status .mm-busy::before {
   content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 50%;
-  border: 2px solid var(--color-accent); border-right-color: transparent; animation: mm-turn 1s linear infinite;
+  border: 2px dotted var(--color-accent); animation: mm-turn 1s linear infinite;
 }
 .mm-status .mm-error {
   padding: .6em .8em; border-radius: var(--radius-md); overflow-wrap: anywhere;
@@ -23,14 +24,21 @@ CSS = """
 .mm-table p { margin: 0 0 .4em; font-weight: 600; overflow-wrap: anywhere; }
 .mm-table table { width: 100%; border-collapse: collapse; font-size: var(--text-sm); font-variant-numeric: tabular-nums; }
 .mm-table th, .mm-table td {
-  padding: .3em .5em; text-align: right; border-bottom: 1px solid var(--border-color-primary); color: var(--body-text-color);
+  padding: .3em .5em; text-align: right; white-space: nowrap; color: var(--body-text-color);
+  border-width: 0 0 1px; border-style: solid; border-color: var(--border-color-primary);
 }
-.mm-table th:first-child, .mm-table td:first-child { text-align: left; overflow-wrap: anywhere; }
+.mm-table th:first-child, .mm-table td:first-child { text-align: left; white-space: normal; }
+.mm-table table, .mm-table tr { border-width: 0; }
 .mm-table th { position: sticky; top: 0; background: var(--background-fill-primary); font-weight: 600; }
 .mm-table i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
+@media (max-width: 640px) {
+  .mm-table th, .mm-table td { padding: .3em .25em; }
+  .mm-gallery .grid-container { grid-template-columns: repeat(2, 1fr); }
+}
+.mm-gallery .caption-label { max-width: 100%; }
 .mm-picture img { width: 100%; height: 100%; object-fit: contain; }
 """
-"""Besides colours and sizes: small pictures are shown as large as their field."""
+"""Gradio drops a shorthand such as ``border`` with a variable if another property changes a part of it."""
 
 SCROLL = """
 () => {
@@ -47,11 +55,11 @@ def status_html(text: str = "", kind: str = "") -> str:
     """Return a status line.
 
     Args:
-        text: the text.
+        text: the text. Its first letter becomes a capital.
         kind: ``'busy'``, ``'error'`` or empty.
     """
     role = "alert" if kind == "error" else "status"
-    return f'<div class="mm-status"><div role="{role}" class="mm-{kind or "done"}">{escape(text)}</div></div>'
+    return f'<div class="mm-status"><div role="{role}" class="mm-{kind or "done"}">{escape(text[:1].upper() + text[1:])}</div></div>'
 
 
 def table_html(table: Table | None) -> str:

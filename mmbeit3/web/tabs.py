@@ -25,7 +25,7 @@ _THUMBNAIL = 320
 """Longer side of the images in search results, in pixels."""
 
 _IMAGE = Field("image", "Image")
-_TILE = Field("pixels", "Tile size in pixels", hint="empty: the whole image at once")
+_TILE = Field("pixels", "Tile size in pixels", hint="empty: no tiles")
 
 
 def detection_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
@@ -124,7 +124,7 @@ def retrieval_tab(model: str, *arguments: str, device: str | None = None) -> Tab
         title="Retrieval",
         note=f"{source.note}, images in {folder}",
         button="Search",
-        inputs=(text, Field("image", "or image", optional=True), Field("count", "Images to find", 6)),
+        inputs=(text, Field("image", "Or an image", optional=True), Field("count", "Images to find", 6)),
         outputs=(Field("images", "Closest images"),),
         build=build,
         predict=predict,
@@ -149,7 +149,7 @@ def nlvr2_tab(model: str, checkpoint: str | None = None, device: str | None = No
         examples_of_shapes=("each image has a circle", "only one image has a star", "there are two squares in all"),
     )
     return Tab(
-        title="Reasoning over two images",
+        title="Image pairs",
         note=source.note,
         button="Check",
         inputs=(Field("image", "Left image"), Field("image", "Right image"), sentence),
@@ -221,10 +221,22 @@ def _dense_tab(title: str, button: str, picture: str, inputs: tuple[Field, ...],
 
 def _predict_dense(model: inference.Predictor, image: Path, *settings: Any) -> tuple[Any, ...]:
     *score, tile = settings
-    size = int(tile) if isinstance(tile, float) and tile.is_integer() else tile
-    result = model.predict(image, tile=size, **({"score": score[0]} if score else {}))
+    result = model.predict(image, tile=_tile_size(tile), **({"score": score[0]} if score else {}))
     stem = printable(image.stem, 100)
     return shrink(result.draw()), make_table(result), coco_file(result, stem), label_file(result, stem)
+
+
+def _tile_size(text: str | None) -> int | None:
+    """Return the tile size of the field; None if it is empty."""
+    text = (text or "").strip()
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise UserError(
+            f"the tile size '{printable(text, 20)}' is not a whole number of pixels: give one such as 640, or leave the field "
+            "empty"
+        )
+    return int(text)
 
 
 def _top_scores(results: Mapping[str, Any]) -> dict[str, float]:
