@@ -105,12 +105,9 @@ def example_rows(tab: Tab, examples: ExampleImages) -> tuple[list[list[Any]], li
         has neither a required image nor texts.
     """
     needed = sum(field.kind == "image" and not field.optional for field in tab.inputs)
-    texts = {
-        field: cycle(field.examples_of_shapes if examples.are_shapes else field.examples)
-        for field in tab.inputs
-        if field.kind == "text" and field.examples
-    }
-    from_texts = max((len(field.examples) for field in texts), default=0)
+    offered = {field: field.examples_of_shapes if examples.are_shapes else field.examples for field in tab.inputs}
+    texts = {field: cycle(some) for field, some in offered.items() if some}
+    from_texts = max(map(len, offered.values()), default=0)
     count = max(1, len(examples.images) // needed) if needed else from_texts
     if texts:
         count = min(count, _MOST_ROWS)

@@ -59,7 +59,8 @@ def status_html(text: str = "", kind: str = "") -> str:
         kind: ``'busy'``, ``'error'`` or empty.
     """
     role = "alert" if kind == "error" else "status"
-    return f'<div class="mm-status"><div role="{role}" class="mm-{kind or "done"}">{escape(text[:1].upper() + text[1:])}</div></div>'
+    shown = escape(text[:1].upper() + text[1:])
+    return f'<div class="mm-status"><div role="{role}" class="mm-{kind or "done"}">{shown}</div></div>'
 
 
 def table_html(table: Table | None) -> str:

@@ -40,9 +40,9 @@ class Field:
 
     Attributes:
         kind: type of the value. ``'image'``: a path as input, uint8 (H, W, 3), RGB, as output; ``'text'``: a string;
-            ``'fraction'``: a float from 0 to 1; ``'count'``: an integer from 1; ``'pixels'``: a number of pixels as text, may be empty;
-            ``'scores'``: a dict from names to numbers from 0 to 1; ``'images'``: pairs of an image (as output) and its caption;
-            ``'table'``: a :class:`Table`; ``'file'``: a pair of a file name and its bytes, or None.
+            ``'fraction'``: a float from 0 to 1; ``'count'``: an integer from 1; ``'pixels'``: a number of pixels as a string,
+            which may be empty; ``'scores'``: a dict from names to numbers from 0 to 1; ``'images'``: pairs of an image (as
+            output) and its caption; ``'table'``: a :class:`Table`; ``'file'``: a pair of a file name and its bytes, or None.
         label: label on the page.
         value: initial value.
         hint: placeholder text.
