@@ -236,7 +236,7 @@ def _component(gr: ModuleType, field: Field, is_input: bool = True) -> Any:
     if field.kind == "text" and is_input:
         return gr.Textbox(label=label, placeholder=field.hint)
     if field.kind == "text":
-        return gr.Textbox(label=label, lines=2, max_lines=30, interactive=False, buttons=["copy"])
+        return gr.Textbox(label=label, lines=2, max_lines=30, interactive=False)
     if field.kind == "fraction":
         return gr.Slider(0, 1, field.value, step=0.05, label=label)
     if field.kind == "count":
