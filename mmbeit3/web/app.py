@@ -144,15 +144,15 @@ def _build_tab(gr: ModuleType, tab: Tab, images: ExampleImages) -> None:
         # Gradio would open the images itself and report unreadable ones with its own messages.
         "preprocess": False,
         "show_progress": "hidden",
+        # One queue for all tabs.
         "concurrency_id": "model",
     }
-    gr.on([button.click, *texts], **run)
+    at_once: Any = {"show_progress": "hidden", "queue": False}
+    waiting = status_html("Waiting for other predictions", "busy")
+    gr.on([button.click, *texts], lambda: waiting, None, status, **at_once).then(**run)
     button.click(None, js=SCROLL)
     if examples is not None:
-        # Gradio takes the value of a single field without a list.
-        rows = [row if len(row) > 1 else row[0] for row in values]
-        filled = examples.click(lambda index: rows[index], examples, inputs, show_progress="hidden", queue=False)
-        filled.success(**run)
+        examples.click(lambda index: [*values[index], waiting], examples, [*inputs, status], **at_once).success(**run)
         examples.click(None, js=SCROLL)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mmbeit3.datasets.checks.pipelines import find_datasets
 from mmbeit3.downloads import is_url
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, one_line
 from mmbeit3.inference.loading import find_model
 
 __all__ = ["Source"]
@@ -28,12 +30,14 @@ class Source:
         cfg: the config.
 
     Raises:
-        UserError: if there is no such model: a typo should fail before the page opens.
+        UserError: if there is no such model or device: a typo should fail before the page opens.
     """
 
     def __init__(self, model: str, checkpoint: str | None = None, device: str | None = None) -> None:
         self.model = model
         self.device = device
+        if device is not None:
+            _check_device(device)
         self.cfg, self.checkpoint = find_model(model, checkpoint, download=False)
         if self.checkpoint is not None and not is_url(self.checkpoint) and not Path(self.checkpoint).exists():
             raise UserError(f"checkpoint '{self.checkpoint}' does not exist: check the path")
@@ -68,3 +72,12 @@ class Source:
         """
         cfg, checkpoint = find_model(self.model, self.checkpoint)
         return inferencer(cfg, checkpoint, self.device, **{"show_progress": False, **options})
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device '{device}' cannot be used ({one_line(error)}): give cpu, or cuda on a machine with a GPU"
+        ) from error

@@ -36,7 +36,9 @@ CSS = """
   .mm-gallery .grid-container { grid-template-columns: repeat(2, 1fr); }
 }
 .mm-gallery .caption-label { max-width: 100%; }
+.mm-gallery .grid-wrap { max-height: none; }
 .mm-picture img { width: 100%; height: 100%; object-fit: contain; }
+.mm-result .image-container > button { padding-top: 2em; box-sizing: border-box; }
 """
 """Gradio drops a shorthand such as ``border`` with a variable if another property changes a part of it."""
 

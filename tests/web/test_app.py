@@ -1,5 +1,6 @@
 """The demo page in a real browser: give an image or click an example, and check the answer, the picture, or the error."""
 
+import inspect
 import json
 import re
 import shutil
@@ -354,11 +355,12 @@ def test_only_uploads_are_read(app, photo, tmp_path):
     """A visitor cannot read files of the server by their paths."""
     httpx = pytest.importorskip("httpx")
     api = f"{app.address}gradio_api"
+    number = next(number for number, event in app.fns.items() if inspect.isgeneratorfunction(event.fn))
     uploaded = httpx.post(f"{api}/upload", files={"files": ("photo.png", Path(photo).read_bytes())}).json()[0]
 
     def call(path):
         image = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        content = {"data": [image, 0.5, ""], "fn_index": 0, "session_hash": Path(path).stem}
+        content = {"data": [image, 0.5, ""], "fn_index": number, "session_hash": Path(path).stem}
         httpx.post(f"{api}/queue/join", json=content).raise_for_status()
         with httpx.stream("GET", f"{api}/queue/data", params={"session_hash": content["session_hash"]}, timeout=60) as answer:
             for line in answer.iter_lines():

@@ -36,7 +36,7 @@ def test_a_work_dir(work_dir, tmp_path):
 def test_a_config_and_a_checkpoint(work_dir):
     source = Source(str(work_dir / "small.py"), "https://example.org/weights.pth")
     assert source.note == "small, weights weights.pth"
-    assert Source(str(work_dir / "small.py"), str(work_dir / "epoch_2.pth"), "cuda:1").device == "cuda:1"
+    assert Source(str(work_dir / "small.py"), str(work_dir / "epoch_2.pth"), "cpu").device == "cpu"
 
 
 def test_a_name_of_the_zoo_is_not_downloaded(monkeypatch):
@@ -46,6 +46,13 @@ def test_a_name_of_the_zoo_is_not_downloaded(monkeypatch):
     name = next(name for name, model in read_index().items() if model.config)
     source = Source(name)
     assert source.checkpoint is None
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there(work_dir, device):
+    with pytest.raises(UserError, match=f"device '{device}' cannot be used .*: give cpu, or cuda") as error:
+        Source(str(work_dir), device=device)
+    assert "\n" not in str(error.value)
 
 
 def test_images_that_are_not_there(work_dir, tmp_path):
