@@ -46,7 +46,7 @@ class Source:
     def note(self) -> str:
         """Names of the config and the checkpoint."""
         # The config of a published model is not a Python file.
-        name = Path(self.cfg.filename or self.model).resolve().stem
+        name = Path(self.cfg.filename).stem if self.cfg.filename else Path(self.model).resolve().name
         return name if self.checkpoint is None else f"{name}, weights {Path(self.checkpoint).name}"
 
     @property

@@ -224,7 +224,13 @@ def test_the_state_of_the_model_and_a_long_caption(browser, arguments, photo):
         upload(panel, photo)
         panel.get_by_role("button", name="Describe").click()
         panel.get_by_role("status").filter(has_text="Loading the model").wait_for()
+        other = browser.new_page()
+        other.goto(page.url)
+        other.get_by_role("button", name="Describe").click()
+        other.get_by_role("status").filter(has_text="Waiting for other predictions").wait_for()
         loading.set()
+        other.get_by_role("alert").filter(has_text="The field 'Image' has no image").wait_for()
+        other.close()
         panel.get_by_role("status").filter(has_text="Done in").wait_for()
         # The whole caption is visible: the field grows.
         page.wait_for_function("field => field.value", arg=panel.get_by_label("Caption").element_handle())
