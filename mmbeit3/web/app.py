@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from mmbeit3.errors import UserError, one_line
-from mmbeit3.web.examples import ExampleImages, example_rows
+from mmbeit3.web.examples import ExampleImages, choose_examples, example_rows
 from mmbeit3.web.style import CSS, SCROLL, status_html, table_html
 from mmbeit3.web.tab import Field, Tab
 
@@ -63,7 +63,7 @@ def build_app(tabs: Sequence[Tab], examples: str | Path | None = None) -> Any:
     gr = _gradio()
     # Gradio serves only files in temporary folders. The folder is deleted with the page.
     copies = TemporaryDirectory(prefix="mmbeit3-examples-")
-    chosen = _choose_examples(tabs, examples, Path(copies.name))
+    chosen = choose_examples(tabs, examples, Path(copies.name))
     with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=(_KEEP_SECONDS, _KEEP_SECONDS)) as app:
         app.example_copies = copies
         gr.Markdown(f"# {_TITLE}\n{_SENTENCE}")
@@ -109,18 +109,6 @@ def _gradio() -> ModuleType:
     return gradio
 
 
-def _choose_examples(tabs: Sequence[Tab], folder: str | Path | None, into: Path) -> list[ExampleImages]:
-    """Return the example images of each tab."""
-    made: dict[Path | None, ExampleImages] = {}
-    for tab in tabs:
-        source = Path(folder) if folder is not None else tab.folder
-        if source not in made:
-            target = into / str(len(made))
-            target.mkdir()
-            made[source] = ExampleImages.rendered(target) if source is None else ExampleImages.from_folder(source, target)
-    return [made[Path(folder) if folder is not None else tab.folder] for tab in tabs]
-
-
 def _build_tab(gr: ModuleType, tab: Tab, images: ExampleImages) -> None:
     gr.Markdown(f"Model: {html.escape(tab.note)}")
     values, shown = example_rows(tab, images)
@@ -149,10 +137,12 @@ def _build_tab(gr: ModuleType, tab: Tab, images: ExampleImages) -> None:
     }
     at_once: Any = {"show_progress": "hidden", "queue": False}
     waiting = status_html("Waiting for other predictions", "busy")
-    gr.on([button.click, *texts], lambda: waiting, None, status, **at_once).then(**run)
+    # Narrow screens show the result below the inputs: scroll to it at once, and again when it has its full height.
+    gr.on([button.click, *texts], lambda: waiting, None, status, **at_once).then(**run).then(None, js=SCROLL)
     button.click(None, js=SCROLL)
     if examples is not None:
-        examples.click(lambda index: [*values[index], waiting], examples, [*inputs, status], **at_once).success(**run)
+        filled = examples.click(lambda index: [*values[index], waiting], examples, [*inputs, status], **at_once)
+        filled.success(**run).then(None, js=SCROLL)
         examples.click(None, js=SCROLL)
 
 

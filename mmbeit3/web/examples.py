@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmbeit3.images import find_images, read_pixels, write_image
 from mmbeit3.web.found import shrink
 from mmbeit3.web.tab import Tab
 
-__all__ = ["ExampleImages", "example_rows"]
+__all__ = ["ExampleImages", "choose_examples", "example_rows"]
 
 _COUNT = 6
 """Number of example images."""
@@ -93,6 +94,27 @@ class ExampleImages:
             write_image(images[-1], pixels)
             thumbnails.append(_write_thumbnail(pixels, number, into))
         return cls(tuple(images), tuple(thumbnails), are_shapes=True)
+
+
+def choose_examples(tabs: Sequence[Tab], folder: str | Path | None, into: Path) -> list[ExampleImages]:
+    """Return the example images of each tab.
+
+    Args:
+        tabs: the tabs.
+        folder: folder with images for all tabs. Default: for each tab its own folder; if it has none, rendered images.
+        into: folder to write to.
+
+    Raises:
+        UserError: if a folder does not exist, or has no image that can be read.
+    """
+    made: dict[Path | None, ExampleImages] = {}
+    sources = [tab.folder if folder is None else Path(folder) for tab in tabs]
+    for source in sources:
+        if source not in made:
+            target = into / str(len(made))
+            target.mkdir()
+            made[source] = ExampleImages.rendered(target) if source is None else ExampleImages.from_folder(source, target)
+    return [made[source] for source in sources]
 
 
 def example_rows(tab: Tab, examples: ExampleImages) -> tuple[list[list[Any]], list[list[Any]]]:

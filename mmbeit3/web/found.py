@@ -61,7 +61,7 @@ def _object_table(result: Objects) -> Table:
         place = f"{box[0]:.0f}, {box[1]:.0f}, {width:.0f} x {height:.0f}"
         rows.append((result.classes[label], f"{score:.2f}", place, f"{area:,.0f}"))
     kind = "Box area" if result.masks is None else "Mask area"
-    summary = _summary(result.counts(), "object") or "no object reaches the score threshold"
+    summary = _summary(result.counts(), "object") or "No object reaches the score threshold"
     return Table(summary, ("Class", "Score", "Box: x, y, size", kind), tuple(rows), _colours(result, result.labels))
 
 
@@ -77,7 +77,7 @@ def _segment_table(result: Segments) -> Table:
         )
         for segment in segments
     ]
-    summary = _summary(result.counts(), "segment") or "nothing found"
+    summary = _summary(result.counts(), "segment") or "Nothing found"
     colours = _colours(result, np.array([segment.label for segment in segments], np.int64))
     return Table(summary, ("Class", "Kind", "Score", "Pixels"), tuple(rows), colours)
 

@@ -33,6 +33,7 @@ CSS = """
 .mm-table i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 @media (max-width: 640px) {
   .mm-table th, .mm-table td { padding: .3em .25em; }
+  .mm-result .mm-picture { height: auto !important; min-height: 12em; }
   .mm-gallery .grid-container { grid-template-columns: repeat(2, 1fr); }
 }
 .mm-gallery .caption-label { max-width: 100%; }
@@ -45,7 +46,7 @@ CSS = """
 SCROLL = """
 () => {
   const panel = [...document.querySelectorAll(".mm-result")].find((each) => each.offsetParent);
-  if (panel && panel.getBoundingClientRect().top > window.innerHeight * 0.6) {
+  if (panel && panel.getBoundingClientRect().top > window.innerHeight * 0.4) {
     panel.scrollIntoView({ behavior: "smooth", block: "start" });
   }
 }

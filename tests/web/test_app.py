@@ -251,7 +251,7 @@ def test_narrow_screens(browser, app, tabs, photo):
     done(panel)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     # The page scrolls to the result.
-    page.wait_for_function("document.querySelector('.mm-result').getBoundingClientRect().top < 500")
+    page.wait_for_function("document.querySelector('.mm-result').getBoundingClientRect().top < 400")
     table = panel.locator(".mm-table table").bounding_box()
     assert table["x"] >= 0
     assert table["x"] + table["width"] <= 390

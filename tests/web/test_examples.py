@@ -8,7 +8,7 @@ import pytest
 
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
-from mmbeit3.web.examples import ExampleImages, example_rows
+from mmbeit3.web.examples import ExampleImages, choose_examples, example_rows
 from mmbeit3.web.tab import Field, Tab
 
 
@@ -69,8 +69,27 @@ def test_rendered(into):
     assert len({read_image(path).tobytes() for path in made.images}) == 6
 
 
+def make_tab(inputs=(), folder=None):
+    return Tab("", "", "", inputs, (), lambda: None, lambda _: (), folder=folder)
+
+
+def test_each_tab_has_images_of_its_model(folder, into, tmp_path):
+    own, none, same = choose_examples([make_tab(folder=folder), make_tab(), make_tab(folder=folder)], None, into)
+    assert own.images[0].name == "1_00.png"
+    assert none.images[0].name == "shapes_1.png"
+    assert same is own
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes((folder / "00.png").read_bytes())
+    into = tmp_path / "more"
+    into.mkdir()
+    first, second = choose_examples([make_tab(folder=folder), make_tab()], other, into)
+    assert first is second
+    assert [path.name for path in first.images] == ["1_a.png"]
+
+
 def rows(inputs, into):
-    return example_rows(Tab("", "", "", inputs, (), lambda: None, lambda _: ()), ExampleImages.rendered(into))
+    return example_rows(make_tab(inputs), ExampleImages.rendered(into))
 
 
 IMAGE = Field("image", "Image")

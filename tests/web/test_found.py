@@ -48,7 +48,7 @@ def test_nothing_found():
     empty = Objects(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32), labels=np.zeros(0, np.int64), **COMMON)
     table = make_table(empty)
     assert table.rows == ()
-    assert table.summary == "no object reaches the score threshold"
+    assert table.summary == "No object reaches the score threshold"
     assert coco_file(empty, "a") == ("a_results.json", b"[]")
 
 
