@@ -20,7 +20,7 @@ from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
 from mmbeit3.zoo import fetch, find
 
-__all__ = ["build_trained", "find_model", "load_model", "refuse_task"]
+__all__ = ["build_trained", "find_model", "load_model", "refuse_task", "resolve_model"]
 
 _WEIGHTS = (".pth", ".safetensors")
 
@@ -52,7 +52,7 @@ def load_model(config: str | Path, checkpoint: str | Path | None = None, device:
     Raises:
         UserError: if config or checkpoint cannot be used, or they belong to another task.
     """
-    cfg, weights = find_model(config, checkpoint)
+    cfg, weights = resolve_model(config, checkpoint)
     if not cfg.get("test_dataloader") or not cfg.get("model"):
         raise UserError(f"config '{config}' has no model or no test_dataloader: give the config of a detector or segmentor")
     refuse_task(cfg, config)
@@ -89,7 +89,17 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
     return model
 
 
-def find_model(
+def find_model(folder: str | Path) -> tuple[Path, Path]:
+    """Return the config file and the checkpoint in the work dir of a training, see :func:`load_model`.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    folder = Path(folder)
+    return _dumped_config(folder), _trained_weights(folder)
+
+
+def resolve_model(
     config: str | Path, checkpoint: str | Path | None = None, download: bool = True
 ) -> tuple[Config, str | Path | None]:
     """Return the config and the checkpoint that the arguments of :func:`load_model` name, for a model of any task.

@@ -10,7 +10,7 @@ import torch
 from mmbeit3.datasets.checks.pipelines import find_datasets
 from mmbeit3.downloads import is_url
 from mmbeit3.errors import UserError, one_line
-from mmbeit3.inference.loading import find_model
+from mmbeit3.inference.loading import resolve_model
 
 __all__ = ["Source"]
 
@@ -38,7 +38,7 @@ class Source:
         self.device = device
         if device is not None:
             _check_device(device)
-        self.cfg, self.checkpoint = find_model(model, checkpoint, download=False)
+        self.cfg, self.checkpoint = resolve_model(model, checkpoint, download=False)
         if self.checkpoint is not None and not is_url(self.checkpoint) and not Path(self.checkpoint).exists():
             raise UserError(f"checkpoint '{self.checkpoint}' does not exist: check the path")
 
@@ -70,7 +70,7 @@ class Source:
         Raises:
             UserError: if the model cannot be loaded or is of another task.
         """
-        cfg, checkpoint = find_model(self.model, self.checkpoint)
+        cfg, checkpoint = resolve_model(self.model, self.checkpoint)
         return inferencer(cfg, checkpoint, self.device, **{"show_progress": False, **options})
 
 
