@@ -1,8 +1,10 @@
 """Check a folder of data and show what it holds, or split it into training and validation."""
 
 import argparse
+from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import quiet_terminal
 
 
 def main() -> None:
@@ -24,14 +26,15 @@ def main() -> None:
 
 def check(folder: str, out: str | None, images: int) -> None:
     """Print a report of a folder, and draw its contact sheet. Faults end in exit status 2."""
-    from pathlib import Path
+    with quiet_terminal():
+        from mmbeit3.datasets.inspection import inspect_folder
+        from mmbeit3.datasets.inspection.sheet import draw_sheet
+        from mmbeit3.datasets.inspection.show import show_report
+        from mmbeit3.errors import UserError
 
-    from mmbeit3.datasets.inspection import inspect_folder
-    from mmbeit3.datasets.inspection.sheet import draw_sheet
-    from mmbeit3.datasets.inspection.show import show_report
-    from mmbeit3.errors import UserError
-
-    report = inspect_folder(folder, max(images, 2))
+        report = inspect_folder(folder, max(images, 2))
+        path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
+        drawn = draw_sheet(report, path) if images else 0
     print(show_report(report))
     for note in report.notes:
         print(f"note: {note}")
@@ -39,8 +42,7 @@ def check(folder: str, out: str | None, images: int) -> None:
         print(f"fault: {fault}")
     if len(report.faults) > 20:
         print(f"fault: and {len(report.faults) - 20} more")
-    path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
-    if images and (drawn := draw_sheet(report, path)):
+    if drawn:
         print(f"contact sheet of {drawn} images: {path}")
     if report.faults:
         raise UserError(f"'{folder}' has {len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}: see above")
