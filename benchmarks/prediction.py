@@ -33,28 +33,47 @@ _PASTED = 24
 
 
 def run_prediction_benchmark(
-    model: str, images: str, out: Path, command: str, batch: int, rounds: int, count: int, threads: int, score: float
+    model: str,
+    images: str,
+    out: Path,
+    command: str,
+    *,
+    count: int = 200,
+    batch: int = 4,
+    rounds: int = 5,
+    score: float = 0.5,
+    threads: int = 2,
+    coco: str | None = None,
+    tile: int = 128,
 ) -> dict[str, Any]:
-    """Measure a model on the images of a folder, print the figures, and write ``results.json``.
+    """Measure a model on the images of a folder on the CPU, print the figures, and write ``results.json``.
 
     Args:
         model: work dir of a training.
         images: folder of images.
         out: output folder.
         command: command line, for the report.
+        count: number of images; a smaller folder is repeated.
         batch: number of images per forward pass.
         rounds: number of measurements; one more before them is not counted.
-        count: number of images.
-        threads: number of CPU threads.
         score: smallest score of objects.
+        threads: number of CPU threads.
+        coco: COCO file of the images, to compare tiles; None leaves this out.
+        tile: side of the tiles in pixels.
+
+    Raises:
+        UserError: if the model or the images cannot be used.
     """
     torch.set_num_threads(threads)
-    paths = [str(path) for path in find_images(images)]
-    # A small folder is repeated.
-    paths = (paths * -(-count // len(paths)))[:count]
+    found = [str(path) for path in find_images(images)]
+    paths = (found * -(-count // len(found)))[:count]
     report: dict[str, Any] = {"command": command, "machine": describe_machine(torch.device("cpu")), "threads": threads}
     report["throughput"] = compare_with_inferencers(model, paths, batch, rounds, score)
     report["large photograph"] = measure_large_photograph(model, paths[0], out)
+    if coco is not None:
+        report["tiles"] = compare_tiles(model, coco, images, tile, 3)
+        for name, scores in report["tiles"].items():
+            print(f"{name}: " + ", ".join(f"{what} {value:.1f}" for what, value in scores.items()))
     write_atomically(out / "results.json", (json.dumps(report, indent=2, default=str) + "\n").encode())
     return report
 

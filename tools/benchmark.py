@@ -35,6 +35,8 @@ PARTS = (
     *("pretrain-step", "mask-rcnn", "compile", "imports"),
 )
 
+_PREDICT = "predictions of a trained model: speed against OpenMMLab's inferencers, memory for a large photograph, tiles"
+
 _PATIENCE = 30.0
 """Seconds for the first call of a contender of the preset ``gpu``."""
 
@@ -67,8 +69,22 @@ def main() -> None:
                 "--batch", type=int, default=1, help="number of images, of texts and of pairs in a call (%(default)s)"
             )
         command.set_defaults(**defaults)
+    command = commands.add_parser("predict", help=_PREDICT, description=f"Measure {_PREDICT}.")
+    command.add_argument("model", help="work dir of a training")
+    command.add_argument("images", help="folder of images")
+    command.add_argument("--count", type=int, default=200, help="number of images; a smaller folder is repeated (%(default)s)")
+    command.add_argument("--batch", type=int, default=4, help="images per forward pass (%(default)s)")
+    command.add_argument("--rounds", type=int, default=5, help="number of measurements (%(default)s)")
+    command.add_argument("--score", type=float, default=0.5, help="smallest score of objects (%(default)s)")
+    command.add_argument("--threads", type=int, help="number of CPU threads (one per usable core)")
+    command.add_argument("--coco", help="COCO file of the images: also paste them into large images and compare tiles")
+    command.add_argument("--tile", type=int, default=128, help="side of the tiles in pixels (%(default)s)")
+    command.add_argument("--out", type=Path, help="output folder (work_dirs/benchmark/predict)")
     args = parser.parse_args()
 
+    if args.suite == "predict":
+        measure_predictions(args)
+        return
     from benchmarks import Settings, run_benchmark
     from benchmarks.preset import run_preset
     from mmbeit3.profiling.machine import usable_cores
@@ -95,6 +111,18 @@ def main() -> None:
     )
     run_benchmark(args.suite, settings.for_check() if args.quick else settings, out, command_line)
     print(f"results.json, table.md and plot.png in {out}")
+
+
+def measure_predictions(args: argparse.Namespace) -> None:
+    """Measure predictions of a trained model."""
+    from benchmarks.prediction import run_prediction_benchmark
+    from mmbeit3.profiling.machine import usable_cores
+
+    out = args.out or Path("work_dirs/benchmark/predict")
+    settings = {name: getattr(args, name) for name in ("count", "batch", "rounds", "score", "coco", "tile")}
+    settings["threads"] = args.threads or usable_cores()
+    run_prediction_benchmark(args.model, args.images, out, " ".join(["python tools/benchmark.py", *sys.argv[1:]]), **settings)
+    print(f"results.json in {out}")
 
 
 if __name__ == "__main__":
