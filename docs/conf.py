@@ -13,18 +13,20 @@ author = "The mmbeit3 authors"
 copyright = "The mmbeit3 authors, Apache 2.0"
 version = release = mmbeit3.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 root_doc = "index"
 exclude_patterns = ["_build"]
 # A reference to a missing object of mmbeit3 is a warning. References to other projects are not checked: that needs downloads.
 nitpicky = True
 # An alias of several types, a private base class, and type variables: Sphinx finds no documented class of these names.
 nitpick_ignore = [("py:class", "mmbeit3.checkpoint.lazy.Value"), ("py:class", "mmbeit3.downloads.retry.TransientError")]
-nitpick_ignore_regex = [("py:class", r".*\.T"), ("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
+nitpick_ignore_regex = [("py:class", r".*\.[TR]"), ("py:.*", r"(?!mmbeit3\.).*|.*\._\w+")]
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
+# Only the tables of the reference; its pages are written by hand.
+autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -41,5 +43,6 @@ html_theme = "furo"
 html_title = f"mmbeit3 {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["copy.js"]
 html_copy_source = False
 html_show_sphinx = False

@@ -48,7 +48,7 @@ def publish(
         scores: metric names to values, for the card.
         config: config file that the model was trained with. The card quotes it.
         allow_nonfinite: publish NaN and infinity as well.
-        prediction: content of ``config.json``, from which :func:`mmbeit3.load_model` builds the model; see
+        prediction: content of ``config.json``, from which :func:`~mmbeit3.inference.load_model` builds the model; see
             :func:`~mmbeit3.inference.published.prediction_config`. None if the model is neither a detector nor a segmentor.
 
     Returns:
