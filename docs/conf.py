@@ -5,6 +5,14 @@ The pages are Markdown (MyST), so that they are readable in a repository too. Al
 at their end of life, their successor Zensical reads docstrings only provisionally, and neither supports this markup.
 """
 
+from typing import Any
+
+from docutils import nodes
+from pygments.lexers.shell import BashLexer
+from pygments.token import Name
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
 import mmbeit3
 import mmbeit3.registry  # must come before any import of mmdet
 
@@ -43,6 +51,64 @@ html_theme = "furo"
 html_title = f"mmbeit3 {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["copy.js"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+class ShellLexer(BashLexer):
+    """Shell commands with colours for programs and options, which the lexer of Pygments shows as plain text."""
+
+    name = "Shell commands"
+    tokens: dict[str, Any] = {
+        **BashLexer.tokens,
+        "root": [
+            (r"^(\$ )?(python3?|pip|make|mim|torchrun|source|git|ffmpeg)\b", Name.Function),
+            (r"(?<!\S)--?[A-Za-z][\w-]*", Name.Attribute),
+            *BashLexer.tokens["root"],
+        ],
+    }
+
+
+SEARCH_WORDS = {
+    "own-data": (
+        "own data",
+        "my images",
+        "own images",
+        "custom dataset",
+        "custom data",
+        "num_classes",
+        "num classes",
+        "classes",
+    ),
+    "getting-started": ("install", "colab", "notebook", "jupyter", "quick start", "cpu"),
+    "training": ("tensorboard", "wandb", "log", "loss", "console", "ema", "early stopping", "early stop", "resume", "nan"),
+    "prediction#in-python": ("gpu", "predict", "inference", "load_model", "device"),
+    "prediction#results": ("boxes", "masks", "supervision", "results"),
+    "prediction#with-one-command": ("batch size", "csv", "coco json", "folder"),
+    "prediction#large-images": ("tile", "tiles", "sahi", "large images", "satellite", "small objects"),
+    "prediction#videos-and-long-folders": ("video", "videos", "webcam", "stream"),
+    "prediction#with-mmdet-s-or-mmseg-s-own-inferencers": ("detinferencer", "mmseginferencer", "mmdet", "mmseg"),
+    "configs#memory-and-time": ("batch size", "gpu", "gpu memory", "epochs", "training time", "iterations"),
+    "performance#memory-and-recomputation": ("out of memory", "oom", "memory", "with_cp", "gpu memory"),
+    "checkpoints#publish": ("publish", "model card", "share a model"),
+    "checkpoints": ("weights", "load weights", "checkpoint"),
+    "zoo": ("download", "pretrained weights", "weights"),
+    "export": ("onnx",),
+}
+"""What people type into the search box, by the page, and section, that should be found first. Sphinx's search only counts words."""
+
+
+def add_search_words(app: Sphinx, doctree: nodes.document) -> None:
+    """Add the words as main entries of the index, which the search prefers."""
+    for place, words in SEARCH_WORDS.items():
+        name, _, section = place.partition("#")
+        if name == app.env.docname and (not section or section in doctree.ids):
+            entries = [("single", word, section, "main", None) for word in words]
+            doctree.insert(0, addnodes.index(entries=entries))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the lexer and the search words; Sphinx calls this function."""
+    app.add_lexer("bash", ShellLexer)
+    app.connect("doctree-read", add_search_words)

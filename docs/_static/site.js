@@ -1,5 +1,16 @@
-/* A button on each block of code that copies it, without the prompts of a console. */
 document.addEventListener("DOMContentLoaded", () => {
+  // Long names in tables may break after these characters. Copied text does not change.
+  for (const code of document.querySelectorAll(".table-wrapper td code")) {
+    const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) if (texts.currentNode.data.length > 16) found.push(texts.currentNode);
+    for (const text of found) {
+      const parts = text.data.split(/(?<=[/_.(])(?=\w)/).flatMap((part) => [part, document.createElement("wbr")]);
+      text.replaceWith(...parts.slice(0, -1));
+    }
+  }
+
+  // A button on each block of code copies it, without the prompts of a console.
   if (!navigator.clipboard) return; // browsers offer it on https and on localhost only
   for (const block of document.querySelectorAll("div.highlight")) {
     const button = document.createElement("button");
