@@ -82,6 +82,7 @@ SEARCH_WORDS = {
         "classes",
     ),
     "getting-started": ("install", "colab", "notebook", "jupyter", "quick start", "cpu"),
+    "getting-started#train": ("train", "resume"),
     "training": ("tensorboard", "wandb", "log", "loss", "console", "ema", "early stopping", "early stop", "resume", "nan"),
     "prediction#in-python": ("gpu", "predict", "inference", "load_model", "device"),
     "prediction#results": ("boxes", "masks", "supervision", "results"),
@@ -96,7 +97,7 @@ SEARCH_WORDS = {
     "zoo": ("download", "pretrained weights", "weights"),
     "export": ("onnx",),
 }
-"""What people type into the search box, by the page, and section, that should be found first. Sphinx's search only counts words."""
+"""Words that people type into the search box, by the page or section to list first. Sphinx itself only counts words."""
 
 
 def add_search_words(app: Sphinx, doctree: nodes.document) -> None:

@@ -36,11 +36,15 @@ def done():
     return set()
 
 
+def _as_python(cfg):
+    return "".join(f"{key} = {value!r}\n" for key, value in cfg.to_dict().items())
+
+
 @pytest.fixture
 def _inside(folder, monkeypatch):
     monkeypatch.chdir(folder)
     # MMEngine formats the whole config as text eight times in a run, which would take most of the time here.
-    monkeypatch.setattr(Config, "pretty_text", property(lambda self: repr(self)))
+    monkeypatch.setattr(Config, "pretty_text", property(_as_python))
 
 
 @pytest.mark.slow

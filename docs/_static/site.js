@@ -10,6 +10,11 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  // Options such as --resume do not break at their hyphens.
+  for (const code of document.querySelectorAll("article code.literal")) {
+    if (code.textContent.length <= 20) code.style.whiteSpace = "nowrap";
+  }
+
   // A button on each block of code copies it, without the prompts of a console.
   if (!navigator.clipboard) return; // browsers offer it on https and on localhost only
   for (const block of document.querySelectorAll("div.highlight")) {
