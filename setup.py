@@ -27,12 +27,14 @@ TASKS = [*ENGINE, "onedl-mmpretrain>=1.3.6", "sentencepiece>=0.2"]
 PRETRAIN = [*ENGINE, "sentencepiece>=0.2", "webdataset>=0.2.96"]
 # A new major version of Gradio moves arguments about.
 APP = ["gradio>=6.31,<7"]
+SUPERVISION = ["supervision>=0.25"]
 EXPORT = ["onnx>=1.23", "onnxruntime>=1.32", "onnxscript>=0.7.2"]
 DOCS = ["sphinx>=8.1", "myst-parser>=4", "furo>=2024.8"]
 # Playwright drives the browser that is on the machine; it brings none.
 TEST = [
     *APP,
     *EXPORT,
+    *SUPERVISION,
     *DOCS,
     "build>=1.2",
     "playwright>=1.50",
@@ -104,6 +106,7 @@ setup(
         "tasks": TASKS,
         "app": APP,
         "export": EXPORT,
+        "supervision": SUPERVISION,
         # API pages are written from the imported package.
         "docs": [*DET, *DOCS],
         "all": [*SEG, *PRETRAIN, *TASKS, *EXPORT],

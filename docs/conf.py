@@ -5,6 +5,8 @@ The pages are Markdown (MyST), so that they are readable in a repository too. Al
 at their end of life, their successor Zensical reads docstrings only provisionally, and neither supports this markup.
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -109,7 +111,22 @@ def add_search_words(app: Sphinx, doctree: nodes.document) -> None:
             doctree.insert(0, addnodes.index(entries=entries))
 
 
+def list_modules(app: Sphinx, name: str, source: list[str]) -> None:
+    """Add a table of the modules of each page to the index of the reference, with the first sentence of each docstring."""
+    if name != "api/index":
+        return
+    parts = [source[0], "\n.. currentmodule:: mmbeit3\n"]
+    for page in re.findall(r"^   (\w+)$", source[0], re.M):
+        text = (Path(app.srcdir) / "api" / f"{page}.rst").read_text(encoding="utf-8")
+        title = text.splitlines()[0]
+        modules = re.findall(r"automodule:: mmbeit3\.(\S+)", text)
+        table = "\n".join(f"   {module}" for module in modules)
+        parts.append(f"\n{title}\n{'-' * len(title)}\n\n.. autosummary::\n   :nosignatures:\n\n{table}\n")
+    source[0] = "".join(parts)
+
+
 def setup(app: Sphinx) -> None:
-    """Register the lexer and the search words; Sphinx calls this function."""
+    """Register the lexer, the tables of modules and the search words; Sphinx calls this function."""
     app.add_lexer("bash", ShellLexer)
+    app.connect("source-read", list_modules)
     app.connect("doctree-read", add_search_words)

@@ -39,8 +39,8 @@ def main() -> None:
         cells = []
         for label in labels:
             values = [scores[label] for scores in runs]
-            spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.3f}{spread} ({', '.join(f'{value:.3f}' for value in values)})")
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.1f}{spread} ({', '.join(f'{value:.1f}' for value in values)})")
         rows.append([start, *cells])
     table = markdown_table(rows)
     write_atomically(args.out / "table.md", table.encode())
@@ -49,7 +49,7 @@ def main() -> None:
 
 def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pretrained: Path) -> dict[str, float]:
     """Return the scores of one training; read them from the folder if an earlier call finished it."""
-    done = folder / "scores.json"
+    done = folder / "percent.json"
     if done.exists():
         return dict(json.loads(done.read_text()))
     options = {"randomness.seed": seed, **detector_options(epochs, pretrained if start == "pretrained" else None)}

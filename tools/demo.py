@@ -3,46 +3,45 @@
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from mmbeit3.cli import run
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.demos.pictures import draw_models
 from mmbeit3.demos.training import last_checkpoint, read_scores, show_training, train_config
 from mmbeit3.images import write_image
 from mmbeit3.visualization import Section, write_report
 
 OUT = Path("work_dirs/demo")
 MODELS = (
-    ("Detection: Mask R-CNN", "detection", "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"),
-    ("Segmentation: Mask2Former", "segmentation", "mmbeit3::shapes/beit3-adapter-t_mask2former_shapes.py"),
+    ("Detection: Mask R-CNN", "detection", "objects", "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"),
+    ("Segmentation: Mask2Former", "segmentation", "regions", "mmbeit3::shapes/beit3-adapter-t_mask2former_shapes.py"),
 )
 
 
 def main() -> None:
     """Run the demo."""
     data = make_shapes_dataset("data/shapes")
-    drawn = {}
     sections = [
         Section(
             "About this report",
             f"Two models with a tiny BEiT-3 and a ViT-Adapter, trained from random weights on the synthetic images in {data} "
-            "and evaluated on held-out images.",
+            "and evaluated on held-out images. Scores are in percent.",
         )
     ]
-    for title, name, config in MODELS:
+    for title, name, _, config in MODELS:
         start = time.monotonic()
         work_dir = train_config(config, OUT / name, f"training {name}")
         minutes = (time.monotonic() - start) / 60
-        scores = {**read_scores(work_dir), "minutes of training and evaluation": minutes}
-        rows, drawn[name] = show_training(config, work_dir)
+        scores = read_scores(work_dir)
+        rows = show_training(config, work_dir)
         weights = work_dir / last_checkpoint(work_dir).name
-        sections.append(Section(title, f"Config {config}, weights {weights}.", scores, rows))
-        print(f"{title}: " + ", ".join(f"{label} {value:.3f}" for label, value in scores.items()))
+        sections.append(
+            Section(
+                title, f"Config {config}, weights {weights}, {minutes:.1f} minutes of training and evaluation.", scores, rows
+            )
+        )
+        print(f"{title}: " + ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + f", {minutes:.1f} minutes")
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
-    # One picture for both models: image, ground truth and predicted objects, ground truth and predicted regions.
-    both = [[*drawn["detection"][index], *drawn["segmentation"][index][1:]] for index in (1, 2, 6)]
-    picture = cv2.resize(np.vstack([np.hstack(row) for row in both]), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    picture = draw_models({what: (config, OUT / name) for _, name, what, config in MODELS}, images=(2, 6))
     write_image(OUT / "pictures.jpg", picture[..., ::-1])
     print(f"report in {OUT / 'report.html'}")
 

@@ -98,7 +98,7 @@ def main() -> None:
         Section(
             "Image tokenizer",
             f"Config {TOKENIZER}. Codes are drawn below as the mean of their patches.",
-            {"fraction of codes in use at the end": used[-1]},
+            {"codes in use at the end": f"{used[-1]:.1%}"},
             [[Figure(draw_curve(read_scalars(tokenizer)), "training loss")]],
         )
     ]
@@ -119,9 +119,11 @@ def main() -> None:
     start_from = detector_options(EPOCHS, last_checkpoint(pretraining))
     detection = train_config(DETECTION, OUT / "detection", "fine-tuning the detector", start_from)
     found = read_scores(detection)
-    print("Mask R-CNN from the pretrained weights: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
-    rows, _ = show_training(DETECTION, detection)
-    sections.append(Section("Mask R-CNN, from the pretrained weights", f"Config {DETECTION}.", found, rows))
+    print("Mask R-CNN from the pretrained weights: " + ", ".join(f"{name} {value:.1f}" for name, value in found.items()))
+    rows = show_training(DETECTION, detection)
+    sections.append(
+        Section("Mask R-CNN, from the pretrained weights", f"Config {DETECTION}. Scores are in percent.", found, rows)
+    )
     minutes = (time.monotonic() - start) / 60
     sections.append(Section("Time", "", {"minutes in all": minutes}))
     write_report(OUT / "report.html", "mmbeit3: pretraining on shapes", sections)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.registry import DATASETS
 
 from mmbeit3.cli import run
 from mmbeit3.demos import task_examples
@@ -17,7 +17,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.evaluation import CaptionScores
 from mmbeit3.evaluation.metrics.chance import most_frequent, most_frequent_of, random_recall
 from mmbeit3.evaluation.metrics.vqa_score import agreement
-from mmbeit3.inference.dense import load_model
+from mmbeit3.inference.loading import build_trained
 from mmbeit3.runner.config import read_config
 from mmbeit3.visualization import Figure, Section, write_report
 from mmbeit3.visualization.curves import draw_curve, read_scalars
@@ -159,8 +159,8 @@ def train_task(name: str, task: Task) -> Section:
     minutes = (time.monotonic() - start) / 60
     score = [line[task.key] for line in read_scalars(work_dir) if task.key in line][-1]
     weights = last_checkpoint(work_dir)
-    model, cfg = load_model(task.config, weights)
-    init_default_scope(cfg.default_scope)
+    cfg = read_config(task.config)
+    model = build_trained(cfg, weights)
     guesses = task.guess(cfg)
     print(
         f"{task.title}: {task.score} {score:.1f}; guessing: "
@@ -168,13 +168,11 @@ def train_task(name: str, task: Task) -> Section:
     )
     scores = {task.score: score} | {f"guessing: {how}": value for how, value in guesses.items()}
     curve = [Figure(draw_curve(read_scalars(work_dir)), "training loss")]
-    text = f"Config {task.config}, weights {weights}. Scores and examples are from held-out images."
-    return Section(
-        task.title,
-        text,
-        scores | {"minutes of training and evaluation": minutes},
-        [curve, *task.show(model, cfg)],
+    text = (
+        f"Config {task.config}, weights {weights}, {minutes:.1f} minutes of training and evaluation. "
+        "Scores and examples are from held-out images."
     )
+    return Section(task.title, text, scores, [curve, *task.show(model, cfg)])
 
 
 def main() -> None:

@@ -14,17 +14,18 @@ def main() -> None:
     parser.add_argument("folder", help="output folder for NAME-<SHA-256>.safetensors, config.json and README.md")
     parser.add_argument("--name", help="name of the model (default: name of the config or of the checkpoint)")
     parser.add_argument("--config", help="config of the training (default: the one in --work-dir)")
-    parser.add_argument("--work-dir", help="folder of the training; the card shows its last evaluation")
+    parser.add_argument("--work-dir", help="folder of the training; the card shows its last evaluation, in percent")
     parser.add_argument("--score", action="append", default=[], metavar="METRIC=VALUE", help="score for the card")
     parser.add_argument("--allow-nonfinite", action="store_true", help="accept weights that are NaN or infinite")
     args = parser.parse_args()
 
     from mmbeit3.checkpoint.publishing import last_scores, publish
     from mmbeit3.errors import UserError
+    from mmbeit3.evaluation.published.score_names import percent_scores
 
     scores: dict[str, float | str] = {}
     if args.work_dir:
-        scores |= last_scores(args.work_dir)
+        scores |= {name: f"{value:.1f}" for name, value in percent_scores(last_scores(args.work_dir)).items()}
     for score in args.score:
         metric, equals, value = score.partition("=")
         if not (metric and equals and value):

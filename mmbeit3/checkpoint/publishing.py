@@ -93,8 +93,6 @@ def publish(
 def last_scores(work_dir: str | Path) -> dict[str, float]:
     """Return the scores of the last evaluation in a work dir, from the newest ``scalars.json`` that has scores.
 
-    COCO's metrics without a value, such as the AP of large objects in data without any, are left out.
-
     Raises:
         UserError: if the work dir has no scores.
     """
@@ -109,15 +107,9 @@ def last_scores(work_dir: str | Path) -> dict[str, float]:
             if isinstance(values, dict) and not {"loss", "lr"} & values.keys():
                 kept = {name: value for name, value in values.items() if type(value) in (int, float)}
                 scores = {name: value for name, value in kept.items() if name not in ("step", "time", "data_time", "memory")}
-                scores = {name: value for name, value in scores.items() if not _is_undefined(name, value)}
                 if scores:
                     return scores
     raise UserError(f"work dir '{work_dir}' has no scores: */vis_data/scalars.json has no evaluation. Give scores by --score")
-
-
-def _is_undefined(name: str, value: float) -> bool:
-    """Return True for -1, the value of COCO's API for an average over no objects, such as large ones in data without any."""
-    return value == -1 and ("AP" in name or "AR" in name)
 
 
 def _training(source: str | Path) -> dict[str, str | int | float]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.registry import DATASETS
 
 from mmbeit3.datasets.annotations import read_text
 from mmbeit3.errors import UserError
+from mmbeit3.visualization.colours import colours_for
 
-__all__ = ["dataset_class", "read_metainfo"]
+__all__ = ["dataset_class", "read_class_colours", "read_metainfo"]
 
 
 def dataset_class(cfg: Mapping[str, Any], scope: str | None) -> Any:
@@ -53,3 +55,28 @@ def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
             raise UserError(f"metainfo.classes '{classes}' begins with a byte-order mark: save the file as UTF-8 without one")
         meta["classes"] = text.splitlines()
     return meta
+
+
+def read_class_colours(cfg: Mapping[str, Any], scope: str | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the class names of a dataset and their colours in pictures, without reading the data.
+
+    The colours are ``metainfo["palette"]``. A palette of the dataset's class, such as that of COCO, is not used for other class
+    names. Classes without a colour get one of :func:`~mmbeit3.visualization.colours.class_colours`.
+
+    Args:
+        cfg: a dataset's config.
+        scope: the ``default_scope`` of the whole config.
+
+    Returns:
+        The names, empty if the dataset has none, and uint8 (C, 3), RGB.
+
+    Raises:
+        UserError: if ``classes`` is a string but not the path of a UTF-8 file.
+    """
+    meta = read_metainfo(cfg, scope)
+    classes = tuple(meta.get("classes") or ())
+    given = cfg.get("metainfo") or {}
+    known = (getattr(dataset_class(cfg, scope), "METAINFO", None) or {}).get("classes")
+    palette = meta.get("palette") if "palette" in given or classes == tuple(known or ()) else None
+    # mmdet's datasets may name a rule for colours, such as "random", instead.
+    return classes, colours_for(None if isinstance(palette, str) else palette, len(classes))[: len(classes)]

@@ -7,27 +7,20 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
+from mmbeit3.evaluation.published.score_names import percent_scores
 from mmbeit3.inference.comparison import compare_with_truth
-from mmbeit3.inference.dense import load_model
+from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
 from mmbeit3.text import train_text_tokenizer
 from mmbeit3.visualization import Figure
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
-__all__ = ["SCORES", "detector_options", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
+__all__ = ["detector_options", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
 
-SCORES = {
-    "coco/bbox_mAP": "box AP",
-    "coco/bbox_mAP_50": "box AP50",
-    "coco/segm_mAP": "mask AP",
-    "mIoU": "mIoU in percent",
-    "aAcc": "pixel accuracy in percent",
-}
-"""Names of scores in tables, by the keys under which mmdet and mmseg log them."""
+_SCORES = {"box AP": "box AP", "box AP50": "box AP50", "mask AP": "mask AP", "mIoU": "mIoU", "aAcc": "pixel accuracy"}
+"""Scores in tables, by their names in :func:`~mmbeit3.evaluation.published.score_names.percent_scores`."""
 
 _CAPTIONS = ("image", "ground truth", "prediction")
 
@@ -100,12 +93,12 @@ def last_checkpoint(work_dir: Path) -> Path:
 
 
 def read_scores(work_dir: Path) -> dict[str, float]:
-    """Return the last scores that the training logged, by their names in tables."""
-    final = {key: value for line in read_scalars(work_dir) for key, value in line.items()}
-    return {label: final[key] for key, label in SCORES.items() if key in final}
+    """Return the last scores that the training logged, in percent, by their names in tables."""
+    final = percent_scores({key: value for line in read_scalars(work_dir) for key, value in line.items()})
+    return {label: final[key] for key, label in _SCORES.items() if key in final}
 
 
-def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[list[Figure]], list[list[np.ndarray]]]:
+def show_training(config: str, work_dir: Path, count: int = 8) -> list[list[Figure]]:
     """Show the loss curve of a detector or segmentor, and its predictions on validation images.
 
     Args:
@@ -114,9 +107,10 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> tuple[list[lis
         count: number of images.
 
     Returns:
-        Rows for a report, and for each image the pictures of image, ground truth and prediction.
+        Rows for a report: the curve, and for each image the pictures of image, ground truth and prediction.
     """
-    pictures = [list(row) for row in compare_with_truth(*load_model(config, last_checkpoint(work_dir)), count=count, factor=4)]
+    predictor = load_model(config, last_checkpoint(work_dir))
+    pictures = compare_with_truth(predictor.model, predictor.cfg, count)
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
-    return rows, pictures
+    return rows

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from mmbeit3.inference.base import TaskInferencer
     from mmbeit3.inference.captioning import CaptionInferencer
     from mmbeit3.inference.classification import ClassificationInferencer
+    from mmbeit3.inference.index import ImageIndex
     from mmbeit3.inference.loading import load_model
+    from mmbeit3.inference.nlvr2 import NLVR2Inferencer
     from mmbeit3.inference.predictor import Predictor
     from mmbeit3.inference.results import Objects, Regions, Result, Segments
-    from mmbeit3.inference.index import ImageIndex
-    from mmbeit3.inference.nlvr2 import NLVR2Inferencer
     from mmbeit3.inference.retrieval import RetrievalInferencer
     from mmbeit3.inference.vqa import VQAInferencer
 

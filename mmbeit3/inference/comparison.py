@@ -2,70 +2,87 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
-from mmengine.structures import BaseDataElement
-from torch import Tensor, no_grad
 
 from mmbeit3.images import read_image
-from mmbeit3.inference.dense import build_visualizer
+from mmbeit3.inference.predictor import Predictor
+from mmbeit3.inference.results import Objects, Regions, Result, Segment, Segments
 from mmbeit3.runner.loading import use_checked_loading
+from mmbeit3.visualization.canvas import new_canvas
+from mmbeit3.visualization.drawing import draw_objects, draw_regions, draw_segments
 
 __all__ = ["compare_with_truth"]
 
 
 def compare_with_truth(
-    model: BaseModel, cfg: Config, count: int, factor: int = 1, score: float = 0.5
+    model: BaseModel, cfg: Config, count: int, score: float = 0.5, *, legend: bool = True, min_side: int = 300
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Predict on the first images of a config's test dataset, and draw ground truth and prediction.
+    """Predict on the first images of a config's test dataset, and draw ground truth and prediction in the same colours.
 
     Args:
-        model: model from :func:`~mmbeit3.inference.dense.load_model`.
+        model: the model, in evaluation mode.
         cfg: config of the model.
         count: number of images.
-        factor: integer scale of the pictures, because the labels need more room than small images have.
-        score: smallest score of the boxes and masks to draw.
+        score: smallest score of the objects to draw.
+        legend: False for pictures without legends.
+        min_side: if the longer side of an image has fewer pixels, the picture is enlarged by a whole factor. Pictures of the
+            default size fit side by side into a page, so that their labels are not scaled down much.
 
     Yields:
-        The image, the ground truth and the prediction: uint8 (factor * H, factor * W, 3) each, RGB.
+        The image, the ground truth and the prediction: uint8 (H', W', 3) each, RGB. A legend makes a picture higher.
     """
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
-    visualizer = build_visualizer(cfg, cfg.test_dataloader.dataset)
-    options = {"pred_score_thr": score} if cfg.default_scope == "mmdet" else {}
+    predictor = Predictor(model, cfg)
+    options: dict[str, Any] = {"classes": predictor.classes, "colours": predictor.colours, "min_side": min_side}
     for index in range(min(count, len(dataset))):
-        item = dataset[index]
-        with no_grad():
-            sample = model.test_step({"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]})[0].cpu()
-        image = cv2.resize(read_image(sample.img_path), None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)[..., ::-1]
-        for name in ("gt_instances", "pred_instances", "gt_sem_seg", "pred_sem_seg"):
-            if name in sample:
-                setattr(sample, name, _enlarge(sample.get(name), factor))
-        with tempfile.NamedTemporaryFile(suffix=".png") as drawn:
-            # The visualizers of mmdet and mmseg draw ground truth and prediction side by side in one picture: split it.
-            visualizer.add_datasample("image", image.copy(), sample, draw_gt=True, show=False, out_file=drawn.name, **options)
-            truth, prediction = np.split(read_image(drawn.name)[..., ::-1], 2, axis=1)
-        yield image, truth, prediction
+        sample = dataset[index]["data_samples"]
+        image = read_image(sample.img_path)[..., ::-1]
+        found = predictor.predict(sample.img_path, score=score)
+        yield (
+            new_canvas(image, min_side)[0],
+            _draw_truth(image, sample, found, legend, options),
+            _draw(image, found, legend, options),
+        )
 
 
-def _enlarge(element: BaseDataElement, factor: int) -> BaseDataElement:
-    """Scale the boxes, masks and segmentation maps of a data element by ``factor``."""
-    kind = type(element)
-    return kind(**{name: _enlarge_value(name, value, factor) for name, value in element.items()})
+def _draw(image: np.ndarray, found: Result, legend: bool, options: dict[str, Any]) -> np.ndarray:
+    if isinstance(found, Objects):
+        # None: a legend is drawn if labels are left out.
+        shown = None if legend else False
+        return draw_objects(image, found.boxes, found.labels, found.scores, found.masks, legend=shown, **options)
+    if isinstance(found, Segments):
+        return draw_segments(image, found.ids, found.segments, legend=legend, **options)
+    assert isinstance(found, Regions)
+    return draw_regions(image, found.labels, legend=legend, **options)
 
 
-def _enlarge_value(name: str, value: Any, factor: int) -> Any:
-    if name == "bboxes":
-        return getattr(value, "tensor", value) * factor
-    if name in ("masks", "sem_seg", "data"):
-        if isinstance(value, Tensor):
-            return value.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-        return value.resize((factor * value.height, factor * value.width))
-    return value
+def _draw_truth(image: np.ndarray, sample: Any, found: Result, legend: bool, options: dict[str, Any]) -> np.ndarray:
+    """Draw the ground truth of a data sample in the form of the prediction."""
+    if isinstance(found, Regions):
+        return draw_regions(image, sample.gt_sem_seg.data[0].numpy(), legend=legend, **options)
+    from mmbeit3.inference.instances import convert_instances
+
+    truth = convert_instances(sample.gt_instances, 0)
+    if isinstance(found, Segments):
+        ids = np.zeros(image.shape[:2], np.int32)
+        segments: list[Segment] = []
+        # mmdet's label map has the regions, and the objects as one region per class; their masks are drawn over it.
+        labels = sample.gt_sem_seg.sem_seg[0].numpy()
+        things = set(truth.labels.tolist())
+        for label in set(np.unique(labels).tolist()) - things:
+            if label < len(options["classes"]):
+                segments.append(Segment(len(segments) + 1, label, False))
+                ids[labels == label] = len(segments)
+        for label, mask in zip(truth.labels.tolist(), truth.masks or (), strict=True):
+            segments.append(Segment(len(segments) + 1, label, True))
+            height, width = mask.pixels.shape
+            ids[mask.top : mask.top + height, mask.left : mask.left + width][mask.pixels] = len(segments)
+        return draw_segments(image, ids, segments, legend=legend, **options)
+    return draw_objects(image, truth.boxes, truth.labels, None, truth.masks, legend=None if legend else False, **options)

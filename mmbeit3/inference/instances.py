@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Condition, local
 from typing import Any
 
 import numpy as np
@@ -22,24 +23,90 @@ from torch.nn import functional as F
 from mmbeit3.inference.found import FoundObjects, FoundSegments
 from mmbeit3.inference.masks import Mask, crop_mask, paste_mask
 
-__all__ = ["convert_instances", "convert_panoptic", "predict_compactly"]
+__all__ = ["CompactHeads", "convert_instances", "convert_panoptic", "fuse_queries"]
 
 
-def predict_compactly(model: nn.Module, batch: Mapping[str, Any], score: float) -> list[FoundObjects | FoundSegments]:
-    """Run mmdet's ``test_step`` on a batch.
+class CompactHeads:
+    """The heads of a detector, which are changed for predictions so that they compute only what is needed.
+
+    Several threads may predict at the same time; those with another score wait.
 
     Args:
         model: a detector.
-        batch: ``inputs`` and ``data_samples``, as its dataset gives them.
-        score: smallest score of the objects.
-
-    Returns:
-        For each image its segments if the model is panoptic, else its objects, sorted by score.
     """
-    fused: list[FoundObjects | FoundSegments] = []
-    with _compact_heads(model, score, fused):
-        samples = model.test_step(batch)  # type: ignore[operator]
-    return fused or [_convert(model, sample, score) for sample in samples]
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+        configs = {id(config): config for part in model.modules() if (config := _score_config(part)) is not None}
+        self._configs = list(configs.values())
+        self._mask_heads = [
+            part
+            for part in model.modules()
+            if isinstance(part, FCNMaskHead) and type(part).predict_by_feat is FCNMaskHead.predict_by_feat
+        ]
+        fusion = getattr(model, "panoptic_fusion_head", None)
+        self._fusion = fusion if isinstance(fusion, MaskFormerFusionHead) else None
+        self._gate = Condition()
+        self._running = 0
+        self._score = 0.0
+        self._changes = ExitStack()
+        self._thread = local()
+
+    def predict(self, batch: Mapping[str, Any], score: float) -> list[FoundObjects | FoundSegments]:
+        """Run mmdet's ``test_step`` on a batch.
+
+        Args:
+            batch: ``inputs`` and ``data_samples``, as its dataset gives them.
+            score: smallest score of the objects.
+
+        Returns:
+            For each image its segments if the model is panoptic, else its objects, sorted by score.
+        """
+        self._thread.fused = []
+        with self._changed(score):
+            samples = self.model.test_step(batch)
+        fused: list[FoundObjects | FoundSegments] = self._thread.fused
+        return fused or [_convert(self.model, sample, score) for sample in samples]
+
+    @contextmanager
+    def _changed(self, score: float) -> Iterator[None]:
+        """Change how the heads compute boxes and masks, until the last thread leaves the context. The values stay the same."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._running or self._score == score)
+            if not self._running:
+                self._score = score
+                self._change(score)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._running -= 1
+                if not self._running:
+                    self._changes.close()
+                    self._gate.notify_all()
+
+    def _change(self, score: float) -> None:
+        for config in self._configs:
+            # Boxes below the score cannot suppress others in NMS, because it goes by descending score.
+            self._changes.callback(config.__setitem__, "score_thr", config["score_thr"])
+            config["score_thr"] = max(config["score_thr"], score)
+        for head in self._mask_heads:
+            self._replace(head, "predict_by_feat", partial(_paste_masks, head))
+        if self._fusion is not None:
+            self._replace(self._fusion, "predict", self._fuse)
+            self._replace(self.model.panoptic_head, "predict", partial(_predict_queries, self.model.panoptic_head))
+
+    def _replace(self, owner: Any, name: str, function: Any) -> None:
+        setattr(owner, name, function)
+        self._changes.callback(delattr, owner, name)
+
+    def _fuse(self, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
+        """Replace ``MaskFormerFusionHead.predict``, and keep what it finds for this thread."""
+        assert self._fusion is not None
+        found = fuse_queries(self._fusion, self._score, *arguments, **options)
+        self._thread.fused += found
+        return [{} for _ in found]
 
 
 def convert_instances(instances: Any, score: float) -> FoundObjects:
@@ -53,7 +120,7 @@ def convert_instances(instances: Any, score: float) -> FoundObjects:
     boxes = boxes.detach().float().cpu().numpy().reshape(-1, 4)
     labels = instances.labels.cpu().numpy().astype(np.int64)
     scores = instances.scores.float().cpu().numpy() if "scores" in instances else np.ones(len(boxes), np.float32)
-    masks = None
+    masks: tuple[Mask, ...] | None = None
     if "masks" in instances:
         given = instances.masks
         if hasattr(given, "to_ndarray"):  # mmdet's BitmapMasks and PolygonMasks
@@ -101,43 +168,10 @@ def _to_bool(mask: Any) -> np.ndarray:
     return array.astype(bool)
 
 
-@contextmanager
-def _compact_heads(model: nn.Module, score: float, fused: list[FoundObjects | FoundSegments]) -> Iterator[None]:
-    """Change how a model's heads compute boxes and masks, until the context ends. The values stay the same.
-
-    Args:
-        model: a detector.
-        score: smallest score of the objects.
-        fused: list that gets the results of Mask2Former's and MaskFormer's queries.
-    """
-    with ExitStack() as stack:
-        for config in _score_configs(model):
-            # Boxes below the score cannot suppress others in NMS, because it goes by descending score.
-            stack.callback(config.__setitem__, "score_thr", config["score_thr"])
-            config["score_thr"] = max(config["score_thr"], score)
-        for part in model.modules():
-            if isinstance(part, FCNMaskHead) and type(part).predict_by_feat is FCNMaskHead.predict_by_feat:
-                _replace(stack, part, "predict_by_feat", partial(_paste_masks, part))
-        fusion = getattr(model, "panoptic_fusion_head", None)
-        if isinstance(fusion, MaskFormerFusionHead):
-            _replace(stack, fusion, "predict", partial(_fuse, fusion, score, fused))
-            _replace(stack, model.panoptic_head, "predict", partial(_predict_queries, model.panoptic_head))
-        yield
-
-
-def _replace(stack: ExitStack, owner: Any, name: str, function: Any) -> None:
-    setattr(owner, name, function)
-    stack.callback(delattr, owner, name)
-
-
-def _score_configs(model: nn.Module) -> list[Any]:
-    """Return the test settings with a score threshold that the heads read. Several heads may share one."""
-    found = {}
-    for part in model.modules():
-        config = getattr(part, "test_cfg", None)
-        if isinstance(config, dict) and isinstance(config.get("score_thr"), int | float):
-            found[id(config)] = config
-    return list(found.values())
+def _score_config(part: nn.Module) -> Any:
+    """Return the test settings with a score threshold that a head reads, or None. Several heads may share one."""
+    config = getattr(part, "test_cfg", None)
+    return config if isinstance(config, dict) and isinstance(config.get("score_thr"), int | float) else None
 
 
 def _paste_masks(
@@ -171,22 +205,31 @@ def _predict_queries(head: Any, x: Sequence[Tensor], batch_data_samples: Sequenc
     return scores[-1], masks[-1]
 
 
-def _fuse(
+def fuse_queries(
     head: MaskFormerFusionHead,
     score: float,
-    fused: list[FoundObjects | FoundSegments],
     mask_cls_results: Tensor,
     mask_pred_results: Tensor,
     batch_data_samples: Sequence[Any],
     rescale: bool = False,
     **_: Any,
-) -> list[dict[str, Any]]:
-    """Replace ``MaskFormerFusionHead.predict``: masks are resized one at a time, and only for queries that can be kept."""
+) -> list[FoundObjects | FoundSegments]:
+    """Do the work of ``MaskFormerFusionHead.predict``. Masks are resized one at a time, and only for queries that can be kept.
+
+    Args:
+        head: the fusion head, for its settings.
+        score: smallest score of objects.
+        mask_cls_results: logits of the classes, (B, Q, C + 1).
+        mask_pred_results: logits of the masks, (B, Q, h, w), of the size that the pixel decoder gives.
+        batch_data_samples: data samples with the sizes of the images.
+        rescale: True for results of the size of the original images.
+    """
     panoptic = head.test_cfg.get("panoptic_on", True)
+    found: list[FoundObjects | FoundSegments] = []
     for classes, masks, sample in zip(mask_cls_results, mask_pred_results, batch_data_samples, strict=True):
         sizes = _Sizes.of(sample.metainfo, rescale)
-        fused.append(_panoptic(head, classes, masks, sizes) if panoptic else _instances(head, classes, masks, sizes, score))
-    return [{} for _ in batch_data_samples]
+        found.append(_panoptic(head, classes, masks, sizes) if panoptic else _instances(head, classes, masks, sizes, score))
+    return found
 
 
 @dataclass(frozen=True)
@@ -243,13 +286,13 @@ def _box(mask: Mask) -> tuple[float, float, float, float]:
 def _panoptic(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes) -> FoundSegments:
     """Compute the segments of an image, see ``MaskFormerFusionHead.panoptic_postprocess``."""
     config = head.test_cfg
-    scores, labels = F.softmax(classes, -1).max(-1)
-    keep = labels.ne(head.num_classes) & (scores > config.get("object_mask_thr", 0.8))
-    scores, labels, kept = scores[keep].cpu(), labels[keep].tolist(), masks[keep]
+    best_scores, best_labels = F.softmax(classes, -1).max(-1)
+    keep = best_labels.ne(head.num_classes) & (best_scores > config.get("object_mask_thr", 0.8))
+    scores, labels, kept = best_scores[keep].tolist(), best_labels[keep].tolist(), masks[keep]
     best = torch.zeros(sizes.result, device=masks.device)
     owner = torch.full(sizes.result, -1, dtype=torch.int16, device=masks.device)
     areas = []
-    for number, (weight, logits) in enumerate(zip(scores.tolist(), kept, strict=True)):
+    for number, (weight, logits) in enumerate(zip(scores, kept, strict=True)):
         probabilities = sizes.resize(logits).sigmoid()
         areas.append(int((probabilities >= 0.5).sum()))
         weighted = weight * probabilities
@@ -277,10 +320,8 @@ def _panoptic(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes) -> Found
             continue
         if not mask.any():
             continue
-        found.append((label, is_thing, float(scores[number])))
+        found.append((label, is_thing, scores[number]))
         ids[mask] = len(found)
         if not is_thing:
             stuff[label] = len(found)
     return FoundSegments(ids, *map(tuple, zip(*found, strict=True))) if found else FoundSegments(ids, (), (), ())
-
-

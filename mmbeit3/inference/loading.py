@@ -99,7 +99,9 @@ def _resolve(config: str | Path, checkpoint: str | Path | None) -> tuple[Config,
         try:
             entry = find(str(config))
         except UserError as error:
-            raise UserError(f"'{config}' is neither a config file, nor a folder with a model, nor in the zoo: {error}") from error
+            raise UserError(
+                f"'{config}' is neither a config file, nor a folder with a model, nor in the zoo: {error}"
+            ) from error
         if not entry.config:
             raise UserError(f"'{config}' of the zoo is a file without a model: give a config and this file as checkpoint")
         return read_config(entry.config), checkpoint or fetch(str(config))
@@ -139,7 +141,9 @@ def _trained_weights(folder: Path) -> Path:
 def _published_weights(folder: Path) -> Path:
     files = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
     if len(files) > 1:
-        raise UserError(f"model folder '{folder}' has several files with weights: give one of {list_first(files)} as checkpoint")
+        raise UserError(
+            f"model folder '{folder}' has several files with weights: give one of {list_first(files)} as checkpoint"
+        )
     if not files:
         raise _no_weights(folder)
     return files[0]

@@ -62,9 +62,12 @@ class Mask:
         strip = np.zeros((columns, height), bool)
         strip[:, self.top : self.top + rows] = self.pixels.T
         before = self.left * height
-        flat = strip.reshape(-1)
-        changes = np.flatnonzero(np.diff(flat.view(np.int8), prepend=np.int8(0))) + before
+        edge = np.int8(0)
+        changes = np.flatnonzero(np.diff(strip.reshape(-1).view(np.int8), prepend=edge, append=edge)) + before
         counts = np.diff(changes, prepend=0, append=height * width).tolist()
+        if len(counts) > 1 and not counts[-1]:
+            # The mask ends with the last pixel of the image.
+            counts.pop()
         encoded: dict[str, Any] = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +19,15 @@ from rich.progress import track
 from torch import Tensor
 
 from mmbeit3.datasets.checks.pipelines import find_datasets, type_name
-from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.datasets.metainfo import read_class_colours
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.images import ImageInput, read_pixels
+from mmbeit3.inference.ahead import reading_threads, run_ahead, run_model_ahead
 from mmbeit3.inference.found import FoundObjects, FoundSegments
 from mmbeit3.inference.logits import ClassLogits, label_dtype
 from mmbeit3.inference.results import Objects, Regions, Result, Segment, Segments
-from mmbeit3.inference.sources import Source, Sources, list_sources, read_ahead
+from mmbeit3.inference.sources import Source, Sources, list_sources
 from mmbeit3.inference.tiling import Tiling, Window, merge_objects
-from mmbeit3.visualization.colours import colours_for
 
 __all__ = ["OnError", "Predictor"]
 
@@ -79,14 +78,21 @@ class Predictor:
         self.model = model
         self.cfg = cfg
         dataset = next(find_datasets(cfg.test_dataloader.dataset))
-        meta = read_metainfo(dataset, cfg.get("default_scope"))
-        if meta.get("classes") is None:
+        self.classes, self.colours = read_class_colours(dataset, cfg.get("default_scope"))
+        if not self.classes:
             raise UserError("the config's test dataset has no class names: set metainfo=dict(classes=(...))")
-        self.classes: tuple[str, ...] = tuple(meta["classes"])
-        palette = meta.get("palette")
-        self.colours = colours_for(None if palette is None or isinstance(palette, str) else palette, len(self.classes))
         self._transform = _build_pipeline(dataset, cfg)
+        # Only one of mmdet and mmseg needs to be installed.
         self._is_segmentor = cfg.get("default_scope") == "mmseg"
+        self._run_batch: Callable[[Mapping[str, Any], float], Sequence[Any]]
+        if self._is_segmentor:
+            from mmbeit3.inference.regions import predict_logits
+
+            self._run_batch = lambda batch, _: predict_logits(model, batch)
+        else:
+            from mmbeit3.inference.instances import CompactHeads
+
+            self._run_batch = CompactHeads(model).predict
 
     @property
     def device(self) -> torch.device:
@@ -138,9 +144,9 @@ class Predictor:
             if result.path is not None:
                 result.pixels = None
             results.append(result)
-        if sources.single:
-            return results[0] if results else None
-        return results
+        if not results:
+            raise UserError("no image could be read: see the errors above")
+        return results[0] if sources.single else results
 
     def stream(
         self,
@@ -180,16 +186,9 @@ class Predictor:
             raise UserError("panoptic segmentation does not support tiles: predict the image whole, without tile")
         if on_error is None and sources.optional:
             on_error = _warn
-        read = 0
-        for result in self._ordered(self._readable(sources, batch_size, tiling, on_error), batch_size, tiling, float(score)):
-            read += 1
-            yield result
-        if not read and on_error is not None:
-            raise UserError("no image could be read: see the errors above")
+        yield from self._ordered(self._readable(sources, batch_size, tiling, on_error), batch_size, tiling, float(score))
 
-    def _readable(
-        self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None
-    ) -> Iterator[_Job]:
+    def _readable(self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None) -> Iterator[_Job]:
         """Read and transform images in threads, ahead of the model."""
 
         def load(source: Source) -> _Job | UserError:
@@ -200,10 +199,9 @@ class Predictor:
             cut = tiling is not None and max(pixels.shape[:2]) > tiling.size
             return _Job(source, pixels, None if cut else self._prepare(pixels, source.path))
 
-        # With two cores, more threads would take time from the model.
-        workers = max(1, min(4, (os.cpu_count() or 1) // 2))
+        workers = reading_threads()
         number = 0
-        for source, job in read_ahead(sources.items, lambda item: (item, load(item)), workers, 2 * batch_size + workers):
+        for source, job in run_ahead(sources.items, lambda item: (item, load(item)), workers, 2 * batch_size + workers):
             if isinstance(job, _Job):
                 job.number = number
                 number += 1
@@ -214,33 +212,21 @@ class Predictor:
                 on_error(str(source.path), job)
 
     def _ordered(self, jobs: Iterator[_Job], batch_size: int, tiling: Tiling | None, score: float) -> Iterator[Result]:
-        """Predict in batches of images of one size, and yield results in the order of the images."""
+        """Predict images, and yield the results in their order."""
+
+        def run(batch: list[_Job]) -> list[tuple[int, Result]]:
+            if tiling is not None and batch[0].data is None:
+                return [(job.number, self._result(job, self._predict_tiled(job, batch_size, tiling, score))) for job in batch]
+            found = self._forward([job.data for job in batch if job.data is not None], score)
+            return [(job.number, self._result(job, one)) for job, one in zip(batch, found, strict=True)]
+
         ready: dict[int, Result] = {}
-        buckets: dict[tuple[int, ...], list[_Job]] = {}
         due = 0
-        for job in jobs:
-            if job.data is None:
-                found = self._predict_tiled(job, batch_size, tiling, score)  # type: ignore[arg-type]
-                ready[job.number] = self._result(job, found)
-            else:
-                shape = tuple(job.data["inputs"].shape)
-                buckets.setdefault(shape, []).append(job)
-                if len(buckets[shape]) == batch_size:
-                    ready.update(self._run(buckets.pop(shape), score))
-                elif sum(map(len, buckets.values())) >= _BUCKETS_AHEAD * batch_size:
-                    oldest = min(buckets, key=lambda key: buckets[key][0].number)
-                    ready.update(self._run(buckets.pop(oldest), score))
+        for results in run_model_ahead(_in_batches(jobs, batch_size), run, self.device):
+            ready.update(results)
             while due in ready:
                 yield ready.pop(due)
                 due += 1
-        for bucket in buckets.values():
-            ready.update(self._run(bucket, score))
-        for number in sorted(ready):
-            yield ready[number]
-
-    def _run(self, jobs: Sequence[_Job], score: float) -> dict[int, Result]:
-        found = self._forward([job.data for job in jobs if job.data is not None], score)
-        return {job.number: self._result(job, one) for job, one in zip(jobs, found, strict=True)}
 
     def _prepare(self, pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
         """Apply the transforms of the test pipeline."""
@@ -252,16 +238,9 @@ class Predictor:
     def _forward(self, data: Sequence[dict[str, Any]], score: float) -> list[Any]:
         """Predict a batch: found objects, segments, or logits."""
         batch = pseudo_collate(list(data))
-        scope = self.cfg.get("default_scope") or "mmengine"
-        with torch.inference_mode(), DefaultScope.overwrite_default_scope(scope):
-            # Only one of mmdet and mmseg needs to be installed.
-            if self._is_segmentor:
-                from mmbeit3.inference.regions import predict_logits
-
-                return list(predict_logits(self.model, batch))
-            from mmbeit3.inference.instances import predict_compactly
-
-            return list(predict_compactly(self.model, batch, score))
+        # Inference mode is per thread.
+        with torch.inference_mode():
+            return list(self._run_batch(batch, score))
 
     def _predict_tiled(self, job: _Job, batch_size: int, tiling: Tiling, score: float) -> Any:
         """Predict an image in windows, and merge what they find."""
@@ -302,7 +281,9 @@ class Predictor:
             total[:, :, window.left : window.right] += logits.resized(size)
             counts[:, window.left : window.right] += 1  # type: ignore[index]
             last = logits
-        assert last is not None and total is not None and counts is not None
+        assert last is not None
+        assert total is not None
+        assert counts is not None
         labels[done:] = last.decide(total[:, : height - done] / counts[: height - done])
         return labels
 
@@ -332,6 +313,22 @@ def _scroll(values: Tensor, rows: int) -> Tensor:
     moved = torch.zeros_like(values)
     moved[:, : values.shape[1] - rows] = values[:, rows:]
     return moved
+
+
+def _in_batches(jobs: Iterator[_Job], size: int) -> Iterator[list[_Job]]:
+    """Collect images of one size to batches. Images to be cut into windows are batches of their own."""
+    buckets: dict[tuple[int, ...], list[_Job]] = {}
+    for job in jobs:
+        if job.data is None:
+            yield [job]
+            continue
+        shape = tuple(job.data["inputs"].shape)
+        buckets.setdefault(shape, []).append(job)
+        if len(buckets[shape]) == size:
+            yield buckets.pop(shape)
+        elif sum(map(len, buckets.values())) >= _BUCKETS_AHEAD * size:
+            yield buckets.pop(min(buckets, key=lambda key: buckets[key][0].number))
+    yield from buckets.values()
 
 
 def _warn(name: str, error: UserError) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 
-from mmbeit3.inference.logits import ClassLogits
 from mmbeit3.errors import UserError
+from mmbeit3.inference.logits import ClassLogits
 
 __all__ = ["predict_logits"]
 

@@ -191,7 +191,8 @@ class Objects(Result):
 
     def _coco_rows(self) -> list[tuple[int, dict[str, Any]]]:
         rows = []
-        for index, (box, score, label) in enumerate(zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist())):
+        columns = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        for index, (box, score, label) in enumerate(columns):
             row: dict[str, Any] = {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "score": score}
             if self.masks is not None:
                 row["segmentation"] = self.masks[index].rle(self.size)

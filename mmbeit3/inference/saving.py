@@ -120,6 +120,8 @@ def predict_to_folder(
             record.add(row)
             summary.images += 1
             progress.advance(task)
+    if not summary.images:
+        raise UserError("no image could be read: see the errors above")
     if drawn is not None:
         summary.files["video"] = drawn.path
     summary.files |= _write_tables(out, record.rows, model.classes)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,13 +16,10 @@ from mmbeit3.errors import UserError, printable
 from mmbeit3.images import ImageInput, find_images
 from mmbeit3.inference.images import is_folder, name_image
 
-__all__ = ["VIDEO_SUFFIXES", "Source", "Sources", "is_video", "list_sources", "read_ahead"]
+__all__ = ["VIDEO_SUFFIXES", "Source", "Sources", "is_video", "list_sources"]
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 """File name extensions of videos."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +81,6 @@ def list_sources(images: ImageInput | Sequence[ImageInput]) -> Sources:
         if is_video(image) or is_folder(image):
             raise UserError(f"'{image}' in the list is a folder or a video: give it alone, or list its images")
     return Sources(map(_source, images), len(images))
-
-
-def read_ahead(items: Iterable[T], work: Callable[[T], R], workers: int, ahead: int) -> Iterator[R]:
-    """Apply a function in threads, at most ``ahead`` items before they are needed, and yield the results in order.
-
-    Args:
-        items: the items, taken in the calling thread.
-        work: the function. Its errors are raised when the item's turn comes.
-        workers: number of threads.
-        ahead: number of items in work or waiting.
-    """
-    iterator = iter(items)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
-    try:
-        waiting: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(iterator, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(iterator, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _source(image: ImageInput) -> Source:

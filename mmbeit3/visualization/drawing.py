@@ -24,10 +24,13 @@ __all__ = ["MaskLike", "SegmentInfo", "class_colours", "draw_objects", "draw_reg
 
 _MIN_FONT = 9
 """Smallest size of labels in pixels that can be read."""
-_MAX_LABELLED = 0.15
+_MAX_LABELLED = 0.12
 """Largest share of the picture that labels may take: with more, the picture has no labels but a legend."""
-_MAX_LABEL_WIDTH = 0.6
-"""Largest width of a label, as a share of the picture's width; longer names are cut."""
+_LABEL_SIZES = ((1.0, 0.6), (0.8, 0.6), (0.65, 0.6), (0.65, 0.2), (0.5, 0.14))
+"""Sizes of labels to try: size of the font, relative to other text, and largest width, relative to the picture.
+
+Longer names are cut; the legend contains the full name.
+"""
 
 
 class MaskLike(Protocol):
@@ -60,7 +63,7 @@ def draw_objects(
     *,
     legend: bool | None = None,
     min_side: int = 400,
-    opacity: float = 0.4,
+    opacity: float = 0.5,
 ) -> np.ndarray:
     """Draw objects: boxes, masks, and labels such as "cat 0.87".
 
@@ -101,15 +104,13 @@ def draw_objects(
             _draw_mask(picture, masks[index], factor, table[labels[index]], opacity, line)
     texts = ["" if scores is None else f" {scores[index]:.2f}" for index in range(len(boxes))]
     names = [class_name(classes, label) for label in labels]
-    size = _font_size(picture, [name + text for name, text in zip(names, texts, strict=True)], order)
+    size, cut = _fit_labels(picture, names, texts, order)
     crowded = bool(order) and size == 0
     if masks is None or not crowded:
         for index in order:
             _draw_box(picture, corners[index], table[labels[index]], line)
     incomplete = crowded
     if size:
-        widest = int(_MAX_LABEL_WIDTH * picture.shape[1])
-        cut = [shorten(name, size, widest, text) for name, text in zip(names, texts, strict=True)]
         sizes = np.array([text_size(text, size) for text in cut]).reshape(-1, 2)
         first = order if scores is None else sorted(order, key=lambda index: -scores[index])
         positions = place_beside(corners, sizes, picture.shape[:2], first)
@@ -173,12 +174,13 @@ def _draw_mask(picture: np.ndarray, mask: MaskLike, factor: int, colour: np.ndar
     part[(pixels > inner)] = colour
 
 
-def _font_size(picture: np.ndarray, texts: Sequence[str], shown: Sequence[int]) -> int:
-    """Return the largest size at which the labels do not fill the picture; 0 if there is none."""
-    largest = text_height(picture)
-    for size in (largest, round(0.8 * largest), round(0.65 * largest)):
-        size = max(size, _MIN_FONT)
-        taken = sum(int(np.prod(text_size(texts[index], size))) for index in shown)
+def _fit_labels(picture: np.ndarray, names: Sequence[str], ends: Sequence[str], shown: Sequence[int]) -> tuple[int, list[str]]:
+    """Return the largest size of the font at which the labels do not fill the picture, and the labels; 0 if there is none."""
+    for scale, share in _LABEL_SIZES:
+        size = max(round(scale * text_height(picture)), _MIN_FONT)
+        width = int(share * picture.shape[1])
+        labels = [shorten(name, size, width, end) for name, end in zip(names, ends, strict=True)]
+        taken = sum(int(np.prod(text_size(labels[index], size))) for index in shown)
         if taken <= _MAX_LABELLED * picture.shape[0] * picture.shape[1] or len(shown) == 1:
-            return size
-    return 0
+            return size, labels
+    return 0, []

@@ -35,8 +35,8 @@ def with_titles(columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str] =
     widths = [max((picture.shape[1] for picture in column), default=0) for column in columns]
     rows = max(len(column) for column in columns)
     heights = [max(column[row].shape[0] for column in columns if row < len(column)) for row in range(rows)]
-    size = max(12, round(max(widths) / 18))
-    title = text_size("", size)[1] + gap if titles else 0
+    size = max(12, round(max(widths) / 26))
+    title = max((text_size(text, size)[1] + gap for text in titles), default=0)
     sheet = np.full((title + sum(heights) + gap * (rows + 1), sum(widths) + gap * (len(columns) + 1), 3), 255, np.uint8)
     left = gap
     for number, (column, width) in enumerate(zip(columns, widths, strict=True)):

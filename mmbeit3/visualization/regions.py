@@ -16,7 +16,11 @@ from mmbeit3.visualization.text import LegendEntry, append_legend, class_name, r
 
 __all__ = ["SegmentInfo", "draw_regions", "draw_segments"]
 
-_ROWS = 256
+_NO_CLASS = 255
+"""Usual label of pixels without a class."""
+_NO_CLASS_16_BITS = 65535
+"""The same in maps of more than 255 classes."""
+_ROWS = 64
 """Number of rows that are drawn at once, to need little memory."""
 
 
@@ -49,7 +53,7 @@ def draw_regions(
     classes: Sequence[str] = (),
     colours: Colours | None = None,
     *,
-    ignore_index: int | None = 255,
+    ignore_index: int | None = None,
     opacity: float = 0.5,
     legend: bool = True,
     min_side: int = 400,
@@ -58,10 +62,10 @@ def draw_regions(
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        labels: ints (H, W), indices of the classes. Pixels with ``ignore_index`` or a negative value are not drawn.
+        labels: ints (H, W), indices of the classes. Pixels with ``ignore_index``, 65535 or a negative value are not drawn.
         classes: names of the classes. A class without a name is shown by its number.
         colours: colours of the classes; None for :func:`~mmbeit3.visualization.drawing.class_colours`.
-        ignore_index: label of pixels without a class; None if there is none.
+        ignore_index: label of pixels without a class; None for 255 if there are fewer than 256 classes.
         opacity: opacity of the regions, 0 to 1.
         legend: True for a legend below the picture: the classes in it, with their share of all pixels.
         min_side: if the longer side of the image has fewer pixels, the picture is enlarged by a whole factor.
@@ -74,7 +78,9 @@ def draw_regions(
     """
     labels = _checked(labels, image)
     found, counts = _count(labels)
-    present = [int(label) for label in found if label >= 0 and label != ignore_index]
+    if ignore_index is None and len(classes) < _NO_CLASS:
+        ignore_index = _NO_CLASS
+    present = [int(label) for label in found if 0 <= label < _NO_CLASS_16_BITS and label != ignore_index]
     picture, factor = new_canvas(image, min_side)
     indices = _indices(labels, present, factor)
     table = colours_for(colours, max(present, default=-1) + 1)

@@ -50,9 +50,9 @@ class Section:
     Attributes:
         title: heading.
         text: a paragraph.
-        scores: names to values, shown as a table.
+        scores: names to values, shown as a table. Numbers have one decimal; scores are in percent.
         rows: rows of pictures.
-        table: rows of cells, the first one is the header; shown above the pictures.
+        table: rows of cells, the first one is the header; shown above the pictures. Numbers have one decimal.
     """
 
     title: str
@@ -99,7 +99,7 @@ def _row(cell: str, values: Sequence[str | float]) -> str:
 
 
 def _value(value: str | float) -> str:
-    return escape(value) if isinstance(value, str) else f"{value:.3f}"
+    return escape(value) if isinstance(value, str) else f"{value:.1f}"
 
 
 def _figure(figure: Figure) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,10 +10,11 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmbeit3.visualization.canvas import paste
 from mmbeit3.visualization.colours import text_colour
 from mmbeit3.visualization.fonts import find_font
 
-__all__ = ["LegendEntry", "append_legend", "class_name", "legend_height", "render_text", "shorten", "text_size"]
+__all__ = ["LegendEntry", "append_legend", "class_name", "render_text", "shorten", "text_size"]
 
 _ELLIPSIS = "…"
 
@@ -43,7 +45,12 @@ def class_name(classes: Sequence[str], label: int) -> str:
         return f"#{label}"
     # A label is one line. Names that were decoded badly contain surrogates, which cannot be drawn.
     name = " ".join(classes[label].encode("utf-8", "replace").decode().split())
-    return name if name and _font_file(name) else f"#{label}"
+    if not name:
+        return f"#{label}"
+    if _font_file(name) is None:
+        _warn(name, label)
+        return f"#{label}"
+    return name
 
 
 def text_size(text: str, size: int) -> tuple[int, int]:
@@ -107,31 +114,28 @@ def append_legend(picture: np.ndarray, entries: Sequence[LegendEntry], size: int
     """
     if not entries:
         return picture
-    white = np.full(3, 255, np.uint8)
-    width = picture.shape[1]
-    line = text_size("", size)[1]
     margin = _margin(size)
-    boxes = []
+    ends = [f" {entry.note}" if entry.note else "" for entry in entries]
+    # Fonts differ in height: a line is as high as its highest text.
+    line = max(text_size(entry.name + end, size)[1] for entry, end in zip(entries, ends, strict=True))
+    width = picture.shape[1]
+    texts = [
+        shorten(entry.name, size, max(width - line - 2 * margin, 1), end) for entry, end in zip(entries, ends, strict=True)
+    ]
+    places = []
     left, top = margin, margin
-    for entry in entries:
-        text = shorten(entry.name, size, max(width - line - 2 * margin, 1), f" {entry.note}" if entry.note else "")
+    for text in texts:
         taken = line + text_size(text, size)[0] + margin
         if left > margin and left + taken > width:
             left, top = margin, top + line + margin
-        boxes.append((entry, text, left, top))
+        places.append((left, top))
         left += taken
     strip = np.full((top + line + margin, width, 3), 255, np.uint8)
-    for entry, text, left, top in boxes:
-        inset = max(1, line // 8)
+    inset = max(1, line // 8)
+    for entry, text, (left, top) in zip(entries, texts, places, strict=True):
         strip[top + inset : top + line - inset, left + inset : left + line - inset] = entry.colour
-        drawn = render_text(text, size, white)[:, : max(width - left - line, 0)]
-        strip[top : top + drawn.shape[0], left + line : left + line + drawn.shape[1]] = drawn
+        paste(strip, render_text(text, size, strip[0, 0]), left + line, top)
     return np.concatenate([picture, strip])
-
-
-def legend_height(picture: np.ndarray, entries: Sequence[LegendEntry], size: int) -> int:
-    """Return the height in pixels that :func:`append_legend` adds."""
-    return append_legend(picture[:0], entries, size).shape[0]
 
 
 def _margin(size: int) -> int:
@@ -142,6 +146,16 @@ def _margin(size: int) -> int:
 def _font_file(text: str) -> str | None:
     path = find_font(text)
     return None if path is None else str(path)
+
+
+@lru_cache(maxsize=4096)
+def _warn(name: str, label: int) -> None:
+    """Log once that a name cannot be drawn."""
+    logging.getLogger("mmbeit3").warning(
+        "no installed font has all letters of class name '%s': pictures show #%d instead; install a font such as Noto Sans CJK",
+        name,
+        label,
+    )
 
 
 @lru_cache(maxsize=64)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from mmbeit3.errors import UserError
-from mmbeit3.images import write_image
-from mmbeit3.inference.dense import draw_prediction
 from mmbeit3.inference.drawing import draw_with_text, make_folder, write_picture
 
 RED = np.full((40, 80, 3), (0, 0, 255), np.uint8)
@@ -74,10 +72,3 @@ def test_pictures_are_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"folder .*file' for pictures cannot be created: File exists"):
         make_folder(tmp_path / "file")
-
-
-def test_the_image_is_not_drawn_over(tmp_path):
-    path = tmp_path / "image.png"
-    write_image(path, np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match=r"image\.png' is the input file and would be overwritten"):
-        draw_prediction(None, None, path, path)

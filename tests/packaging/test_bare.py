@@ -30,6 +30,7 @@ NEEDING = [
     "from mmbeit3.models.backbones import ViTAdapter",
     "from mmbeit3.models.necks import SimpleFeaturePyramid",
     "from mmbeit3.inference import load_model",
+    "from mmbeit3 import load_model",
     "from mmbeit3.inference import VQAInferencer",
     "import mmbeit3.engine",
     "import mmbeit3.evaluation",
@@ -60,9 +61,7 @@ def test_what_needs_an_extra_says_so_in_one_line(environment, tmp_path):
 CONFIG = "mmbeit3::shapes/mask-rcnn_beit3-adapter-t_shapes.py"
 
 
-@pytest.mark.parametrize(
-    "command", [["train", CONFIG], ["test", CONFIG, "weights.pth"], ["image_demo", "image.jpg", CONFIG, "weights.pth"]]
-)
+@pytest.mark.parametrize("command", [["train", CONFIG], ["test", CONFIG, "weights.pth"], ["predict", CONFIG, "image.jpg"]])
 def test_so_do_the_commands(command, environment, tmp_path):
     done = environment().run("-m", "mmbeit3", *command, cwd=tmp_path)
     assert done.returncode == 2

@@ -14,10 +14,10 @@ ONE_PROCESS = [
 OPTIONS = ("--cfg-options", *FEW, *ONE_PROCESS)
 DETECT = """
 import sys
-from mmbeit3.inference import draw_prediction, load_model
-model, cfg = load_model(sys.argv[1], "out/epoch_1.pth")
-draw_prediction(model, cfg, sys.argv[2], "drawn.png", score=0.0)
-print(type(model).__module__)
+from mmbeit3 import load_model
+model = load_model(sys.argv[1], "out/epoch_1.pth")
+model.predict(sys.argv[2], score=0.0).save("drawn.png")
+print(type(model.model).__module__)
 """
 CLASSIFY = """
 import sys

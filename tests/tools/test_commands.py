@@ -103,8 +103,9 @@ def test_image_that_cannot_be_read_in_training(call, folder, shapes):
 
 def test_image_that_cannot_be_read_in_prediction(call, folder, weights):
     (folder / "text.jpg").write_text("no image")
-    refused(call("image_demo", "text.jpg", CONFIG, weights), "image 'text.jpg' is not an image")
-    refused(call("image_demo", "none.jpg", CONFIG, weights), "image 'none.jpg' does not exist")
+    model = (CONFIG, "--checkpoint", weights)
+    refused(call("predict", *model[:1], "text.jpg", *model[1:], "--out", "a.png"), "image 'text.jpg' is not an image")
+    refused(call("predict", *model[:1], "none.jpg", *model[1:], "--out", "a.png"), "image 'none.jpg' does not exist")
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +121,14 @@ def weights(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["test", "image_demo", "train"])
+@pytest.fixture(params=["test", "predict", "train"])
 def with_checkpoint(request, call, data, image):
     """Call each tool that takes a checkpoint."""
 
     def calling(checkpoint):
         arguments = {
             "test": (CONFIG, checkpoint),
-            "image_demo": (image, CONFIG, checkpoint),
+            "predict": (CONFIG, image, "--checkpoint", checkpoint),
             "train": (CONFIG, "--cfg-options", f"load_from={checkpoint}"),
         }
         return call(request.param, *arguments[request.param])
@@ -180,32 +181,52 @@ def test_test_evaluates(call, data, weights):
     assert "coco/bbox_mAP" in json.loads(scores.read_text())
 
 
-def test_image_demo_draws(call, folder, image, weights):
-    assert call("image_demo", image, CONFIG, weights, "--out", "drawn.png")[0] == 0
-    assert cv2.imread("drawn.png").shape == (64, 80, 3)
+def test_predict_draws(call, folder, image, weights):
+    assert call("predict", CONFIG, image, "--checkpoint", weights, "--out", "drawn.png")[0] == 0
+    # Small images are enlarged by a whole factor.
+    height, width = cv2.imread("drawn.png").shape[:2]
+    assert height % 64 == width % 80 == 0
+    refused(
+        call("predict", CONFIG, image, image, "--checkpoint", weights, "--out", "drawn.png"),
+        "--out 'drawn.png' is a picture, but there are several images",
+    )
 
 
-def test_image_demo_on_a_folder(call, folder, image, weights):
-    """One broken file loses nobody else's picture, and is named."""
+def test_predict_a_folder(call, folder, image, weights):
+    """One broken file loses nobody else's results, and is named."""
     for name in ("deep/a.JPG", os.fsdecode(b"caf\xe9.png")):
         (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "photos" / name).write_bytes((folder / image).read_bytes())
     (folder / "photos" / "._hidden.png").touch()
-    assert call("image_demo", "photos", CONFIG, weights) == (0, "")
-    out = folder / "work_dirs" / "image_demo" / "photos"
-    drawn = [out / os.fsdecode(b"caf\xe9.png.png"), out / "deep" / "a.JPG.png"]
-    assert sorted(out.rglob("*.png")) == drawn
+    arguments = ("predict", CONFIG, "photos", "--checkpoint", weights)
+    assert call(*arguments) == (0, "")
+    out = folder / "work_dirs" / "predict" / "photos"
+    drawn = [out / "pictures" / os.fsdecode(b"caf\xe9.png"), out / "pictures" / "deep" / "a.JPG"]
+    assert sorted(path for path in (out / "pictures").rglob("*") if path.is_file()) == drawn
     (folder / "photos" / "broken.png").write_text("no image")
-    for path in drawn:
-        path.unlink()
-    code, stderr = call("image_demo", "photos", CONFIG, weights)
-    assert code == 2
-    assert stderr.splitlines() == [
-        "skipped: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file",
-        "error: 1 of 3 images cannot be read; pictures of the others are in 'work_dirs/image_demo/photos'",
-    ]
-    assert sorted(out.rglob("*.png")) == drawn
-    refused(call("image_demo", "photos", CONFIG, weights, "--out", "photos/drawn"), "is inside of the image folder 'photos'")
+    assert call(*arguments) == (
+        2,
+        "skipped: image 'photos/broken.png' is not an image or is damaged: give a JPEG or PNG file\n"
+        "error: 1 of 3 images cannot be read; results of the others are in 'work_dirs/predict/photos'\n",
+    )
+    refused(call(*arguments, "--out", "photos/drawn"), "is inside of the image folder 'photos'")
+    refused(call(*arguments, "--score", "0.9"), "'work_dirs/predict/photos' has the results of another model or other settings")
+
+
+def test_predict_refuses(call, folder, image, weights):
+    """Bad input ends in one line each."""
+    (folder / "empty").mkdir()
+    (folder / "video.mp4").write_bytes(b"no video")
+    with_weights = ("--checkpoint", weights)
+    refused(call("predict", CONFIG, "empty", *with_weights), "folder 'empty' has no images: add files that end in")
+    refused(call("predict", CONFIG, "video.mp4", *with_weights), "video 'video.mp4' cannot be read: it is damaged, or OpenCV")
+    options = ("--tile", "64", "--overlap", "64")
+    refused(
+        call("predict", CONFIG, image, *with_weights, *options), "overlap must be a whole number from 0 to below the tile's 64"
+    )
+    refused(call("predict", "empty", image), "model folder 'empty' has no config")
+    (folder / "empty" / "config.py").write_text("")
+    refused(call("predict", "empty", image), "model folder 'empty' has no weights")
 
 
 def test_make_shapes_dataset(call, folder):

@@ -75,8 +75,9 @@ def _detection(cfg: Config, found: Detections, images: int, score: float) -> lis
     pairs = [[names[truth], names[predicted], str(count)] for (truth, predicted), count in confused]
     if pairs:
         sections.append(Section("Confused classes", table=[["class", "predicted as", "count"], *pairs]))
-    ranked = sorted(image_scores(boxes, list(found.truth.imgs), score).items(), key=lambda pair: pair[1])
-    return sections + _galleries(cfg, found, ranked, images, score, "F1 {:.2f}")
+    f1 = image_scores(boxes, list(found.truth.imgs), score)
+    ranked = sorted(((image, 100 * value) for image, value in f1.items()), key=lambda pair: pair[1])
+    return sections + _galleries(cfg, found, ranked, images, score, "F1 {:.1f}")
 
 
 def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> list[Section]:
@@ -91,7 +92,7 @@ def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> lis
     ]
     ranked = sorted(((path, value) for path, value in found.metric.images if value is not None), key=lambda pair: pair[1])
     return [
-        Section("Scores", "In percent.", {name: f"{value:.2f}" for name, value in found.scores.items()}),
+        Section("Scores", "In percent.", {name: f"{value:.1f}" for name, value in found.scores.items()}),
         Section("Classes", "In percent.", table=table),
         Section("Confused classes", table=[["class", "predicted as", "% of the pixels of the class"], *pairs]),
         *_galleries(cfg, found, ranked, images, score, "mIoU {:.1f}"),

@@ -23,9 +23,6 @@ from mmbeit3.visualization import Figure
 
 __all__ = ["Detections", "Regions", "detect", "draw_examples", "find_metric", "segment"]
 
-_READABLE_SIDE = 256
-"""Images whose longer side is below this many pixels are enlarged, so that their labels can be read."""
-
 
 @dataclass
 class Detections:
@@ -120,13 +117,11 @@ def draw_examples(
         indices[info.get("img_id", info["img_path"])] = index
     chosen = cfg.copy()
     chosen.test_dataloader.dataset.indices = [indices[image] for image in wanted]
-    info = dataset[indices[wanted[0]]]["data_samples"] if wanted else None
-    factor = 1 if info is None else -(-_READABLE_SIDE // max(*info.ori_shape, 1))
-    rows = compare_with_truth(model, chosen, len(wanted), factor, score)
+    rows = compare_with_truth(model, chosen, len(wanted), score)
     return [
         [
             Figure(np.ascontiguousarray(picture), text, lossy=True)
-            for picture, text in zip(row, (caption, "truth", "prediction"), strict=True)
+            for picture, text in zip(row, (caption, "ground truth", "prediction"), strict=True)
         ]
         for row, caption in zip(rows, captions, strict=True)
     ]

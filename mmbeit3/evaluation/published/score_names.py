@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["find_score", "known_scores"]
+__all__ = ["find_score", "known_scores", "percent_scores"]
 
 _KNOWN = {
     "box AP": ("coco/bbox_mAP", 100.0),
@@ -21,6 +22,11 @@ _KNOWN = {
 """Name in indices to name in logs and the factor that turns the logged value into percent; most important scores first."""
 
 _ALIASES = {"accuracy": "Top 1 Accuracy", "top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy", "vqaaccuracy": "VQA score"}
+
+
+_COCO = re.compile(r"coco/(bbox|segm)_mAP_?(\w*)")
+_KINDS = {"bbox": "box", "segm": "mask"}
+_SIZES = {"s": " small", "m": " medium", "l": " large"}
 
 
 def find_score(published: str, scores: Mapping[str, float]) -> float | None:
@@ -48,6 +54,28 @@ def known_scores(scores: Mapping[str, float]) -> dict[str, float]:
     """Return the scores that have a usual name under that name; if none has one, all scores unchanged."""
     known = {name: factor * scores[key] for name, (key, factor) in _KNOWN.items() if scores.get(key, -1.0) >= 0}
     return known or dict(scores)
+
+
+def percent_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return all scores in percent, because mmdet logs COCO's average precision as fractions and all other scores in percent.
+
+    Args:
+        scores: logged scores.
+
+    Returns:
+        Scores by their usual names, such as ``'box AP50'`` for ``coco/bbox_mAP_50``, or else by their names in the log. Scores
+        of -1 are left out: COCO's evaluation reports them for data without ground truth.
+    """
+    usual = {key: name for name, (key, _) in _KNOWN.items()}
+    shown = {}
+    for key, value in scores.items():
+        if match := _COCO.fullmatch(key):
+            if value >= 0:
+                kind, size = match.groups()
+                shown[f"{_KINDS[kind]} AP{_SIZES.get(size, size)}"] = 100 * value
+        else:
+            shown[usual.get(key, key)] = value
+    return shown
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published import choose, published_on
 from mmbeit3.evaluation.published.evaluate import evaluate
 from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
-from mmbeit3.evaluation.published.score_names import find_score, known_scores
+from mmbeit3.evaluation.published.score_names import find_score, known_scores, percent_scores
 from mmbeit3.evaluation.published.weights import find_weights
 from mmbeit3.zoo import Model, read_index
 from tests.evaluation.published.made import SEGMENTOR, make_model, model, write_index
@@ -142,3 +142,27 @@ def test_data_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"data folder 'data/shapes/ade' does not exist"):
         evaluate(Job(make_model("a", SEGMENTOR)), tmp_path / "none.pth", tmp_path)
+
+
+def test_all_scores_in_percent():
+    """mmdet logs COCO's scores as fractions, all others are in percent."""
+    logged = {
+        "coco/bbox_mAP": 0.5,
+        "coco/bbox_mAP_50": 0.75,
+        "coco/segm_mAP_l": 0.25,
+        "coco/segm_mAP_s": -1.0,
+        "coco_panoptic/PQ": 40.0,
+        "mIoU": 68.8,
+        "mAcc": 80.0,
+        "accuracy/top1": 90.0,
+    }
+    expected = {
+        "box AP": 50.0,
+        "box AP50": 75.0,
+        "mask AP large": 25.0,
+        "PQ": 40.0,
+        "mIoU": 68.8,
+        "mAcc": 80.0,
+        "Top 1 Accuracy": 90.0,
+    }
+    assert percent_scores(logged) == expected
