@@ -127,6 +127,7 @@ def list_modules(app: Sphinx, name: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     """Register the lexer, the tables of modules and the search words; Sphinx calls this function."""
-    app.add_lexer("bash", ShellLexer)
+    for alias in ("bash", "sh", "shell"):
+        app.add_lexer(alias, ShellLexer)
     app.connect("source-read", list_modules)
     app.connect("doctree-read", add_search_words)
