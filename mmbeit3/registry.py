@@ -29,6 +29,7 @@ _MODELS = [
     "pretrain.contrastive_tuner",
     "pretrain.pretrainer",
     "pretrain.tokenizer_trainer",
+    "recipes.unresolved",
     "tasks.captioning",
     "tasks.classification",
     "tasks.nlvr2",

@@ -28,35 +28,34 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Subcommand to its description and its defaults."""
 
+ARCHS = ("tiny", "base", "large", "giant")
+DTYPES = ("float32", "bfloat16")
+PARTS = (
+    *("attention-check", "tower-train", "adapter-train", "adapter-launches", "tower-forward", "mask2former", "deform-attn"),
+    *("pretrain-step", "mask-rcnn", "compile", "imports"),
+)
+
 _PATIENCE = 30.0
 """Seconds for the first call of a contender of the preset ``gpu``."""
 
 
 def main() -> None:
     """Parse arguments and measure."""
-    from benchmarks import Settings, run_benchmark
-    from benchmarks.preset import PARTS, run_preset
-    from benchmarks.settings import DTYPES
-    from mmbeit3.models.beit3 import ARCHS
-    from mmbeit3.profiling.machine import usable_cores
-
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="suite", required=True)
     for suite, (description, defaults) in COMMANDS.items():
         command = commands.add_parser(suite, help=description, description=f"Measure {description}.")
         if suite == "gpu":
-            command.add_argument(
-                "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts (all), in this order"
-            )
+            command.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="parts (all), in this order")
             command.add_argument("--limit", type=float, default=345.0, help="seconds for all parts (%(default)s)")
         else:
-            command.add_argument("--arch", choices=list(ARCHS), default="base", help="architecture (%(default)s)")
+            command.add_argument("--arch", choices=ARCHS, default="base", help="architecture (%(default)s)")
             command.add_argument(
                 "--sides", type=int, nargs="+", help="sides of images in pixels, multiples of 32 (%(default)s)"
             )
             command.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="dtypes (%(default)s)")
         command.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
-        command.add_argument("--threads", type=int, default=usable_cores(), help="number of CPU threads (%(default)s)")
+        command.add_argument("--threads", type=int, help="number of CPU threads (one per usable core)")
         command.add_argument("--budget", type=float, default=30.0, help="seconds of measurement per case (%(default)s)")
         command.add_argument("--out", type=Path, help=f"output folder (work_dirs/benchmark/{suite})")
         command.add_argument("--quick", action="store_true", help="tiny sizes, only to check that everything works")
@@ -69,9 +68,14 @@ def main() -> None:
             )
         command.set_defaults(**defaults)
     args = parser.parse_args()
+
+    from benchmarks import Settings, run_benchmark
+    from benchmarks.preset import run_preset
+    from mmbeit3.profiling.machine import usable_cores
+
     out = args.out or Path("work_dirs/benchmark") / args.suite
     command_line = " ".join(["python tools/benchmark.py", *sys.argv[1:]])
-    common = Settings(device=args.device, threads=args.threads, budget=args.budget)
+    common = Settings(device=args.device, threads=args.threads or usable_cores(), budget=args.budget)
     if args.suite == "gpu":
         settings = replace(common, dtypes=("bfloat16",), patience=_PATIENCE)
         # Tiny sizes are slower with several threads.

@@ -6,7 +6,6 @@ import statistics
 from pathlib import Path
 
 from mmbeit3.cli import run
-from mmbeit3.demos.training import detector_options, last_checkpoint, read_scores, train_config
 from mmbeit3.errors import UserError
 from mmbeit3.files import write_atomically
 from mmbeit3.markdown import markdown_table
@@ -23,6 +22,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="number of epochs of each training (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/compare-pretraining"), help="output folder (%(default)s)")
     args = parser.parse_args()
+
+    from mmbeit3.demos.training import last_checkpoint
+
     folder = Path("work_dirs/pretrain-demo/pretraining")
     if args.pretrained is None and not (folder / "last_checkpoint").exists():
         raise UserError(f"no pretraining checkpoint in {folder}: run tools/demo_pretraining.py first, or give --pretrained")
@@ -49,6 +51,8 @@ def main() -> None:
 
 def scores_of(folder: Path, config: str, seed: int, epochs: int, start: str, pretrained: Path) -> dict[str, float]:
     """Return the scores of one training; read them from the folder if an earlier call finished it."""
+    from mmbeit3.demos.training import detector_options, read_scores, train_config
+
     done = folder / "percent.json"
     if done.exists():
         return dict(json.loads(done.read_text()))

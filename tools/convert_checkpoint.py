@@ -11,17 +11,17 @@ _WRAPPERS = {"official": "model", "timm": None, "vit_adapter": "state_dict", _OU
 
 def main() -> None:
     """Parse arguments, convert and write."""
-    from mmbeit3.checkpoint import LAYOUTS, convert, read_lazily, write_checkpoint
-    from mmbeit3.checkpoint.naming import count_names
-    from mmbeit3.files import refuse_overwriting
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="a .pth or .safetensors file or a DeepSpeed folder, in any supported layout")
     parser.add_argument("target", help="output file: .safetensors (needs little memory) or .pth")
-    parser.add_argument("--to", required=True, choices=["ours", *LAYOUTS], help="layout to write (ours is mmbeit3)")
+    parser.add_argument("--to", required=True, choices=["ours", *_WRAPPERS], help="layout to write (ours is mmbeit3)")
     parser.add_argument("--vision-only", action="store_true", help="write only the vision tower")
     parser.add_argument("--allow-nonfinite", action="store_true", help="accept weights that are NaN or infinite")
     args = parser.parse_args()
+
+    from mmbeit3.checkpoint import convert, read_lazily, write_checkpoint
+    from mmbeit3.checkpoint.naming import count_names
+    from mmbeit3.files import refuse_overwriting
 
     to = _OURS if args.to == "ours" else args.to
     refuse_overwriting(args.target, args.source)

@@ -1,14 +1,10 @@
 """Demo: render shapes, train a detector and a segmentor on them, evaluate both, and write a report with pictures."""
 
+import argparse
 import time
 from pathlib import Path
 
 from mmbeit3.cli import run
-from mmbeit3.datasets.shapes import make_shapes_dataset
-from mmbeit3.demos.pictures import draw_models
-from mmbeit3.demos.training import last_checkpoint, read_scores, show_training, train_config
-from mmbeit3.images import write_image
-from mmbeit3.visualization import Section, write_report
 
 OUT = Path("work_dirs/demo")
 MODELS = (
@@ -18,7 +14,16 @@ MODELS = (
 
 
 def main() -> None:
-    """Run the demo."""
+    """Parse arguments and run the demo."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+
+    from mmbeit3.datasets.shapes import make_shapes_dataset
+    from mmbeit3.demos.pictures import draw_models
+    from mmbeit3.demos.training import last_checkpoint, print_end, read_scores, show_training, train_config
+    from mmbeit3.images import write_image
+    from mmbeit3.visualization import Section, write_report
+
+    begin = time.monotonic()
     data = make_shapes_dataset("data/shapes")
     sections = [
         Section(
@@ -43,7 +48,7 @@ def main() -> None:
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
     picture = draw_models({what: (config, OUT / name) for _, name, what, config in MODELS}, images=(2, 6))
     write_image(OUT / "pictures.jpg", picture[..., ::-1])
-    print(f"report in {OUT / 'report.html'}")
+    print_end(OUT / "report.html", begin, OUT / "detection")
 
 
 if __name__ == "__main__":

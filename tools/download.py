@@ -5,12 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from mmbeit3 import zoo
 from mmbeit3.cli import run
 from mmbeit3.errors import UserError
-from mmbeit3.files import atomic_file
 
 
 def main() -> None:
@@ -23,6 +19,10 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="list all files")
     parser.add_argument("--markdown", action="store_true", help="with --list: print the Markdown tables of docs/zoo.md")
     args = parser.parse_args()
+
+    from rich.console import Console
+
+    from mmbeit3 import zoo
 
     if args.list:
         if args.markdown:
@@ -48,6 +48,8 @@ def _file_name(name: str, path: Path) -> str:
 
 
 def _copy(path: Path, target: Path) -> Path:
+    from mmbeit3.files import atomic_file
+
     with path.open("rb") as source, atomic_file(target) as file:
         shutil.copyfileobj(source, file)
     return target

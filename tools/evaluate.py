@@ -2,17 +2,19 @@
 
 import argparse
 
-from mmbeit3.cli import run
+from mmbeit3.cli import add_evaluation_arguments, run
 
 
 def main() -> None:
     """Parse arguments and evaluate; exit with 1 if a model failed."""
-    from mmbeit3.evaluation.published.command import add_arguments, run_command
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_evaluation_arguments(parser, "work_dirs/evaluation")
+    args = parser.parse_args()
+
+    from mmbeit3.evaluation.published.command import run_command
     from mmbeit3.evaluation.published.reports import report_scores
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser, "work_dirs/evaluation")
-    run_command(parser.parse_args(), report_scores)
+    run_command(args, report_scores)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,14 @@
 import argparse
 from itertools import product
 
-from mmbeit3.cli import run
+from mmbeit3.cli import add_evaluation_arguments, run
+from mmbeit3.datasets.corruption_names import CORRUPTIONS, SEVERITIES
 
 
 def main() -> None:
     """Parse arguments and evaluate; exit with 1 if an evaluation failed."""
-    from mmbeit3.datasets.corruption import CORRUPTIONS, SEVERITIES
-    from mmbeit3.evaluation.published.command import add_arguments, run_command
-    from mmbeit3.evaluation.published.reports import report_robustness
-
     parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser, "work_dirs/robustness")
+    add_evaluation_arguments(parser, "work_dirs/robustness")
     parser.add_argument(
         "--corruptions", nargs="+", choices=CORRUPTIONS, default=CORRUPTIONS, help="corruptions (default: all fifteen)"
     )
@@ -21,6 +18,10 @@ def main() -> None:
         "--severities", nargs="+", type=int, choices=SEVERITIES, default=SEVERITIES, help="severities (default: 1 to 5)"
     )
     args = parser.parse_args()
+
+    from mmbeit3.evaluation.published.command import run_command
+    from mmbeit3.evaluation.published.reports import report_robustness
+
     run_command(args, report_robustness, product(args.corruptions, args.severities), "evaluations")
 
 

@@ -4,12 +4,11 @@ import argparse
 
 from mmbeit3.cli import run
 
+STYLES = ("busy", "plain")
+
 
 def main() -> None:
     """Parse arguments and render."""
-    from mmbeit3.datasets.shapes import make_shapes_dataset
-    from mmbeit3.datasets.shapes.render import STYLES
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", help="folder to create, e.g. data/shapes")
     parser.add_argument("--train", type=int, default=900, help="number of training images (default: %(default)s)")
@@ -21,6 +20,9 @@ def main() -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a shapes dataset that was made with other arguments")
     args = parser.parse_args()
+
+    from mmbeit3.datasets.shapes import make_shapes_dataset
+
     folder = make_shapes_dataset(args.out, args.train, args.val, args.size, args.seed, args.style, args.force)
     print(f"shapes dataset in {folder}")
 

@@ -3,7 +3,8 @@
 import argparse
 import os
 
-from mmbeit3.cli import add_run_arguments, run
+from mmbeit3.cli import add_run_arguments, next_command, run
+from mmbeit3.terminal import current_terminal, quiet_terminal
 
 
 def main() -> None:
@@ -17,10 +18,16 @@ def main() -> None:
     parser.add_argument("--show-dir", help="draw predictions into this folder, below the work dir")
     parser.add_argument("--tta", action="store_true", help="use the config's test-time augmentation")
     args = parser.parse_args()
+    with quiet_terminal(not args.verbose):
+        test_config(args)
 
+
+def test_config(args: argparse.Namespace) -> None:
+    """Evaluate as the arguments say."""
     from mmengine.registry import init_default_scope
 
     from mmbeit3.datasets.checks.trained import check_trained_classes
+    from mmbeit3.engine.hooks import ConsoleHook
     from mmbeit3.runner.build import build_runner
     from mmbeit3.runner.config import read_config, use_tta
     from mmbeit3.runner.running import test
@@ -40,6 +47,14 @@ def main() -> None:
     check_trained_classes(cfg, args.checkpoint)
     runner = build_runner(cfg, ("test",))
     load_trained(runner.model, args.checkpoint)
+
+    def suggest(checkpoint: str | None) -> list[str]:
+        if cfg.get("default_scope") not in ("mmdet", "mmseg"):
+            return []
+        return ["next         " + next_command("analyze_errors", args.config, args.checkpoint)]
+
+    if (terminal := current_terminal()) is not None:
+        runner.register_hook(ConsoleHook(terminal, ("test",), suggest=suggest))
     test(runner)
 
 

@@ -12,21 +12,12 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmbeit3.datasets.corruption_names import CORRUPTIONS, SEVERITIES
 from mmbeit3.errors import UserError
 from mmbeit3.registry import TRANSFORMS
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "Corrupt"]
 
-CORRUPTIONS = (
-    *("gaussian_noise", "shot_noise", "impulse_noise"),
-    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    *("snow", "frost", "fog", "brightness"),
-    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-)
-"""The fifteen corruptions of ImageNet-C (arXiv 1903.12261): noise, blur, weather, digital."""
-
-SEVERITIES = (1, 2, 3, 4, 5)
-"""Severities of ImageNet-C, from mild to strong."""
 
 _SEEDED = ("impulse_noise", "glass_blur")
 """Corruptions that create a random generator from their ``seed`` argument. The others use NumPy's global generator."""

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmbeit3.cli import next_command
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published.score_names import percent_scores
 from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
+from mmbeit3.terminal import format_duration
 from mmbeit3.text import train_text_tokenizer
 from mmbeit3.visualization import Figure
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
-__all__ = ["detector_options", "last_checkpoint", "make_plain_shapes", "read_scores", "show_training", "train_config"]
+__all__ = [
+    "detector_options",
+    "last_checkpoint",
+    "make_plain_shapes",
+    "print_end",
+    "read_scores",
+    "show_training",
+    "train_config",
+]
 
 _SCORES = {"box AP": "box AP", "box AP50": "box AP50", "mask AP": "mask AP", "mIoU": "mIoU", "aAcc": "pixel accuracy"}
 """Scores in tables, by their names in :func:`~mmbeit3.evaluation.published.score_names.percent_scores`."""
@@ -82,9 +93,32 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
     command = [sys.executable, str(path_of("tools/train.py")), config, "--work-dir", str(work_dir), "--progress", title]
     if options:
         command += ["--cfg-options", *(f"{name}={value}" for name, value in options.items())]
-    if subprocess.run(command, check=False).returncode:
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                # The training gets the signal too, and prints how to resume before it ends.
+                continue
+    if code == 130:
+        raise KeyboardInterrupt("the demo was interrupted: start it again")
+    if code:
         raise UserError(f"training of config '{config}' failed: see the log in '{work_dir}'")
     return work_dir
+
+
+def print_end(report: Path, start: float, work_dir: Path | None = None) -> None:
+    """Print a demo's report, its total time, and the next command to try.
+
+    Args:
+        report: the HTML page.
+        start: value of ``time.monotonic()`` at the start.
+        work_dir: work dir of a detector or segmentor on the images of shapes; None to suggest nothing.
+    """
+    print(f"report in {report}, after {format_duration(time.monotonic() - start)}")
+    if work_dir is not None:
+        print(f"next: {next_command('predict', str(work_dir), 'data/shapes/val2017')}")
 
 
 def last_checkpoint(work_dir: Path) -> Path:

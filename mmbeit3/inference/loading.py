@@ -20,7 +20,7 @@ from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
 from mmbeit3.zoo import fetch, find
 
-__all__ = ["build_trained", "load_model"]
+__all__ = ["build_trained", "find_model", "load_model"]
 
 _WEIGHTS = (".pth", ".safetensors")
 
@@ -86,6 +86,16 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
             f"device '{device}' cannot be used ({one_line(error)}): give cpu, or cuda on a machine with a GPU"
         ) from error
     return model
+
+
+def find_model(folder: str | Path) -> tuple[Path, Path]:
+    """Return the config file and the checkpoint in the work dir of a training, see :func:`load_model`.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    folder = Path(folder)
+    return _dumped_config(folder), _trained_weights(folder)
 
 
 def _resolve(config: str | Path, checkpoint: str | Path | None) -> tuple[Config, str | Path]:

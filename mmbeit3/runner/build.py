@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
@@ -13,13 +14,14 @@ from mmbeit3.engine.hooks import FiniteLossHook
 from mmbeit3.engine.scale_lr import scale_runner_lr
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.runner.checks import check_config
-from mmbeit3.runner.runners import CheckedFlexibleRunner, CheckedRunner, quiet_console
+from mmbeit3.runner.console import watch_logger
+from mmbeit3.runner.runners import CheckedFlexibleRunner, CheckedRunner
 from mmbeit3.runner.weights import without_wrappers
 
 __all__ = ["build_runner"]
 
 
-def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> Runner:
+def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     """Check a config, build its runner, and prepare the runner for training.
 
     The steps are :func:`~mmbeit3.runner.checks.check_config`, MMEngine's ``from_cfg`` including data and metrics, and, for
@@ -28,11 +30,11 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     Args:
         cfg: the config; it is not changed.
         splits: those of ``train``, ``val`` and ``test`` that will run.
-        quiet: print only warnings and errors. The log file is complete in any case.
 
     Raises:
         UserError: if a check fails, or if the model, the data or the metrics cannot be built.
     """
+    watch_logger(MMLogger.get_current_instance())
     check_config(cfg, splits)
     if cfg.get("launcher") == "pytorch" and get_device() == "cpu" and not dist.is_initialized():
         # MMEngine would assign a GPU to each process.
@@ -40,8 +42,7 @@ def build_runner(cfg: Config, splits: tuple[str, ...], quiet: bool = False) -> R
     try:
         # Strategies, such as sharded training, need MMEngine's flexible runner.
         runner_type = CheckedFlexibleRunner if "strategy" in cfg else CheckedRunner
-        with quiet_console(quiet):
-            runner = runner_type.from_cfg(cfg)
+        runner = runner_type.from_cfg(cfg)
         if "train" in splits:
             _prepare_training(runner)
         for split in splits:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlparse
 
@@ -20,24 +16,13 @@ from torch.utils.data import DataLoader
 
 from mmbeit3.checkpoint import start_from
 from mmbeit3.engine.strategies import FullyShardedStrategy
+from mmbeit3.runner.console import watch_logger
 from mmbeit3.runner.loading import use_checked_loading
 
-__all__ = ["CheckedFlexibleRunner", "CheckedRunner", "quiet_console"]
-
-_QUIET = ContextVar("quiet", default=False)
+__all__ = ["CheckedFlexibleRunner", "CheckedRunner"]
 
 _READ = ("", "http", "https")
 """URL schemes of mmbeit3's reader. Others, such as ``torchvision://``, are left to MMEngine."""
-
-
-@contextmanager
-def quiet_console(quiet: bool = True) -> Iterator[None]:
-    """Make runners built in this context print only warnings and errors. Their log files are complete in any case."""
-    token = _QUIET.set(quiet)
-    try:
-        yield
-    finally:
-        _QUIET.reset(token)
 
 
 class _CheckedLoading:
@@ -52,12 +37,9 @@ class _CheckedLoading:
         return super().build_dataloader(use_checked_loading(dataloader, self.cfg), seed, diff_rank_seed)  # type: ignore[misc]
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
-        """Build the logger, see :func:`quiet_console`."""
-        logger = super().build_logger(log_level, log_file, **kwargs)  # type: ignore[misc]
-        if _QUIET.get():
-            for handler in logger.handlers:
-                if not isinstance(handler, logging.FileHandler):
-                    handler.setLevel(logging.WARNING)
+        """Build the logger, see :func:`~mmbeit3.runner.console.watch_logger`."""
+        logger: MMLogger = super().build_logger(log_level, log_file, **kwargs)  # type: ignore[misc]
+        watch_logger(logger)
         return logger
 
 

@@ -11,6 +11,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmbeit3.engine.hooks.console import ConsoleHook
 from mmbeit3.errors import UserError, one_line
 
 __all__ = ["explain_failure", "test", "train"]
@@ -67,7 +68,10 @@ def train(runner: Runner, command: str | None = None) -> None:
 
 def test(runner: Runner) -> None:
     """Test, and report errors as :func:`train` does."""
-    _run(runner, runner.test, "testing")
+    try:
+        _run(runner, runner.test, "testing")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: testing has no intermediate results, start it again") from None
 
 
 def _run(runner: Runner, run: Callable[[], Any], what: str) -> None:
@@ -84,6 +88,11 @@ def _run(runner: Runner, run: Callable[[], Any], what: str) -> None:
         if reason is None:
             raise
         raise UserError(reason) from error
+    finally:
+        for hook in runner.hooks:
+            # A bar hides the cursor.
+            if isinstance(hook, ConsoleHook):
+                hook.close()
 
 
 def explain_failure(error: Exception) -> str | None:

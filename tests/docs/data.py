@@ -70,6 +70,7 @@ def _rooms(ade, folder):
         for path in (ade / "annotations" / split).iterdir():
             label = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
             cv2.imwrite(str(folder / "labels" / name / path.name), np.minimum(label, 3))
+    (folder / "classes.txt").write_text("floor\nwall\nother\n")
 
 
 def save_weights(config: str, file: str) -> None:

@@ -155,6 +155,10 @@ _SHORT = (
 )
 _TEXTS = " ".join(f"train_dataloader.dataset.streams.{name}.masking.max_length=48" for name in ("texts", "pairs"))
 _VQKD = "model.tokenizer.checkpoint=work_dirs/vqkd-tiny_shapes/iter_2.pth"
+_RECIPE = (
+    "--cfg-options recipe.epochs=1 recipe.image_size=64 train_dataloader.num_workers=0 "
+    "train_dataloader.persistent_workers=False val_dataloader.num_workers=0 val_dataloader.persistent_workers=False"
+)
 COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"make ", Accept("takes minutes or hours; what it calls is run by these and other tests")),
     (r"pip install ", Accept("changes the environment")),
@@ -175,6 +179,14 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     ),
     (r"python tools/train.py configs/shapes/\S+ --work-dir ", Run("train_cfg.max_epochs=1")),
     (r"python tools/train.py configs/shapes/\S+( |$)", Run()),
+    (r"python tools/prepare_data.py --check ", Run()),
+    (r"python tools/prepare_data.py --split ", Accept("the data are split: tests/datasets/test_splitting.py splits others")),
+    (r"python tools/train.py .*recipe.arch=base", Accept("downloads weights: tests/recipes builds it")),
+    (r"python tools/train.py (configs/mine/\w+|cells)\.py", Run(_RECIPE)),
+    (
+        r"python tools/predict.py work_dirs/detection ",
+        Accept("the config in the work dir is not written in full here: tests/inference predicts"),
+    ),
     (r"python tools/train.py [\w-]+\.py$", train_saved),
     (r"python tools/test.py configs/shapes/\S+ work_dirs/", Run()),
     (r"python tools/download.py --list$", Run()),

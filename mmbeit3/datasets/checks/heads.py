@@ -63,7 +63,10 @@ def boxes_only_hint(model: Mapping[str, Any]) -> str:
     """Return the end of an error message that explains how to train on boxes without masks."""
     if isinstance(model.get("roi_head"), Mapping) and model["roi_head"].get("mask_head") is not None:
         return (
-            "to train on boxes only, set model.roi_head.mask_head=None, with_mask=False in LoadAnnotations of the pipelines, "
-            "and metric='bbox' in the evaluators"
+            "to train on boxes only, use configs/mine/detection.py, or set model.roi_head.mask_head=None, with_mask=False in "
+            "LoadAnnotations of the pipelines, and metric='bbox' in the evaluators"
         )
-    return "add masks, or use a config without masks (with_mask=False in LoadAnnotations, metric='bbox' in the evaluators)"
+    return (
+        "add masks, or use a config without masks, such as configs/mine/detection.py (with_mask=False in LoadAnnotations, "
+        "metric='bbox' in the evaluators)"
+    )

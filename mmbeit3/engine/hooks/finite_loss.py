@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from mmbeit3.engine.hooks.replay_batch import save_batch
+from mmbeit3.engine.replay_file import random_state
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.registry import HOOKS
 
@@ -29,7 +31,7 @@ _RECORD_KEYS = ("img_path", "image_id", "question_id", "sentence_id", "key")
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop training if the loss is NaN or infinite, before a checkpoint is written, or skip such steps.
+    """Stop training if the loss is NaN or infinite, before a checkpoint is written, or skip such steps. Save the batch.
 
     On a GPU the hook checks a step's loss after the next step, so that the host does not wait for it. With automatic mixed
     precision the gradient scaler skips steps itself; up to 20 consecutive ones are accepted.
@@ -37,16 +39,20 @@ class FiniteLossHook(Hook):
     Args:
         skip: number of consecutive steps that may be skipped, on all ranks together. A skipped step does not change the weights
             and is logged. With 0, training stops at the first one.
+        keep: number of batches to keep in ``replay/`` in the work directory, the newest; 0 saves none. A batch of more than
+            256 MB is not saved. ``tools/train.py CONFIG --replay FILE`` runs a batch again and shows where it fails.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, skip: int = 0) -> None:
-        if skip < 0:
-            raise ValueError(f"skip must not be negative, got {skip}")
+    def __init__(self, skip: int = 0, keep: int = 3) -> None:
+        if skip < 0 or keep < 0:
+            raise ValueError(f"skip and keep must not be negative, got {skip} and {keep}")
         self.skip = skip
+        self.keep = keep
+        self._random: dict[str, Any] = {}
         self._in_row = 0
-        self._pending: tuple[int, Mapping[str, Any], Any] | None = None
+        self._pending: tuple[int, Mapping[str, Any], Any, dict[str, Any]] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Make the optimizer skip steps if ``skip`` is set.
@@ -70,6 +76,11 @@ class FiniteLossHook(Hook):
 
         wrapper.update_params = update_if_finite
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note the random state, which decides about dropped paths, flips on the GPU and so on."""
+        if self.keep:
+            self._random = random_state()
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
@@ -80,7 +91,7 @@ class FiniteLossHook(Hook):
         """
         self._check(runner)
         if isinstance(outputs, Mapping):
-            self._pending = (runner.iter + 1, outputs, data_batch)
+            self._pending = (runner.iter + 1, outputs, data_batch, self._random)
             if not any(value.is_cuda for value in _losses(outputs) if isinstance(value, Tensor)):
                 self._check(runner)
 
@@ -95,7 +106,7 @@ class FiniteLossHook(Hook):
     def _check(self, runner: Runner) -> None:
         if self._pending is None:
             return
-        step, outputs, batch = self._pending
+        step, outputs, batch, random = self._pending
         self._pending = None
         if all(map(_is_finite, _losses(outputs))):
             self._in_row = 0
@@ -108,12 +119,13 @@ class FiniteLossHook(Hook):
         )
         names = list(dict.fromkeys(_records(batch)))
         where = f"step {step}: {parts}" + (f" (on {list_first(names, _MOST_NAMES)})" if names else "")
+        saved = save_batch(runner, step, batch, random, names, self.keep) if self.keep else ""
         if self._in_row <= patience:
-            runner.logger.warning(f"{where}; the step was skipped ({self._in_row} in a row)")
+            runner.logger.warning(f"{where}; the step was skipped ({self._in_row} in a row){saved}")
             return
         raise UserError(
-            f"{where}. Training stopped{_last_checkpoint(runner)}: lower the learning rate, check these records, or skip "
-            f"such steps with custom_hooks=[dict(type='mmbeit3.FiniteLossHook', skip={max(10, 2 * patience)})]"
+            f"{where}. Training stopped{saved}{_last_checkpoint(runner)}: lower the learning rate, check these records, or "
+            f"skip such steps with custom_hooks=[dict(type='mmbeit3.FiniteLossHook', skip={max(10, 2 * patience)})]"
         )
 
 

@@ -1,84 +1,70 @@
-"""A progress bar for training and evaluation."""
+"""A bar for training and one for evaluation on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from mmbeit3.registry import HOOKS
+from mmbeit3.terminal import Terminal
 
-__all__ = ["ProgressBarHook"]
+__all__ = ["ProgressBar"]
 
 
-@HOOKS.register_module()
-class ProgressBarHook(Hook):
-    """Show iterations, loss and remaining time on the first rank if stderr is a terminal.
+class ProgressBar:
+    """A bar for training, which is optional, and one for evaluation below it. Lines of the terminal are printed above the bars.
 
     Args:
-        title: text before the bar.
+        terminal: where to draw.
+        title: text before the training bar; None for no such bar.
+        total: number of iterations.
+        completed: number of iterations that an earlier run has done.
     """
 
-    priority = "VERY_LOW"
-
-    def __init__(self, title: str = "training") -> None:
-        self.title = title
-        self._progress: Progress | None = None
-        self._train: Any = None
-        self._val: Any = None
-
-    def before_train(self, runner: Runner) -> None:
-        """Start the bar."""
-        console = Console(stderr=True)
-        if not is_main_process() or not console.is_terminal:
-            return
+    def __init__(self, terminal: Terminal, title: str | None = None, total: int = 0, completed: int = 0) -> None:
+        console = Console(file=terminal.stdout, highlight=False)
+        self._terminal = terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
+            # The streams are diverted already.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+        self._evaluation: TaskID | None = None
+        self._training: TaskID | None = None
+        if title is not None:
+            self._training = self._progress.add_task(title, total=total, completed=completed, note="")
+        terminal.printer = lambda line: console.print(line, markup=False, soft_wrap=True)
         self._progress.start()
-        self._train = self._progress.add_task(self.title, total=runner.max_iters, completed=runner.iter, note="")
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
-    ) -> None:
-        """Advance by one iteration."""
-        if self._progress is not None:
-            loss = (outputs or {}).get("loss")
-            note = "" if loss is None else f"loss {float(loss):.3f}"
-            self._progress.update(self._train, completed=runner.iter + 1, note=note)
+    def advance(self, completed: int, note: str | None = None) -> None:
+        """Show a number of iterations, and a text after the bar if it is given."""
+        assert self._training is not None
+        if note is None:
+            self._progress.update(self._training, completed=completed)
+        else:
+            self._progress.update(self._training, completed=completed, note=note)
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Show a second bar while validating."""
-        if self._progress is not None:
-            total = len(runner.val_dataloader)
-            self._val = self._progress.add_task("validating", total=total, note="")
+    def start_evaluation(self, title: str, total: int) -> None:
+        """Add the bar of an evaluation."""
+        self._evaluation = self._progress.add_task(title, total=total, note="")
 
-    def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
-    ) -> None:
-        """Advance the second bar."""
-        if self._progress is not None and self._val is not None:
-            self._progress.advance(self._val)
+    def advance_evaluation(self) -> None:
+        """Advance the bar of the evaluation by one batch."""
+        if self._evaluation is not None:
+            self._progress.advance(self._evaluation)
 
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Remove the second bar."""
-        if self._progress is not None and self._val is not None:
-            self._progress.remove_task(self._val)
-            self._val = None
+    def end_evaluation(self) -> None:
+        """Remove the bar of the evaluation."""
+        if self._evaluation is not None:
+            self._progress.remove_task(self._evaluation)
+            self._evaluation = None
 
-    def after_train(self, runner: Runner) -> None:
-        """End the bar."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+    def close(self) -> None:
+        """Leave the bars as they are, and show the cursor again."""
+        self._terminal.printer = None
+        self._progress.stop()

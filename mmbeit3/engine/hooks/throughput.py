@@ -21,10 +21,13 @@ from mmbeit3.profiling.machine import matrix_peak
 from mmbeit3.profiling.memory import peak_resident
 from mmbeit3.registry import HOOKS
 
-__all__ = ["ThroughputHook"]
+__all__ = ["Pace", "ThroughputHook"]
 
 _COUNTED = 2
 """Iteration, from the start or the resume, whose operations are counted; kernels have been chosen and loaded by then."""
+
+_WARM_UP = 5
+"""Number of iterations that do not count for the pace: caches are filled, workers start, and one is slowed down by counting."""
 
 _SIZES = {"cuda": (4096, 8192), "cpu": (512, 1024)}
 _SECONDS = {"cuda": 0.1, "cpu": 0.05}
@@ -45,6 +48,18 @@ class _Iteration(NamedTuple):
     waited: float
     images: int | None
     pixels: int | None
+
+
+class Pace(NamedTuple):
+    """Speed of a training so far, without validation and without the first iterations.
+
+    Attributes:
+        seconds: mean duration of an iteration, wait for data included.
+        waiting: share of the time in which training waits for data, 0 to 1.
+    """
+
+    seconds: float
+    waiting: float
 
 
 @HOOKS.register_module()
@@ -72,6 +87,7 @@ class ThroughputHook(Hook):
         self._peak: float | None = None
         self._counted: tuple[int, int | None] | None = None
         self._counter: FlopCounter | None = None
+        self._seconds = self._waited = 0.0
         self._clock = next((hook for hook in runner.hooks if isinstance(hook, _Clock)), None) or _Clock()
         if self._clock not in runner.hooks:
             runner.register_hook(self._clock)
@@ -99,6 +115,9 @@ class ThroughputHook(Hook):
         """Update the log's values."""
         seconds, waited = self._clock.iteration_ended()
         self._number += 1
+        if self._number > _WARM_UP:
+            self._seconds += seconds
+            self._waited += waited
         if not is_main_process():
             return
         images, pixels = _count_images(data_batch)
@@ -113,6 +132,12 @@ class ThroughputHook(Hook):
             runner.message_hub.update_scalar(f"train/{name}", value)
         if self._number % 10 == 1 and not (is_cuda_available() or is_musa_available()):
             runner.message_hub.update_scalar("train/memory", peak_resident() / 2**20)
+
+    @property
+    def pace(self) -> Pace | None:
+        """Speed of this process since the fifth iteration after the start or the resume; None before."""
+        count = self._number - _WARM_UP
+        return Pace(self._seconds / count, self._waited / self._seconds) if count > 0 and self._seconds > 0 else None
 
     def _finish_count(self, runner: Runner, pixels: int | None) -> None:
         counter, self._counter = self._counter, None

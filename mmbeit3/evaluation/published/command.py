@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from mmbeit3 import zoo
-from mmbeit3.cli import OptionsAction
 from mmbeit3.evaluation.published.entries import choose
 from mmbeit3.evaluation.published.evaluate import evaluate, evaluate_in_subprocess
 from mmbeit3.evaluation.published.jobs import Job, data_root_of, parse_data_roots
@@ -18,48 +17,10 @@ from mmbeit3.evaluation.published.journal import Journal
 from mmbeit3.evaluation.published.record import EvaluationRecord
 from mmbeit3.evaluation.published.run import run_jobs
 
-__all__ = ["add_arguments", "run_command"]
+__all__ = ["run_command"]
 
 Reporter = Callable[[Sequence[EvaluationRecord], Path, Console], None]
 """Prints records to a console, and writes ``table.md`` and ``plot.png`` into a folder."""
-
-
-def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add the arguments that name the models, the data and the output folder.
-
-    Args:
-        parser: changed in place.
-        out: default output folder.
-    """
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help="names of models in the index, or patterns (default: all models with weights and published scores)",
-    )
-    parser.add_argument("--index", help="model index in OpenMMLab's schema (default: the index of the zoo)")
-    parser.add_argument(
-        "--data-root",
-        nargs="+",
-        default=[],
-        metavar="FOLDER",
-        help="data folder, or DATASET=FOLDER (default: the folders in the configs)",
-    )
-    parser.add_argument(
-        "--split", choices=["test", "val"], default="test", help="split of the config to evaluate on (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(out), help="output folder (%(default)s)")
-    parser.add_argument("--again", action="store_true", help="evaluate again what was already evaluated")
-    parser.add_argument(
-        "--in-process",
-        action="store_true",
-        help="evaluate in this process, for debuggers (default: one process per evaluation)",
-    )
-    parser.add_argument("--list", action="store_true", help="only print the names of the models")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=OptionsAction, default={}, help="config settings to override, as name=value"
-    )
 
 
 def run_command(
@@ -71,7 +32,7 @@ def run_command(
     repeated, except with ``--again``.
 
     Args:
-        args: the parsed arguments of :func:`add_arguments`.
+        args: the parsed arguments of :func:`~mmbeit3.cli.add_evaluation_arguments`.
         report: prints and writes the results.
         corruptions: pairs of corruption and severity (1 to 5). Each model is evaluated on clean images first, then under these.
         what: plural noun for the evaluations in the message about failures.

@@ -93,7 +93,7 @@ def test_boxes_alone_and_a_mask_head_names_what_to_change(tmp_path):
     cfg = coco_config(tmp_path)
     with pytest.raises(UserError, match="add masks, or use a config without masks"):
         check_data(cfg, SPLITS)
-    with pytest.raises(UserError, match=r"to train on boxes only, set model.roi_head.mask_head=None, with_mask=False"):
+    with pytest.raises(UserError, match=r"boxes only, use configs/mine/detection\.py, or set model\.roi_head\.mask_head=None"):
         check_data({**cfg, "model": {"roi_head": {"mask_head": {"num_classes": 3}}}}, SPLITS)
 
 

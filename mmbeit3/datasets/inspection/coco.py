@@ -1,0 +1,125 @@
+"""Inspection of COCO annotation files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmbeit3.datasets.checks.files import sample
+from mmbeit3.datasets.coco_file import CocoFile, read_coco
+from mmbeit3.datasets.coco_records import read_coco_json
+from mmbeit3.datasets.inspection.files import read_files
+from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
+from mmbeit3.datasets.layouts import CocoFiles, image_folder
+from mmbeit3.datasets.transforms import size_conflict
+from mmbeit3.errors import UserError
+from mmbeit3.images.folders import is_image_name, walk_files
+
+__all__ = ["inspect_coco"]
+
+
+def inspect_coco(layout: CocoFiles, examples: int) -> FolderReport:
+    """Inspect COCO files and their images.
+
+    Args:
+        layout: the files.
+        examples: largest number of images for the contact sheet, of all splits.
+    """
+    report = FolderReport(layout.root, "coco")
+    files = dict(layout.files) or {file: (file, image_folder(layout.root, "", file)) for file in layout.unsplit}
+    categories: dict[str, list[str]] = {}
+    for name, (file, folder) in files.items():
+        path = layout.root / file
+        try:
+            coco = read_coco(path)
+        except UserError as error:
+            report.faults.append(str(error))
+            continue
+        categories[file] = list(coco.names.values())
+        split = _inspect_split(name, coco, layout.root / folder, report.faults)
+        if coco.is_panoptic:
+            report.notes.append(f"'{file}' has panoptic annotations, for which there is no recipe: see docs/configs.md")
+        else:
+            _add_objects(split, coco, layout.root / folder, examples)
+        report.splits.append(split)
+    report.classes = tuple(next(iter(categories.values()), ()))
+    for file, names in categories.items():
+        if tuple(names) != report.classes:
+            report.faults.append(
+                f"'{file}' has other categories than '{next(iter(categories))}': give both the same, in the same order"
+            )
+    _note_unused(report, layout, files)
+    if layout.files and layout.unsplit:
+        report.notes.append(f"not used: {', '.join(layout.unsplit)} (recipes read train.json and val.json)")
+    return report
+
+
+def _inspect_split(name: str, coco: CocoFile, folder: Path, faults: list[str]) -> SplitReport:
+    """Read the images of a file, and collect the faults of its objects."""
+    split = SplitReport(name)
+    sizes = read_files(split, [(file, folder / file) for file, _, _ in coco.images.values()], faults)
+    for file, width, height in coco.images.values():
+        if file in sizes and sizes[file] != (width, height):
+            conflict = size_conflict(sizes[file], (width, height), sizes[file][::-1] == (width, height))
+            faults.append(f"{name}: image '{folder / file}' {conflict}")
+    if coco.first_dropped is not None:
+        faults.append(f"'{coco.path}': {int(coco.dropped.sum())} boxes cannot be used; the first: {coco.first_dropped}")
+    if coco.first_beyond is not None:
+        faults.append(
+            f"'{coco.path}': {int(coco.beyond.sum())} boxes reach beyond their images; the first: {coco.first_beyond}"
+        )
+    if coco.first_mask_fault is not None:
+        faults.append(f"'{coco.path}': {coco.first_mask_fault}")
+    if coco.first_unscored is not None and name != "train":
+        faults.append(f"'{coco.path}' cannot be scored: {coco.first_unscored}")
+    repeated = Counter(file for file, _, _ in coco.images.values()).most_common(1)
+    if repeated and repeated[0][1] > 1:
+        faults.append(f"'{coco.path}' has image '{repeated[0][0]}' {repeated[0][1]} times, under different ids: keep one")
+    return split
+
+
+def _add_objects(split: SplitReport, coco: CocoFile, folder: Path, examples: int) -> None:
+    """Count the objects of a file, and choose images for the contact sheet."""
+    objects: list[dict[str, Any]] = read_coco_json(coco.path).get("annotations") or []
+    boxes = np.array([one["bbox"] for one in objects], float).reshape(-1, 4)
+    split.object_sides = np.sqrt(np.clip(boxes[:, 2] * boxes[:, 3], 0, None))
+    split.object_areas = np.array(
+        [one.get("area", width * height) for one, (*_, width, height) in zip(objects, boxes, strict=True)]
+    )
+    split.with_masks = sum(bool(one.get("segmentation")) for one in objects)
+    for number, name in coco.names.items():
+        chosen = coco.categories == number
+        split.classes[name] = ClassCount(len(np.unique(coco.image_index[chosen])), int(chosen.sum()))
+    split.empty = len(coco.images) - len(np.unique(coco.image_index))
+    index = {number: label for label, number in enumerate(coco.names)}
+    # Images with objects tell more than empty ones.
+    filled = np.unique(coco.image_index).tolist() or list(range(len(coco.images)))
+    names = list(coco.images.values())
+    for image in sample(filled, examples):
+        split.examples.append(
+            _example(folder / names[image][0], objects, boxes, np.flatnonzero(coco.image_index == image), index)
+        )
+
+
+def _example(
+    path: Path, objects: list[dict[str, Any]], boxes: np.ndarray, chosen: np.ndarray, index: Mapping[int, int]
+) -> Example:
+    corners = boxes[chosen].copy()
+    corners[:, 2:] += corners[:, :2]
+    shapes = [objects[one].get("segmentation") for one in chosen]
+    labels = np.array([index[objects[one]["category_id"]] for one in chosen], int)
+    return Example(path, corners, labels, shapes if shapes and all(shapes) else [])
+
+
+def _note_unused(report: FolderReport, layout: CocoFiles, files: Mapping[str, tuple[str, str]]) -> None:
+    """Note the images that no annotation file names."""
+    known = {(folder, name) for split in report.splits for folder in [files[split.name][1]] for name in split.hashes.values()}
+    named = {layout.root / folder / name for folder, name in known}
+    folders = {folder for _, folder in files.values()}
+    found = [layout.root / folder / name for folder in sorted(folders) for name in walk_files(layout.root / folder)]
+    if unused := [path for path in found if is_image_name(path.name) and path not in named] if not report.faults else []:
+        report.notes.append(f"{len(unused)} images are in no annotation file, such as '{unused[0].name}': they are not used")

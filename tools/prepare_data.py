@@ -1,0 +1,60 @@
+"""Check a folder of data and show what it holds, or split it into training and validation."""
+
+import argparse
+
+from mmbeit3.cli import run
+
+
+def main() -> None:
+    """Parse arguments, and check or split."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    actions = parser.add_mutually_exclusive_group(required=True)
+    actions.add_argument("--check", metavar="FOLDER", help="report counts, classes, sizes and faults, and draw a contact sheet")
+    actions.add_argument("--split", metavar="FOLDER", help="write train and val from one COCO file, or from images with labels")
+    parser.add_argument("--out", metavar="PNG", help="the contact sheet (work_dirs/check_FOLDER.png)")
+    parser.add_argument("--images", type=int, default=24, metavar="N", help="images on the contact sheet; 0 draws none (24)")
+    parser.add_argument("--val-share", type=float, default=0.2, metavar="X", help="share of images for validation (0.2)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (0)")
+    args = parser.parse_args()
+    if args.check is not None:
+        check(args.check, args.out, args.images)
+    else:
+        split(args.split, args.val_share, args.seed)
+
+
+def check(folder: str, out: str | None, images: int) -> None:
+    """Print a report of a folder, and draw its contact sheet. Faults end in exit status 2."""
+    from pathlib import Path
+
+    from mmbeit3.datasets.inspection import inspect_folder
+    from mmbeit3.datasets.inspection.sheet import draw_sheet
+    from mmbeit3.datasets.inspection.show import show_report
+    from mmbeit3.errors import UserError
+
+    report = inspect_folder(folder, max(images, 2))
+    print(show_report(report))
+    for note in report.notes:
+        print(f"note: {note}")
+    for fault in report.faults[:20]:
+        print(f"fault: {fault}")
+    if len(report.faults) > 20:
+        print(f"fault: and {len(report.faults) - 20} more")
+    path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
+    if images and (drawn := draw_sheet(report, path)):
+        print(f"contact sheet of {drawn} images: {path}")
+    if report.faults:
+        raise UserError(f"'{folder}' has {len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}: see above")
+    print(f"next: {report.advice}")
+
+
+def split(folder: str, share: float, seed: int) -> None:
+    """Split a folder, and print what was written."""
+    from mmbeit3.datasets.splitting import split_folder
+
+    for path, count in split_folder(folder, share, seed).values():
+        print(f"{path}: {count} images")
+    print(f"next: python tools/prepare_data.py --check {folder}")
+
+
+if __name__ == "__main__":
+    run(main)
