@@ -79,13 +79,19 @@ SEARCH_WORDS = {
         "own images",
         "custom dataset",
         "custom data",
-        "num_classes",
-        "num classes",
-        "classes",
+        "labels",
+        "label images",
+        "coco format",
     ),
     "getting-started": ("install", "colab", "notebook", "jupyter", "quick start", "cpu"),
-    "getting-started#train": ("train", "resume"),
-    "training": ("tensorboard", "wandb", "log", "loss", "console", "ema", "early stopping", "early stop", "resume", "nan"),
+    "own-data#choose-a-config-and-set-the-classes": ("num_classes", "num classes", "classes"),
+    "own-data#check-the-data": ("check data", "prepare_data"),
+    "training": ("train", "log", "loss", "console", "progress bar"),
+    "training#tensorboard-and-weights-biases": ("tensorboard", "wandb", "weights & biases"),
+    "training#averaged-weights-ema": ("ema",),
+    "training#early-stop": ("early stop", "early stopping"),
+    "training#stop-and-resume": ("resume", "interrupt"),
+    "training#a-loss-that-is-nan-or-infinite": ("nan", "inf"),
     "prediction#in-python": ("gpu", "predict", "inference", "load_model", "device"),
     "prediction#results": ("boxes", "masks", "supervision", "results"),
     "prediction#with-one-command": ("batch size", "csv", "coco json", "folder"),
@@ -106,8 +112,9 @@ def add_search_words(app: Sphinx, doctree: nodes.document) -> None:
     """Add the words as main entries of the index, which the search prefers."""
     for place, words in SEARCH_WORDS.items():
         name, _, section = place.partition("#")
-        if name == app.env.docname and (not section or section in doctree.ids):
-            entries = [("single", word, section, "main", None) for word in words]
+        if name == app.env.docname:
+            target = section if section in doctree.ids else ""
+            entries = [("single", word, target, "main", None) for word in words]
             doctree.insert(0, addnodes.index(entries=entries))
 
 

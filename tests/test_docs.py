@@ -25,6 +25,12 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_of_commands_are_marked(page):
+    """The site and code hosts colour them only then."""
+    assert not [block.line for block in BLOCKS[page] if block.kind == "command" and not block.language]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return lay_out(tmp_path_factory.mktemp("docs"))
