@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import format_duration, quiet_terminal
 
 _PICTURES = (".jpg", ".jpeg", ".png")
 
@@ -28,13 +29,15 @@ def main() -> None:
     parser.add_argument("--no-pictures", action="store_true", help="write only JSON, table and label images")
     args = parser.parse_args()
 
-    from mmbeit3.errors import UserError
-    from mmbeit3.inference import load_model
-    from mmbeit3.inference.saving import predict_to_folder
+    with quiet_terminal():
+        from mmbeit3.errors import UserError
+        from mmbeit3.inference import load_model
+        from mmbeit3.inference.saving import predict_to_folder
+
+        model = load_model(args.model, args.checkpoint, args.device)
 
     images = args.images[0] if len(args.images) == 1 else args.images
     options = {"score": args.score, "tile": args.tile, "overlap": args.overlap}
-    model = load_model(args.model, args.checkpoint, args.device)
     single = isinstance(images, str) and not os.path.isdir(images)  # noqa: PTH112  (Path.is_dir fails for long names)
     if args.out and Path(args.out).suffix.lower() in _PICTURES and not os.path.isdir(args.out):  # noqa: PTH112
         if not single:
@@ -56,7 +59,7 @@ def main() -> None:
     seconds = time.monotonic() - start
     fresh = done.images - done.earlier
     earlier = f", {done.earlier} more from earlier runs" if done.earlier else ""
-    print(f"{fresh} images in {seconds:.1f} s{earlier}; {_describe(done.counts)}")
+    print(f"{fresh} images in {format_duration(seconds)}{earlier}: {_describe(done.counts)}")
     for what, path in done.files.items():
         print(f"{what}: {path}")
     if done.unreadable:

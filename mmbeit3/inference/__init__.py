@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmbeit3.extras import require
 
 if TYPE_CHECKING:
+    from mmbeit3.inference.areas import Regions, Segments
     from mmbeit3.inference.base import TaskInferencer
     from mmbeit3.inference.captioning import CaptionInferencer
     from mmbeit3.inference.classification import ClassificationInferencer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mmbeit3.inference.loading import load_model
     from mmbeit3.inference.nlvr2 import NLVR2Inferencer
     from mmbeit3.inference.predictor import Predictor
-    from mmbeit3.inference.results import Objects, Regions, Result, Segments
+    from mmbeit3.inference.results import Objects, Result
     from mmbeit3.inference.retrieval import RetrievalInferencer
     from mmbeit3.inference.vqa import VQAInferencer
 
@@ -32,9 +33,9 @@ _MODULES = {
     "VQAInferencer": "vqa",
     "Objects": "results",
     "Predictor": "predictor",
-    "Regions": "results",
+    "Regions": "areas",
     "Result": "results",
-    "Segments": "results",
+    "Segments": "areas",
     "load_model": "loading",
 }
 

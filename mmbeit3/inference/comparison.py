@@ -11,8 +11,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmbeit3.images import read_image
+from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.predictor import Predictor
-from mmbeit3.inference.results import Objects, Regions, Result, Segment, Segments
+from mmbeit3.inference.results import Objects, Result
 from mmbeit3.runner.loading import use_checked_loading
 from mmbeit3.visualization.canvas import new_canvas
 from mmbeit3.visualization.drawing import draw_objects, draw_regions, draw_segments

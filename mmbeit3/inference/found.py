@@ -25,6 +25,11 @@ class FoundObjects:
         masks = None if self.masks is None else tuple(self.masks[index] for index in keep.tolist())
         return FoundObjects(self.boxes[keep], self.scores[keep], self.labels[keep], masks)
 
+    def sorted(self, score: float = 0.0) -> FoundObjects:
+        """Return the objects with at least a score, highest first."""
+        order = np.argsort(-self.scores, kind="stable")
+        return self.pick(order[self.scores[order] >= score])
+
 
 @dataclass(frozen=True)
 class FoundSegments:

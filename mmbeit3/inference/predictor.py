@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
-from mmengine.registry import TRANSFORMS, DefaultScope
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from mmbeit3.datasets.checks.pipelines import find_datasets, type_name
+from mmbeit3.datasets.checks.pipelines import find_datasets
 from mmbeit3.datasets.metainfo import read_class_colours
-from mmbeit3.errors import UserError, one_line
+from mmbeit3.errors import UserError
 from mmbeit3.images import ImageInput, read_pixels
 from mmbeit3.inference.ahead import reading_threads, run_ahead, run_model_ahead
+from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.found import FoundObjects, FoundSegments
+from mmbeit3.inference.jobs import Job, build_pipeline, in_batches
 from mmbeit3.inference.logits import ClassLogits, label_dtype
-from mmbeit3.inference.results import Objects, Regions, Result, Segment, Segments
+from mmbeit3.inference.results import Objects, Result
 from mmbeit3.inference.sources import Source, Sources, list_sources
 from mmbeit3.inference.tiling import Tiling, Window, merge_objects
 
@@ -33,26 +33,6 @@ __all__ = ["OnError", "Predictor"]
 
 OnError = Callable[[str, UserError], None]
 """Function that is called with the name and the error of an image that cannot be read."""
-
-_BUCKETS_AHEAD = 8
-"""Number of batches of waiting images, of several sizes, after which the oldest one is predicted although it is not full."""
-
-
-@dataclass(eq=False)
-class _Job:
-    """An image on its way to its result.
-
-    Attributes:
-        source: the image as given.
-        pixels: uint8 (H, W, 3), BGR.
-        data: the transformed image; None if it is to be cut into windows.
-        number: number among the images that can be read.
-    """
-
-    source: Source
-    pixels: np.ndarray
-    data: dict[str, Any] | None
-    number: int = 0
 
 
 class Predictor:
@@ -81,7 +61,7 @@ class Predictor:
         self.classes, self.colours = read_class_colours(dataset, cfg.get("default_scope"))
         if not self.classes:
             raise UserError("the config's test dataset has no class names: set metainfo=dict(classes=(...))")
-        self._transform = _build_pipeline(dataset, cfg)
+        self._transform = build_pipeline(dataset, cfg)
         # Only one of mmdet and mmseg needs to be installed.
         self._is_segmentor = cfg.get("default_scope") == "mmseg"
         self._run_batch: Callable[[Mapping[str, Any], float], Sequence[Any]]
@@ -126,8 +106,8 @@ class Predictor:
 
         Returns:
             For one image its :class:`~mmbeit3.inference.results.Result`: :class:`~mmbeit3.inference.results.Objects` of a
-            detector, :class:`~mmbeit3.inference.results.Regions` of a model for semantic segmentation,
-            :class:`~mmbeit3.inference.results.Segments` of a panoptic model. Else the list of the results, in the order of the
+            detector, :class:`~mmbeit3.inference.areas.Regions` of a model for semantic segmentation,
+            :class:`~mmbeit3.inference.areas.Segments` of a panoptic model. Else the list of the results, in the order of the
             images. These do not keep the images, except those that were given as pixels.
 
         Raises:
@@ -188,21 +168,21 @@ class Predictor:
             on_error = _warn
         yield from self._ordered(self._readable(sources, batch_size, tiling, on_error), batch_size, tiling, float(score))
 
-    def _readable(self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None) -> Iterator[_Job]:
+    def _readable(self, sources: Sources, batch_size: int, tiling: Tiling | None, on_error: OnError | None) -> Iterator[Job]:
         """Read and transform images in threads, ahead of the model."""
 
-        def load(source: Source) -> _Job | UserError:
+        def load(source: Source) -> Job | UserError:
             try:
                 pixels = read_pixels(source.image)
             except UserError as error:
                 return error
             cut = tiling is not None and max(pixels.shape[:2]) > tiling.size
-            return _Job(source, pixels, None if cut else self._prepare(pixels, source.path))
+            return Job(source, pixels, None if cut else self._prepare(pixels, source.path))
 
         workers = reading_threads()
         number = 0
         for source, job in run_ahead(sources.items, lambda item: (item, load(item)), workers, 2 * batch_size + workers):
-            if isinstance(job, _Job):
+            if isinstance(job, Job):
                 job.number = number
                 number += 1
                 yield job
@@ -211,10 +191,10 @@ class Predictor:
             else:
                 on_error(str(source.path), job)
 
-    def _ordered(self, jobs: Iterator[_Job], batch_size: int, tiling: Tiling | None, score: float) -> Iterator[Result]:
+    def _ordered(self, jobs: Iterator[Job], batch_size: int, tiling: Tiling | None, score: float) -> Iterator[Result]:
         """Predict images, and yield the results in their order."""
 
-        def run(batch: list[_Job]) -> list[tuple[int, Result]]:
+        def run(batch: list[Job]) -> list[tuple[int, Result]]:
             if tiling is not None and batch[0].data is None:
                 return [(job.number, self._result(job, self._predict_tiled(job, batch_size, tiling, score))) for job in batch]
             found = self._forward([job.data for job in batch if job.data is not None], score)
@@ -222,7 +202,7 @@ class Predictor:
 
         ready: dict[int, Result] = {}
         due = 0
-        for results in run_model_ahead(_in_batches(jobs, batch_size), run, self.device):
+        for results in run_model_ahead(in_batches(jobs, batch_size), run, self.device):
             ready.update(results)
             while due in ready:
                 yield ready.pop(due)
@@ -242,7 +222,7 @@ class Predictor:
         with torch.inference_mode():
             return list(self._run_batch(batch, score))
 
-    def _predict_tiled(self, job: _Job, batch_size: int, tiling: Tiling, score: float) -> Any:
+    def _predict_tiled(self, job: Job, batch_size: int, tiling: Tiling, score: float) -> Any:
         """Predict an image in windows, and merge what they find."""
         height, width = job.pixels.shape[:2]
         windows = tiling.windows((height, width))
@@ -287,7 +267,7 @@ class Predictor:
         labels[done:] = last.decide(total[:, : height - done] / counts[: height - done])
         return labels
 
-    def _result(self, job: _Job, found: Any) -> Result:
+    def _result(self, job: Job, found: Any) -> Result:
         height, width = job.pixels.shape[:2]
         common: dict[str, Any] = {
             "path": job.source.path,
@@ -315,33 +295,5 @@ def _scroll(values: Tensor, rows: int) -> Tensor:
     return moved
 
 
-def _in_batches(jobs: Iterator[_Job], size: int) -> Iterator[list[_Job]]:
-    """Collect images of one size to batches. Images to be cut into windows are batches of their own."""
-    buckets: dict[tuple[int, ...], list[_Job]] = {}
-    for job in jobs:
-        if job.data is None:
-            yield [job]
-            continue
-        shape = tuple(job.data["inputs"].shape)
-        buckets.setdefault(shape, []).append(job)
-        if len(buckets[shape]) == size:
-            yield buckets.pop(shape)
-        elif sum(map(len, buckets.values())) >= _BUCKETS_AHEAD * size:
-            yield buckets.pop(min(buckets, key=lambda key: buckets[key][0].number))
-    yield from buckets.values()
-
-
 def _warn(name: str, error: UserError) -> None:
     print_log(f"skipped: {error}", "current", logging.WARNING)
-
-
-def _build_pipeline(dataset: Mapping[str, Any], cfg: Config) -> Compose:
-    """Build the transforms of a test dataset without those that load images and annotations."""
-    steps = [step for step in dataset.get("pipeline") or () if not type_name(step).startswith("Load")]
-    if not steps:
-        raise UserError("the config has no test pipeline: set test_dataloader.dataset.pipeline")
-    try:
-        with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
-            return Compose([TRANSFORMS.build(step) for step in steps])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the test pipeline of the config cannot be built: {one_line(error)}") from error

@@ -21,9 +21,10 @@ from rich.progress import Progress
 from mmbeit3.errors import UserError, printable
 from mmbeit3.files import naming_target, write_atomically
 from mmbeit3.images import find_images
+from mmbeit3.inference.areas import Regions, Segments
 from mmbeit3.inference.images import is_folder
 from mmbeit3.inference.predictor import Predictor
-from mmbeit3.inference.results import Regions, Result, Segments
+from mmbeit3.inference.results import Result
 from mmbeit3.inference.sources import is_video
 
 __all__ = ["RECORD", "Summary", "predict_to_folder"]

@@ -12,10 +12,11 @@ from mmengine.structures import InstanceData, PixelData
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.images import read_image
 from mmbeit3.inference import comparison
+from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.inference.masks import crop_mask
 from mmbeit3.inference.predictor import Predictor
-from mmbeit3.inference.results import Objects, Regions, Segment, Segments
+from mmbeit3.inference.results import Objects
 from tests.paths import ROOT
 
 DETECTOR = ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py"

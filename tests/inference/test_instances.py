@@ -12,7 +12,8 @@ from mmengine.config import ConfigDict
 from torch.nn import functional as F
 
 from mmbeit3.inference.found import FoundObjects
-from mmbeit3.inference.instances import convert_panoptic, fuse_queries
+from mmbeit3.inference.instances import convert_panoptic
+from mmbeit3.inference.queries import fuse_queries
 
 THINGS, STUFF = 3, 2
 

@@ -6,8 +6,9 @@ import pytest
 
 from mmbeit3.errors import UserError
 from mmbeit3.images import write_image
+from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.masks import crop_mask
-from mmbeit3.inference.results import Objects, Regions, Segment, Segments
+from mmbeit3.inference.results import Objects
 
 CLASSES = ("cat", "dog", "sky")
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
