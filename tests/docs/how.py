@@ -181,7 +181,6 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     (r"python tools/train.py configs/shapes/\S+( |$)", Run()),
     (r"python tools/prepare_data.py --check ", Run()),
     (r"python tools/prepare_data.py --split ", Accept("the data are split: tests/datasets/test_splitting.py splits others")),
-    (r"python tools/train.py .*recipe.arch=base", Accept("downloads weights: tests/recipes builds it")),
     (r"python tools/train.py (configs/mine/\w+|cells)\.py", Run(_RECIPE)),
     (
         r"python tools/predict.py work_dirs/detection ",
