@@ -29,6 +29,9 @@ _CONFIG = "config.json"
 _GIT = re.compile(r"(?<=\d)(unknown|[0-9a-f]{40})$")
 """MMEngine appends the commit of the current folder, or this word, to its version without a separator."""
 
+_TIME = re.compile(r"^(\d{4})(\d\d)(\d\d)_\d{6}$")
+"""Time as MMEngine writes it."""
+
 
 def publish(
     source: str | Path,
@@ -72,13 +75,15 @@ def publish(
     write_safetensors(tensors, unnamed, metadata, allow_nonfinite)
     digest = hash_file(unnamed)
     path = unnamed.replace(folder / f"{name}-{digest[:8]}.safetensors")
-    parameters = sum(tensor.shape.numel() for tensor in tensors.values() if tensor.dtype.is_floating_point)
+    # Counters of batch norms are whole numbers.
+    floats = [tensor for tensor in tensors.values() if tensor.dtype.is_floating_point]
+    parameters = sum(tensor.shape.numel() for tensor in floats)
     facts = {
         "file": path.name,
         "SHA-256": digest,
         "bytes": path.stat().st_size,
-        "numbers": f"{parameters:,}",
-        "precision": ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
+        "parameters": f"{parameters:,}",
+        "precision": ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in floats})),
         "layout": metadata["layout"],
         **_training(source),
         **_versions(),
@@ -114,11 +119,11 @@ def last_scores(work_dir: str | Path) -> dict[str, float]:
 
 def _training(source: str | Path) -> dict[str, str | int | float]:
     notes = read_notes(source)
-    labels = {"epoch": "epochs", "iter": "iterations", "time": "time of training", "mmengine_version": "MMEngine of training"}
+    labels = {"epoch": "epochs", "iter": "iterations", "time": "trained on", "mmengine_version": "MMEngine of training"}
     found = {label: notes[key] for key, label in labels.items() if key in notes}
-    version = found.get(labels["mmengine_version"])
-    if isinstance(version, str):
-        found[labels["mmengine_version"]] = _GIT.sub("", version)
+    for label, pattern, form in ((labels["mmengine_version"], _GIT, ""), (labels["time"], _TIME, r"\1-\2-\3")):
+        if label in found:
+            found[label] = pattern.sub(form, str(found[label]))
     return found
 
 

@@ -37,7 +37,13 @@ def model(tmp_path, monkeypatch):
     optimizer.step()
     buffer = HistoryBuffer()
     buffer.update(0.5)
-    meta = {"epoch": 12, "iter": 900, "cfg": "import os; os.system('touch ran')", "mmengine_version": f"0.10.12{'0a' * 20}"}
+    meta = {
+        "epoch": 12,
+        "iter": 900,
+        "cfg": "import os; os.system('touch ran')",
+        "time": "20250102_000000",
+        "mmengine_version": f"0.10.12{'0a' * 20}",
+    }
     content = {
         "state_dict": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -77,6 +83,8 @@ def test_weights_checksum_and_card(call, model, tmp_path):
     rows = (f"| SHA-256 | {digest} |", "| box AP | 25.0 |", "| mask AP | 12.5 |", "| mIoU | 53.6 |")
     assert all(row in text for row in (*rows, "| epochs | 12 |", "| layout | mmbeit3 |", "seed = 3"))
     assert "| MMEngine of training | 0.10.12 |" in text
+    assert "| trained on | 2025-01-02 |" in text
+    assert "| precision | float32 |" in text
     assert "20.0 |" not in text
     # COCO's -1 means that there are no objects of this size.
     assert "large" not in text
