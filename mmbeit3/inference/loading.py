@@ -20,7 +20,7 @@ from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
 from mmbeit3.zoo import fetch, find
 
-__all__ = ["build_trained", "find_model", "load_model"]
+__all__ = ["build_trained", "find_model", "load_model", "refuse_task", "resolve_model"]
 
 _WEIGHTS = (".pth", ".safetensors")
 
@@ -52,11 +52,12 @@ def load_model(config: str | Path, checkpoint: str | Path | None = None, device:
     Raises:
         UserError: if config or checkpoint cannot be used, or they belong to another task.
     """
-    cfg, checkpoint = _resolve(config, checkpoint)
+    cfg, weights = resolve_model(config, checkpoint)
     if not cfg.get("test_dataloader") or not cfg.get("model"):
         raise UserError(f"config '{config}' has no model or no test_dataloader: give the config of a detector or segmentor")
-    _refuse_task(cfg, config)
-    return Predictor(build_trained(cfg, checkpoint, device), cfg)
+    refuse_task(cfg, config)
+    assert weights is not None
+    return Predictor(build_trained(cfg, weights, device), cfg)
 
 
 def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None) -> BaseModel:
@@ -98,8 +99,18 @@ def find_model(folder: str | Path) -> tuple[Path, Path]:
     return _dumped_config(folder), _trained_weights(folder)
 
 
-def _resolve(config: str | Path, checkpoint: str | Path | None) -> tuple[Config, str | Path]:
-    """Return the config and the checkpoint that the arguments of :func:`load_model` name."""
+def resolve_model(
+    config: str | Path, checkpoint: str | Path | None = None, download: bool = True
+) -> tuple[Config, str | Path | None]:
+    """Return the config and the checkpoint that the arguments of :func:`load_model` name, for a model of any task.
+
+    Args:
+        config, checkpoint: see :func:`load_model`.
+        download: False to download nothing: the checkpoint of a name of the zoo is None then.
+
+    Raises:
+        UserError: if there is no such model, or it has no config or no weights.
+    """
     path = Path(config)
     if path.is_dir():
         if (path / PUBLISHED_CONFIG).is_file():
@@ -114,7 +125,7 @@ def _resolve(config: str | Path, checkpoint: str | Path | None) -> tuple[Config,
             ) from error
         if not entry.config:
             raise UserError(f"'{config}' of the zoo is a file without a model: give a config and this file as checkpoint")
-        return read_config(entry.config), checkpoint or fetch(str(config))
+        return read_config(entry.config), checkpoint or (fetch(str(config)) if download else None)
     if checkpoint is None:
         raise UserError(f"config '{config}' needs a checkpoint: give one, or give the work dir of a training instead")
     if not is_url(checkpoint) and Path(checkpoint).is_dir():
@@ -166,8 +177,12 @@ def _no_weights(folder: Path) -> UserError:
     )
 
 
-def _refuse_task(cfg: Config, config: str | Path) -> None:
-    """Refuse the models of the other tasks, which have inferencers of their own."""
+def refuse_task(cfg: Config, config: str | Path) -> None:
+    """Refuse the models of the other tasks, which have inferencers of their own.
+
+    Raises:
+        UserError: if the config is not of a detector or segmentor.
+    """
     kind = str(cfg.model.get("type")).rpartition(".")[2]
     if kind in _INFERENCERS:
         raise UserError(f"config '{config}' is of {kind}: use mmbeit3.inference.{_INFERENCERS[kind]}")

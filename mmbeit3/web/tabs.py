@@ -1,229 +1,242 @@
-"""The tabs of the demo page, one per task, as functions of plain values. Independent of Gradio."""
+"""The tabs of the demo page, one function per task. Independent of Gradio."""
 
 from __future__ import annotations
 
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlparse
+from typing import Any
 
-import cv2
 import numpy as np
-from mmengine.config import Config
-from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
 
 from mmbeit3 import inference
 from mmbeit3.errors import UserError, printable
-from mmbeit3.images import read_image, read_pixels
-from mmbeit3.inference.dense import draw_prediction, load_model
+from mmbeit3.images import read_pixels
+from mmbeit3.inference.loading import refuse_task
+from mmbeit3.web.found import coco_file, label_file, make_table, shrink
+from mmbeit3.web.source import Source
+from mmbeit3.web.tab import Field, Tab
 
-__all__ = ["TABS", "Field", "Tab"]
+__all__ = ["TABS"]
 
 _TOP = 5
 """Number of answers or classes to list."""
 _THUMBNAIL = 320
 """Longer side of the images in search results, in pixels."""
-_LOCK = threading.Lock()
-"""Held while a model is loaded or runs: MMEngine's scopes and visualizers are global, and memory is limited."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """An input or the output of a tab.
-
-    Attributes:
-        kind: type of the value. ``'image'``: a path as input, uint8 (H, W, 3), RGB, as output; ``'text'``: a string;
-            ``'fraction'``: a float from 0 to 1; ``'count'``: an integer from 1; ``'scores'``: a dict from names to numbers from
-            0 to 1; ``'images'``: pairs of an image (as output) and its caption.
-        label: label on the page.
-        value: initial value.
-        hint: placeholder text.
-        optional: True if an image may be missing.
-    """
-
-    kind: Literal["image", "text", "fraction", "count", "scores", "images"]
-    label: str
-    value: Any = None
-    hint: str | None = None
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Tab:
-    """A task on the page. Call it with the values of ``inputs`` to get the value of ``output``.
-
-    Attributes:
-        title: title of the tab.
-        note: description of the model.
-        button: label of the button.
-        inputs: fields that the user fills.
-        output: field of the result.
-        predict: function from the input values to the output value.
-    """
-
-    title: str
-    note: str
-    button: str
-    inputs: tuple[Field, ...]
-    output: Field
-    predict: Callable[..., Any]
-
-    def __call__(self, *values: Any) -> Any:
-        """Predict. Only one tab runs at a time.
-
-        Raises:
-            UserError: if an image is missing, or the model or an input cannot be used.
-        """
-        for field, value in zip(self.inputs, values, strict=True):
-            if field.kind == "image" and value is None and not field.optional:
-                raise UserError(f"the field '{field.label}' has no image: choose an image, or drop one on the field")
-        # A Path is always a local file. As a string, the value could be a URL, and a visitor could make the server request it.
-        arguments = (
-            Path(value) if field.kind == "image" and value is not None else value
-            for field, value in zip(self.inputs, values, strict=True)
-        )
-        with _LOCK:
-            return self.predict(*arguments)
-
 
 _IMAGE = Field("image", "Image")
+_TILE = Field("pixels", "Tile size in pixels", hint="empty: no tiles")
 
 
-def detection_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Build the tab that draws the boxes and masks of a detector."""
-    model = cache(partial(load_model, config, checkpoint, device))
-
-    def predict(image: str, score: float) -> np.ndarray:
-        return _draw(*model(), image, score)
-
-    inputs = (_IMAGE, Field("fraction", "Minimum score", 0.5))
-    return Tab("Detection", _note(config, checkpoint), "Detect", inputs, Field("image", "Objects"), predict)
+def detection_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
+    """Build the tab that draws and lists the objects that a detector finds."""
+    score = Field("fraction", "Score threshold", 0.5)
+    return _dense_tab("Detection", "Detect", "Objects", (_IMAGE, score, _TILE), Source(model, checkpoint, device))
 
 
-def segmentation_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
-    """Build the tab that draws the classes of a segmentor."""
-    model = cache(partial(load_model, config, checkpoint, device))
-
-    def predict(image: str) -> np.ndarray:
-        return _draw(*model(), image)
-
-    return Tab("Segmentation", _note(config, checkpoint), "Segment", (_IMAGE,), Field("image", "Regions"), predict)
+def segmentation_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
+    """Build the tab that draws and lists the classes or panoptic segments of an image."""
+    return _dense_tab("Segmentation", "Segment", "Regions", (_IMAGE, _TILE), Source(model, checkpoint, device))
 
 
-def vqa_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
+def vqa_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
     """Build the tab that answers questions about an image."""
-    model = cache(lambda: inference.VQAInferencer(config, checkpoint, device, show_progress=False))
+    source = Source(model, checkpoint, device)
 
-    def predict(image: str, question: str | None) -> dict[str, float]:
-        return _top_scores(model()(image, question or "", top_k=_TOP))
+    def predict(answer: inference.VQAInferencer, image: Path, question: str | None) -> tuple[dict[str, float]]:
+        return (_top_scores(answer(image, question or "", top_k=_TOP)),)
 
-    inputs = (_IMAGE, Field("text", "Question", hint="What is in the picture?"))
-    return Tab("Question answering", _note(config, checkpoint), "Ask", inputs, Field("scores", "Answers"), predict)
+    question = Field(
+        "text",
+        "Question",
+        hint="What is in the picture?",
+        examples=("what is in the picture?", "what colour is it?", "how many are there?"),
+        examples_of_shapes=("how many circles are there", "is there a star", "what colour is the triangle"),
+    )
+    return Tab(
+        title="Question answering",
+        note=source.note,
+        button="Ask",
+        inputs=(_IMAGE, question),
+        outputs=(Field("scores", "Answers"),),
+        build=lambda: source.build(inference.VQAInferencer),
+        predict=predict,
+        folder=source.folder,
+    )
 
 
-def caption_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
+def caption_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
     """Build the tab that captions an image."""
-    model = cache(lambda: inference.CaptionInferencer(config, checkpoint, device, show_progress=False))
+    source = Source(model, checkpoint, device)
 
-    def predict(image: str) -> str:
-        return model()(image)["predictions"][0]["pred_caption"]
+    def predict(describe: inference.CaptionInferencer, image: Path) -> tuple[str]:
+        return (describe(image)["predictions"][0]["pred_caption"],)
 
-    return Tab("Captioning", _note(config, checkpoint), "Describe", (_IMAGE,), Field("text", "Caption"), predict)
+    return Tab(
+        title="Captioning",
+        note=source.note,
+        button="Describe",
+        inputs=(_IMAGE,),
+        outputs=(Field("text", "Caption"),),
+        build=lambda: source.build(inference.CaptionInferencer),
+        predict=predict,
+        folder=source.folder,
+    )
 
 
-def retrieval_tab(config: str, checkpoint: str, folder: str, device: str = "cpu") -> Tab:
-    """Build the tab that searches the images of a folder by text or by image. The first search encodes the folder."""
-    note = f"{_note(config, checkpoint)}, images in {folder}"
+def retrieval_tab(model: str, *arguments: str, device: str | None = None) -> Tab:
+    """Build the tab that searches the images of a folder by text or by image. The first search encodes the folder.
+
+    Args:
+        model: the model.
+        *arguments: the checkpoint, if the model is a config file, and the folder.
+        device: the device.
+    """
+    if not arguments:
+        raise UserError("the tab for retrieval needs a folder with images: give it after the model")
+    folder = arguments[-1]
+    source = Source(model, arguments[0] if len(arguments) > 1 else None, device)
     if not Path(folder).is_dir():
         raise UserError(f"image folder '{folder}' does not exist: check the path")
 
-    @cache
-    def model() -> inference.RetrievalInferencer:
-        search = inference.RetrievalInferencer(config, checkpoint, device)
+    def build() -> inference.RetrievalInferencer:
+        search = source.build(inference.RetrievalInferencer, show_progress=True)
         search.index(folder)
         return search
 
-    def predict(text: str | None, image: str | None, count: int) -> list[tuple[np.ndarray, str]]:
+    def predict(
+        search: inference.RetrievalInferencer, text: str | None, image: Path | None, count: float
+    ) -> tuple[list[tuple[np.ndarray, str]]]:
         text = text or None
         if (text is None) == (image is None):
             raise UserError("the search needs either a text or an image: write a text or choose an image, not both")
-        found = model().query(text, image, int(count))
-        return [
-            (_thumbnail(each["image"]), f"{each['score']:.3f} {printable(Path(each['image']).name, 255)}") for each in found
-        ]
+        found = search.query(text, image, int(count))
+        return ([(_thumbnail(each["image"]), f"{each['score']:.3f} {_name(each['image'])}") for each in found],)
 
-    inputs = (
-        Field("text", "Text", hint="a dog on a beach"),
-        Field("image", "or image", optional=True),
-        Field("count", "Images to find", 6),
+    text = Field(
+        "text",
+        "Text",
+        hint="a dog on a beach",
+        examples=("a person", "an animal", "a street"),
+        examples_of_shapes=("a circle and a star", "two triangles", "a square"),
     )
-    return Tab("Retrieval", note, "Search", inputs, Field("images", "Closest images"), predict)
+    return Tab(
+        title="Retrieval",
+        note=f"{source.note}, images in {folder}",
+        button="Search",
+        inputs=(text, Field("image", "Or an image", optional=True), Field("count", "Images to find", 6)),
+        outputs=(Field("images", "Closest images"),),
+        build=build,
+        predict=predict,
+        folder=Path(folder),
+    )
 
 
-def nlvr2_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
+def nlvr2_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
     """Build the tab that decides if a sentence is true of two images."""
-    model = cache(lambda: inference.NLVR2Inferencer(config, checkpoint, device, show_progress=False))
+    source = Source(model, checkpoint, device)
 
-    def predict(left: str, right: str, sentence: str | None) -> dict[str, float]:
-        found = model()(left, right, sentence or "")["predictions"][0]
+    def predict(judge: inference.NLVR2Inferencer, left: Path, right: Path, sentence: str | None) -> tuple[dict[str, float]]:
+        found = judge(left, right, sentence or "")["predictions"][0]
         true = found["pred_score"] if found["pred_label"] else 1 - found["pred_score"]
-        return {"true": true, "false": 1 - true}
+        return ({"true": true, "false": 1 - true},)
 
-    inputs = (
-        Field("image", "Left image"),
-        Field("image", "Right image"),
-        Field("text", "Sentence", hint="Both pictures show a dog."),
+    sentence = Field(
+        "text",
+        "Sentence",
+        hint="Both pictures show a dog.",
+        examples=("both images show the same thing", "there are two people in all", "only one image shows an animal"),
+        examples_of_shapes=("each image has a circle", "only one image has a star", "there are two squares in all"),
     )
-    return Tab("Reasoning over two images", _note(config, checkpoint), "Check", inputs, Field("scores", "Result"), predict)
+    return Tab(
+        title="Image pairs",
+        note=source.note,
+        button="Check",
+        inputs=(Field("image", "Left image"), Field("image", "Right image"), sentence),
+        outputs=(Field("scores", "Result"),),
+        build=lambda: source.build(inference.NLVR2Inferencer),
+        predict=predict,
+        folder=source.folder,
+    )
 
 
-def classify_tab(config: str, checkpoint: str, device: str = "cpu") -> Tab:
+def classify_tab(model: str, checkpoint: str | None = None, device: str | None = None) -> Tab:
     """Build the tab that classifies an image. Zero-shot models accept class names; new names load the model again."""
+    source = Source(model, checkpoint, device)
 
-    @lru_cache(maxsize=1)
-    def model(names: tuple[str, ...]) -> inference.ClassificationInferencer:
-        return inference.ClassificationInferencer(config, checkpoint, device, class_names=names or None, show_progress=False)
+    def build(*names: str) -> inference.ClassificationInferencer:
+        return source.build(inference.ClassificationInferencer, class_names=names or None)
 
-    def predict(image: str, names: str | None) -> dict[str, float]:
-        class_names = tuple(name.strip() for name in (names or "").split(",") if name.strip())
-        return _top_scores(model(class_names)(image, top_k=_TOP))
+    def predict(classify: inference.ClassificationInferencer, image: Path, _: str | None) -> tuple[dict[str, float]]:
+        return (_top_scores(classify(image, top_k=_TOP)),)
 
-    inputs = (_IMAGE, Field("text", "Class names", hint="a dog, a cat, … (empty: the classes of the model)"))
-    return Tab("Classification", _note(config, checkpoint), "Classify", inputs, Field("scores", "Classes"), predict)
+    def split(_: Any, names: str | None) -> tuple[str, ...]:
+        return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+    return Tab(
+        title="Classification",
+        note=source.note,
+        button="Classify",
+        inputs=(_IMAGE, Field("text", "Class names", hint="a dog, a cat, … (empty: the classes of the model)")),
+        outputs=(Field("scores", "Classes"),),
+        build=build,
+        predict=predict,
+        key=split,
+        folder=source.folder,
+    )
 
 
-TABS: Mapping[str, tuple[Callable[..., Tab], tuple[str, ...]]] = {
-    "detection": (detection_tab, ("CONFIG", "CHECKPOINT")),
-    "segmentation": (segmentation_tab, ("CONFIG", "CHECKPOINT")),
-    "vqa": (vqa_tab, ("CONFIG", "CHECKPOINT")),
-    "caption": (caption_tab, ("CONFIG", "CHECKPOINT")),
-    "retrieval": (retrieval_tab, ("CONFIG", "CHECKPOINT", "FOLDER")),
-    "nlvr2": (nlvr2_tab, ("CONFIG", "CHECKPOINT")),
-    "classify": (classify_tab, ("CONFIG", "CHECKPOINT")),
+TABS: Mapping[str, Callable[..., Tab]] = {
+    "detection": detection_tab,
+    "segmentation": segmentation_tab,
+    "vqa": vqa_tab,
+    "caption": caption_tab,
+    "retrieval": retrieval_tab,
+    "nlvr2": nlvr2_tab,
+    "classify": classify_tab,
 }
-"""For each task the function that builds its tab, and the names of its arguments except the device."""
+"""For each task the function that builds its tab. :data:`~mmbeit3.web.tasks.TASKS` names the arguments."""
 
 
-def _note(config: str, checkpoint: str) -> str:
-    """Describe a model, after a check that its files exist: a typo should fail before the page opens."""
-    if not Path(config).is_file():
-        raise UserError(f"config '{config}' does not exist: check the path")
-    if urlparse(checkpoint).scheme not in ("http", "https") and not Path(checkpoint).is_file():
-        raise UserError(f"checkpoint '{checkpoint}' does not exist: check the path")
-    return f"{Path(config).stem}, weights {Path(checkpoint).name}"
+def _dense_tab(title: str, button: str, picture: str, inputs: tuple[Field, ...], source: Source) -> Tab:
+    """Build the tab of a detector or segmentor, whose inputs are the image, the score threshold if any, and the tile size."""
+    refuse_task(source.cfg, source.model)
+    outputs = (
+        Field("image", picture),
+        Field("table", "List"),
+        Field("file", "Download JSON (COCO results)"),
+        Field("file", "Download labels (PNG)"),
+    )
+    return Tab(
+        title=title,
+        note=source.note,
+        button=button,
+        inputs=inputs,
+        outputs=outputs,
+        build=partial(inference.load_model, source.model, source.checkpoint, source.device),
+        predict=_predict_dense,
+        folder=source.folder,
+    )
 
 
-def _draw(model: BaseModel, cfg: Config, image: str, score: float = 0.5) -> np.ndarray:
-    # The global scope belongs to the model loaded last, which may be of another codebase: set it for this call.
-    with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
-        out = Path(folder) / "prediction.png"
-        draw_prediction(model, cfg, image, out, score)
-        return read_image(out)[..., ::-1]
+def _predict_dense(model: inference.Predictor, image: Path, *settings: Any) -> tuple[Any, ...]:
+    *score, tile = settings
+    result = model.predict(image, tile=_tile_size(tile), **({"score": score[0]} if score else {}))
+    stem = printable(image.stem, 100)
+    return shrink(result.draw()), make_table(result), coco_file(result, stem), label_file(result, stem)
+
+
+def _tile_size(text: str | None) -> int | None:
+    """Return the tile size of the field; None if it is empty."""
+    text = (text or "").strip()
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise UserError(
+            f"the tile size '{printable(text, 20)}' is not a whole number of pixels: give one such as 640, or leave the field "
+            "empty"
+        )
+    return int(text)
 
 
 def _top_scores(results: Mapping[str, Any]) -> dict[str, float]:
@@ -231,7 +244,9 @@ def _top_scores(results: Mapping[str, Any]) -> dict[str, float]:
     return {str(each.get("name", each["label"])): each["score"] for each in results["predictions"][0]["top"]}
 
 
+def _name(path: str) -> str:
+    return printable(Path(path).name, 255)
+
+
 def _thumbnail(path: str) -> np.ndarray:
-    pixels = read_pixels(path)
-    scale = min(1.0, _THUMBNAIL / max(pixels.shape[:2]))
-    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[..., ::-1]
+    return shrink(read_pixels(path), _THUMBNAIL)[..., ::-1]

@@ -237,7 +237,7 @@ def test_work_dirs(files, tmp_path, paths):
     same(load_model(tmp_path).predict(paths[0], score=0.1), load_model(config, weights).predict(paths[0], score=0.1))
     best = tmp_path / "best_coco_bbox_mAP_epoch_1.pth"
     best.symlink_to(files[1])
-    assert loading._resolve(tmp_path, None)[1] == best
+    assert loading.resolve_model(tmp_path)[1] == best
     (tmp_path / "second.py").write_text("")
     with pytest.raises(UserError, match="has several configs"):
         load_model(tmp_path)

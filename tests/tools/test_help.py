@@ -7,9 +7,8 @@ import sys
 
 from tests.paths import ROOT
 
-HEAVY = ("torch", "mmengine", "mmcv", "matplotlib", "numpy", "cv2", "rich", "PIL", "scipy")
-# demo_app reads the list of examples for its arguments.
-TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "demo_app")
+HEAVY = ("torch", "mmengine", "mmcv", "matplotlib", "numpy", "cv2", "rich", "PIL", "scipy", "gradio")
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
 CODE = """
 import contextlib, io, json, runpy, sys
 found = {}

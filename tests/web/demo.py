@@ -4,7 +4,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 
 from mmbeit3.runner.config import read_config
-from mmbeit3.web.tabs import TABS
+from mmbeit3.web.tasks import TASKS
 from tests.inference.made import checkpoint, config
 from tests.paths import ROOT
 
@@ -34,7 +34,7 @@ def make_arguments(folder, tokenizer, images):
     for task, path in (("detection", DETECTOR), ("segmentation", SEGMENTOR)):
         arguments[task] = [str(path), str(_dense_checkpoint(read_config(path), folder / f"{task}.pth"))]
     arguments["retrieval"].append(str(images[0].parent))
-    return {task: arguments[task] for task in TABS}
+    return {task: arguments[task] for task in TASKS}
 
 
 def _dense_checkpoint(cfg, path):

@@ -1,8 +1,11 @@
-"""The demo page in a real browser: upload an image, submit, and check the answer, the picture, or the error."""
+"""The demo page in a real browser: give an image or click an example, and check the answer, the picture, or the error."""
 
+import inspect
+import json
 import re
 import shutil
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -29,7 +32,7 @@ def test_without_gradio(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
     for name in ("config.py", "weights.pth"):
         (tmp_path / name).touch()
-    tab = TABS["vqa"][0](str(tmp_path / "config.py"), str(tmp_path / "weights.pth"))
+    tab = TABS["vqa"](str(tmp_path / "config.py"), str(tmp_path / "weights.pth"))
     with pytest.raises(UserError, match=re.escape("pip install 'mmbeit3[app]'")):
         build_app([tab])
 
@@ -37,14 +40,32 @@ def test_without_gradio(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: the page has no tabs: give a config and a checkpoint for at least one task\n"),
-        (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist: check the path\n"),
+        ((), "error: the page has no tabs: give a model for at least one task, such as --detection MODEL\n"),
+        (("--vqa", "none.py", "none.pth"), "error: config 'none.py' does not exist\n"),
+        (("--vqa", "a", "b", "c"), "demo_app.py: error: argument --vqa: expected MODEL [CHECKPOINT], got 3 arguments\n"),
+        (
+            ("--retrieval", "a"),
+            "demo_app.py: error: argument --retrieval: expected MODEL [CHECKPOINT] FOLDER, got 1 arguments\n",
+        ),
     ],
 )
 def test_the_command_refuses(run_tool, arguments, message):
     code, output = run_tool("demo_app", *arguments)
     assert code == 2
-    assert output.err == message
+    assert output.err.splitlines(keepends=True)[-1] == message
+
+
+def test_examples_that_are_not_there(run_tool, arguments):
+    pytest.importorskip("gradio")
+    code, output = run_tool("demo_app", "--caption", *arguments["caption"], "--examples", "nowhere")
+    assert code == 2
+    assert output.err.splitlines()[-1] == "error: folder 'nowhere' does not exist: give a folder of images, or a list of paths"
+
+
+def test_help_shows_the_arguments_of_a_model(run_tool):
+    _, output = run_tool("demo_app", "--help")
+    assert "--detection MODEL [CHECKPOINT]\n" in output.out
+    assert "--retrieval MODEL [CHECKPOINT] FOLDER\n" in output.out
 
 
 def test_the_command_serves_what_it_is_given(run_tool, arguments, monkeypatch):
@@ -99,14 +120,6 @@ def page(browser, app):
     assert {urlparse(url).hostname for url in asked if not url.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
 
-@pytest.fixture
-def photo(tmp_path):
-    """Image file of 96 x 128 pixels."""
-    path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1))
-    return path
-
-
 def open_tab(page, tabs, task):
     page.get_by_role("tab", name=tabs[task].title).click()
     return page.get_by_role("tabpanel").filter(visible=True)
@@ -114,7 +127,7 @@ def open_tab(page, tabs, task):
 
 def upload(panel, path, which=0):
     panel.locator("input[type=file]").nth(which).set_input_files(path)
-    panel.locator("img").nth(which).wait_for()
+    panel.locator(".mm-picture img").nth(which).wait_for()
 
 
 def press(panel, tabs, task):
@@ -129,15 +142,17 @@ def pixels_of(page, picture):
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def refused(page, end):
-    """Check that the page shows exactly one message, of one line with this end, and close it."""
-    message = page.get_by_test_id("toast-body")
-    message.wait_for()
-    title, _, line = message.inner_text().splitlines()
-    assert title == "Error"
-    assert line.endswith(end)
-    page.get_by_test_id("toast-close").click()
-    message.wait_for(state="detached")
+def done(panel):
+    """Wait for the end of a prediction, and check that there is no error."""
+    panel.locator(".mm-done, .mm-error").filter(has_text=re.compile(".")).wait_for()
+    assert panel.get_by_role("status").inner_text().startswith("Done in ")
+
+
+def refused(panel, text):
+    """Check that the panel shows this message and no result."""
+    panel.get_by_role("alert").filter(has_text=text).wait_for()
+    assert panel.get_by_role("alert").inner_text() == text
+    assert panel.locator(".mm-result img").count() == 0
 
 
 def test_a_tab_for_each_model(page, tabs):
@@ -151,36 +166,96 @@ def test_question(page, tabs, photo):
     press(panel, tabs, "vqa")
     answer = panel.get_by_test_id("label-output-value")
     answer.wait_for()
-    expected = tabs["vqa"](str(photo), "is the box red?")
+    (expected,) = tabs["vqa"](photo, "is the box red?")
     assert answer.inner_text() == next(iter(expected))
     assert all(name in panel.inner_text() for name in ANSWERS)
     assert f"{next(iter(expected.values())):.0%}" in panel.inner_text()
 
 
-def test_overlay_of_a_detector(page, tabs, photo):
+def test_detection(page, tabs, photo):
     panel = open_tab(page, tabs, "detection")
     upload(panel, photo)
-    panel.get_by_role("spinbutton").fill("0.1")
-    np.random.seed(0)  # mmdet's visualizer varies colours at random
+    panel.get_by_label("number input for Score threshold").fill("0.1")
     press(panel, tabs, "detection")
-    shown = pixels_of(page, panel.locator("img").nth(1))
-    np.random.seed(0)
-    np.testing.assert_array_equal(shown, tabs["detection"](str(photo), 0.1))
-    assert (shown != cv2.imread(str(photo))[..., ::-1]).any()
+    picture, table, (name, content), _ = tabs["detection"](photo, 0.1, "")
+    np.testing.assert_array_equal(pixels_of(page, panel.locator(".mm-result img")), picture)
+    assert panel.locator(".mm-table p").inner_text() == table.summary
+    shown = [row.locator("td").all_inner_texts() for row in panel.locator(".mm-table tbody tr").all()[:5]]
+    assert shown == [list(row) for row in table.rows[:5]]
+    assert panel.locator(".mm-table tbody tr").count() == len(table.rows) > 5
+    with page.expect_download() as started:
+        panel.get_by_role("link", name="Download JSON").or_(panel.get_by_role("button", name="Download JSON")).first.click()
+    assert started.value.suggested_filename == name == "photo_results.json"
+    assert json.loads(Path(started.value.path()).read_bytes()) == json.loads(content)
+    assert panel.get_by_text("Download labels").count() == 0
 
 
-def test_overlay_of_a_segmentor(page, tabs, photo):
+def test_segmentation(page, tabs, photo):
     panel = open_tab(page, tabs, "segmentation")
     upload(panel, photo)
     press(panel, tabs, "segmentation")
-    np.testing.assert_array_equal(pixels_of(page, panel.locator("img").nth(1)), tabs["segmentation"](str(photo)))
+    picture, table, _, (name, content) = tabs["segmentation"](photo, "")
+    np.testing.assert_array_equal(pixels_of(page, panel.locator(".mm-result img")), picture)
+    assert panel.locator(".mm-table tbody tr").count() == len(table.rows)
+    with page.expect_download() as started:
+        panel.get_by_role("link", name="Download labels").or_(panel.get_by_role("button", name="Download labels")).first.click()
+    assert started.value.suggested_filename == name == "photo_labels.png"
+    assert Path(started.value.path()).read_bytes() == content
+
+
+def test_the_state_of_the_model_and_a_long_caption(browser, arguments, photo):
+    pytest.importorskip("gradio")
+    tab = TABS["caption"](*arguments["caption"], device="cpu")
+    loading, build = threading.Event(), tab.build
+    tab.build = lambda: loading.wait(15) and build()
+    tab.predict = lambda *_: ("a caption of many words " * 30,)
+    made = build_app([tab])
+    page = browser.new_page()
+    try:
+        page.goto(serve_app(made))
+        panel = page.get_by_role("tabpanel")
+        upload(panel, photo)
+        panel.get_by_role("button", name="Describe").click()
+        panel.get_by_role("status").filter(has_text="Loading the model").wait_for()
+        other = browser.new_page()
+        other.goto(page.url)
+        other.get_by_role("button", name="Describe").click()
+        other.get_by_role("status").filter(has_text="Waiting for other predictions").wait_for()
+        loading.set()
+        other.get_by_role("alert").filter(has_text="The field 'Image' has no image").wait_for()
+        other.close()
+        panel.get_by_role("status").filter(has_text="Done in").wait_for()
+        # The whole caption is visible: the field grows.
+        page.wait_for_function("field => field.value", arg=panel.get_by_label("Caption").element_handle())
+        assert panel.get_by_label("Caption").evaluate("field => field.scrollHeight - field.clientHeight") < 10
+        assert panel.get_by_label("Caption").bounding_box()["height"] > 100
+    finally:
+        page.close()
+        made.close()
+
+
+def test_narrow_screens(browser, app, tabs, photo):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(app.address)
+    panel = open_tab(page, tabs, "detection")
+    upload(panel, photo)
+    panel.get_by_label("number input for Score threshold").fill("0.1")
+    press(panel, tabs, "detection")
+    done(panel)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    # The page scrolls to the result.
+    page.wait_for_function("document.querySelector('.mm-result').getBoundingClientRect().top < 400")
+    table = panel.locator(".mm-table table").bounding_box()
+    assert table["x"] >= 0
+    assert table["x"] + table["width"] <= 390
+    page.close()
 
 
 def test_caption(page, tabs, photo):
     panel = open_tab(page, tabs, "caption")
     upload(panel, photo)
     press(panel, tabs, "caption")
-    expected = tabs["caption"](str(photo))
+    (expected,) = tabs["caption"](photo)
     page.wait_for_function("field => field.value", arg=panel.get_by_label("Caption").element_handle())
     assert panel.get_by_label("Caption").input_value() == expected
 
@@ -191,7 +266,7 @@ def test_search_by_text_with_the_enter_key(page, tabs):
     field.fill("a blue box")
     field.press("Enter")
     panel.locator(".caption-label").first.wait_for()
-    expected = [caption for _, caption in tabs["retrieval"]("a blue box", None, 6)]
+    expected = [caption for _, caption in tabs["retrieval"]("a blue box", None, 6)[0]]
     assert [each.inner_text() for each in panel.locator(".caption-label").all()] == expected
     assert pixels_of(page, panel.locator(".gallery-item img, .thumbnail-item img").first).shape == (24, 40, 3)
 
@@ -204,7 +279,7 @@ def test_judgement(page, tabs, images):
     press(panel, tabs, "nlvr2")
     answer = panel.get_by_test_id("label-output-value")
     answer.wait_for()
-    found = tabs["nlvr2"](*map(str, images[:2]), "two green triangles")
+    (found,) = tabs["nlvr2"](*map(str, images[:2]), "two green triangles")
     assert answer.inner_text() == max(found, key=found.get)
 
 
@@ -217,23 +292,36 @@ def test_class_names(page, tabs, photo):
     assert {"fox", "box"} <= set(panel.inner_text().split())
 
 
-def test_refusals_are_one_line_on_the_page(page, tabs, photo):
+def test_an_example_fills_the_fields_and_predicts(page, tabs):
+    page.reload()
+    panel = open_tab(page, tabs, "vqa")
+    panel.locator(".mm-examples tbody tr").nth(1).click()
+    done(panel)
+    assert panel.get_by_label("Question").input_value() == "is there a star"
+    assert pixels_of(page, panel.locator(".mm-picture img").first).shape == (256, 256, 3)
+    panel = open_tab(page, tabs, "caption")
+    panel.locator(".mm-examples button").nth(5).click()
+    done(panel)
+    panel = open_tab(page, tabs, "retrieval")
+    panel.get_by_role("button", name="an animal").click()
+    done(panel)
+    assert panel.locator(".caption-label").count() == 5
+
+
+def test_refusals_are_one_line_on_the_page(page, tabs, photo, tmp_path):
     page.reload()
     panel = open_tab(page, tabs, "vqa")
     press(panel, tabs, "vqa")
-    refused(page, "the field 'Image' has no image: choose an image, or drop one on the field")
+    refused(panel, "The field 'Image' has no image: choose an image, or drop one on the field")
     upload(panel, photo)
     press(panel, tabs, "vqa")
-    refused(page, "question 0 is empty (''): give at least a word")
-
-
-def test_a_file_that_is_no_image(page, tabs, tmp_path):
+    refused(panel, "Question 0 is empty (''): give at least one word")
     (tmp_path / "text.png").write_text("no image")
     panel = open_tab(page, tabs, "caption")
     panel.locator("input[type=file]").set_input_files(tmp_path / "text.png")
-    panel.locator("img").wait_for(state="attached")
+    panel.locator(".mm-picture img").wait_for(state="attached")
     press(panel, tabs, "caption")
-    refused(page, "text.png' is not an image or is damaged: give a JPEG or PNG file")
+    refused(panel, "The file 'text.png' is not an image or is damaged: give a JPEG or PNG file")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 80000])
@@ -262,17 +350,27 @@ def test_large_files_are_refused(app):
         assert answer.status_code == status
 
 
-def test_only_uploads_are_read(app, photo):
+def test_only_uploads_are_read(app, photo, tmp_path):
     """A visitor cannot read files of the server by their paths."""
     httpx = pytest.importorskip("httpx")
-    uploaded = httpx.post(f"{app.address}gradio_api/upload", files={"files": photo.open("rb")}).json()[0]
+    api = f"{app.address}gradio_api"
+    number = next(number for number, event in app.fns.items() if inspect.isgeneratorfunction(event.fn))
+    uploaded = httpx.post(f"{api}/upload", files={"files": ("photo.png", Path(photo).read_bytes())}).json()[0]
 
     def call(path):
         image = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        content = {"data": [image, 0.5], "fn_index": 0, "session_hash": "any"}
-        return httpx.post(f"{app.address}gradio_api/run/predict", json=content, timeout=60)
+        content = {"data": [image, 0.5, ""], "fn_index": number, "session_hash": Path(path).stem}
+        httpx.post(f"{api}/queue/join", json=content).raise_for_status()
+        with httpx.stream("GET", f"{api}/queue/data", params={"session_hash": content["session_hash"]}, timeout=60) as answer:
+            for line in answer.iter_lines():
+                if '"process_completed"' in line:
+                    return json.loads(line.removeprefix("data: "))
+        return None
 
-    assert call(uploaded).status_code == 200
-    refusal = call(photo)
-    assert refusal.status_code == 500
-    assert "Traceback" not in refusal.text
+    result = call(uploaded)
+    assert result["success"]
+    assert "Done in" in json.dumps(result["output"])
+    shutil.copy(photo, tmp_path / "other.png")
+    refusal = call(tmp_path / "other.png")
+    assert not refusal["success"]
+    assert "Traceback" not in json.dumps(refusal)

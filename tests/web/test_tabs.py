@@ -1,7 +1,8 @@
-"""The tabs of the demo page as functions: results, errors, and the time at which models are loaded."""
+"""The tabs of the demo page as functions: results and errors, against the inferencers."""
 
-import threading
-import time
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,42 +12,76 @@ import torch
 from mmbeit3 import inference
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
-from mmbeit3.inference.dense import draw_prediction, load_model
-from mmbeit3.web import tabs as web_tabs
-from mmbeit3.web.tabs import TABS, Field, Tab
+from mmbeit3.inference import load_model
+from mmbeit3.inference.results import Regions
+from mmbeit3.visualization.drawing import draw_objects
+from mmbeit3.web.tabs import TABS
+from mmbeit3.web.tasks import TASKS
 from tests.web.demo import ANSWERS
+
+IMAGE = np.zeros((2, 2, 3), np.uint8)
 
 pytest.importorskip("mmpretrain")
 for codebase in ("mmdet", "mmseg"):
     pytest.importorskip(codebase)
 
 
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory):
-    """Image file of 96 x 128 pixels."""
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1))
-    return str(path)
+def test_tasks():
+    assert list(TABS) == list(TASKS)
 
 
-def test_overlays_of_two_codebases_in_turn(tabs, arguments, photo, tmp_path):
+def test_results_of_two_codebases_in_turn(tabs, arguments, photo):
     pixels = read_image(photo)[..., ::-1]
-    expected = {}
-    for task in ("detection", "segmentation"):
-        model, cfg = load_model(*arguments[task])
-        np.random.seed(0)
-        draw_prediction(model, cfg, photo, tmp_path / "expected.png", score=0.1)
-        expected[task] = read_image(tmp_path / "expected.png")[..., ::-1]
-        assert (expected[task] != pixels).any()
+    found = {task: load_model(*arguments[task], "cpu").predict(photo, score=0.1) for task in ("detection", "segmentation")}
+    expected = {task: result.draw() for task, result in found.items()}
+    assert len(found["detection"])
     for _ in range(2):
-        np.random.seed(0)  # mmdet's visualizer varies colours at random
-        np.testing.assert_array_equal(tabs["detection"](photo, 0.1), expected["detection"])
-        np.testing.assert_array_equal(tabs["segmentation"](photo), expected["segmentation"])
-    np.testing.assert_array_equal(tabs["detection"](photo, 1.0), pixels)
+        picture, table, coco, labels = tabs["detection"](photo, 0.1, "")
+        np.testing.assert_array_equal(picture, expected["detection"])
+        assert len(table.rows) == len(json.loads(coco[1])) == len(found["detection"])
+        assert coco[0] == "photo_results.json"
+        assert labels is None
+        picture, table, _, labels = tabs["segmentation"](photo, None)
+        np.testing.assert_array_equal(picture, expected["segmentation"])
+        assert [row[0] for row in table.rows] == list(found["segmentation"].shares())
+        read = cv2.imdecode(np.frombuffer(labels[1], np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(read, found["segmentation"].labels)
+    picture, table, _, _ = tabs["detection"](photo, 1.0, None)
+    assert table.rows == ()
+    # 128 pixels are enlarged by a whole factor.
+    assert picture.shape == (384, 512, 3)
+    np.testing.assert_array_equal(picture, draw_objects(pixels, np.zeros((0, 4)), np.zeros(0, int)))
+
+
+def test_settings_of_the_prediction(tabs):
+    asked = []
+
+    class Model:
+        def predict(self, image, **settings):
+            asked.append((image, settings))
+            return Regions(path=None, size=(2, 2), classes=("a",), colours=np.zeros((1, 3)), labels=IMAGE[..., 0], pixels=IMAGE)
+
+    detect, segment = (replace(tabs[task], build=Model) for task in ("detection", "segmentation"))
+    assert len(detect("a.png", 0.3, " 64 ")) == 4
+    detect("a.png", 0.4, "")
+    segment("b.png", "640")
+    assert asked == [
+        (Path("a.png"), {"score": 0.3, "tile": 64}),
+        (Path("a.png"), {"score": 0.4, "tile": None}),
+        (Path("b.png"), {"tile": 640}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("abc", "size 'abc' is not a whole"), ("-5", "'-5' is not"), ("8", "from 32, got 8")]
+)
+def test_tile_sizes_that_are_refused(tabs, photo, text, message):
+    with pytest.raises(UserError, match=message):
+        tabs["segmentation"](photo, text)
 
 
 def test_answers(tabs, arguments, photo):
-    found = tabs["vqa"](photo, "is the box red?")
+    (found,) = tabs["vqa"](photo, "is the box red?")
     expected = inference.VQAInferencer(*arguments["vqa"], "cpu")(photo, "is the box red?")["predictions"][0]
     assert set(found) == set(ANSWERS)
     assert next(iter(found)) == expected["pred_answer"]
@@ -55,11 +90,11 @@ def test_answers(tabs, arguments, photo):
 
 def test_caption(tabs, arguments, photo):
     expected = inference.CaptionInferencer(*arguments["caption"], "cpu")(photo)["predictions"][0]["pred_caption"]
-    assert tabs["caption"](photo) == expected
+    assert tabs["caption"](photo) == (expected,)
 
 
 def test_an_image_is_closest_to_itself(tabs, images):
-    found = tabs["retrieval"]("", str(images[2]), 3)
+    (found,) = tabs["retrieval"]("", str(images[2]), 3)
     assert len(found) == 3
     picture, caption = found[0]
     assert caption == f"1.000 {images[2].name}"
@@ -70,7 +105,8 @@ def test_search_by_text(tabs, arguments, images):
     search = inference.RetrievalInferencer(*arguments["retrieval"][:2], "cpu")
     search.index(images[0].parent)
     expected = [each["image"].rpartition("/")[2] for each in search.query("a blue box", top_k=4)]
-    assert [caption.split()[1] for _, caption in tabs["retrieval"]("a blue box", None, 4)] == expected
+    (found,) = tabs["retrieval"]("a blue box", None, 4)
+    assert [caption.split()[1] for _, caption in found] == expected
 
 
 @pytest.mark.parametrize("with_both", [False, True])
@@ -81,23 +117,18 @@ def test_search_by_one_of_text_and_image(tabs, images, with_both):
 
 def test_judgement(tabs, arguments, images):
     sides = [str(path) for path in images[:2]]
-    found = tabs["nlvr2"](*sides, "two green triangles")
+    (found,) = tabs["nlvr2"](*sides, "two green triangles")
     expected = inference.NLVR2Inferencer(*arguments["nlvr2"], "cpu")(*sides, "two green triangles")["predictions"][0]
     assert found[expected["pred_class"]] == pytest.approx(expected["pred_score"])
     assert sum(found.values()) == pytest.approx(1)
 
 
 def test_classes_of_the_model_and_others(tabs, photo):
-    assert set(tabs["classify"](photo, "")) == {"red box", "blue circle"}
-    found = tabs["classify"](photo, "fox, the left square ,, box")
+    assert set(tabs["classify"](photo, "")[0]) == {"red box", "blue circle"}
+    (found,) = tabs["classify"](photo, "fox, the left square ,, box")
     assert set(found) == {"fox", "the left square", "box"}
     assert sum(found.values()) == pytest.approx(1)
-    assert set(tabs["classify"](photo, None)) == {"red box", "blue circle"}
-
-
-def test_large_images_become_thumbnails(tmp_path):
-    cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((100, 1000, 3), np.uint8))
-    assert web_tabs._thumbnail(str(tmp_path / "wide.png")).shape == (32, 320, 3)
+    assert set(tabs["classify"](photo, None)[0]) == {"red box", "blue circle"}
 
 
 @pytest.mark.parametrize("task", list(TABS))
@@ -117,57 +148,38 @@ def test_files_are_looked_for_at_once(arguments, task):
     for number in range(len(arguments[task])):
         wrong = [*arguments[task]]
         wrong[number] = "nowhere"
-        with pytest.raises(UserError, match=r"'nowhere' does not exist") as error:
-            TABS[task][0](*wrong)
+        with pytest.raises(UserError, match=r"'nowhere' (does not exist|is neither)") as error:
+            TABS[task](*wrong)
         assert "\n" not in str(error.value)
+    missing = [arguments[task][0], *arguments[task][2:]]
+    with pytest.raises(UserError, match="needs a checkpoint"):
+        TABS[task](*missing)
 
 
-def test_models_are_loaded_at_first_use_and_once(arguments, photo, monkeypatch):
-    loaded = []
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_models_of_other_tasks_are_refused_at_once(arguments, task):
+    with pytest.raises(UserError, match=r"use mmbeit3\.inference\.VQAInferencer"):
+        TABS[task](*arguments["vqa"])
 
-    def load(*given):
-        loaded.append(given)
-        return load_model(*given)
 
-    monkeypatch.setattr(web_tabs, "load_model", load)
-    tab = TABS["detection"][0](*arguments["detection"])
-    assert not loaded
-    tab(photo, 0.5)
-    tab(photo, 0.5)
-    assert loaded == [(*arguments["detection"], "cpu")]
+def test_search_needs_a_folder(arguments):
+    with pytest.raises(UserError, match="needs a folder"):
+        TABS["retrieval"](arguments["retrieval"][0])
 
 
 def test_a_model_that_failed_to_load_is_tried_again(arguments, photo, tmp_path):
     weights = tmp_path / "late.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}}, weights)
-    tab = TABS["segmentation"][0](arguments["segmentation"][0], str(weights))
+    tab = TABS["segmentation"](arguments["segmentation"][0], str(weights), device="cpu")
     with pytest.raises(UserError, match="does not match the model"):
-        tab(photo)
+        tab(photo, "")
     weights.unlink()
     weights.symlink_to(arguments["segmentation"][1])
-    assert tab(photo).shape == (96, 128, 3)
-
-
-def test_one_at_a_time():
-    running, most = [], []
-
-    def predict():
-        running.append(1)
-        most.append(len(running))
-        time.sleep(0.02)
-        running.pop()
-
-    tabs = [Tab(str(number), "", "", (), Field("text", ""), predict) for number in range(2)]
-    threads = [threading.Thread(target=tab) for tab in tabs * 3]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] * 6
+    assert tab(photo, "")[1].rows
 
 
 def test_a_visitor_cannot_have_this_machine_ask_others(tabs):
     for task in ("caption", "detection"):
-        more = (0.5,) if task == "detection" else ()
-        with pytest.raises(UserError, match=r"image 'http:/127\.0\.0\.1.*' does not exist"):
+        more = (0.5, "") if task == "detection" else ()
+        with pytest.raises(UserError, match=r"the file 'a\.png' does not exist"):
             tabs[task]("http://127.0.0.1:9/a.png", *more)
