@@ -67,7 +67,8 @@ class ClassLogits:
         """Return the class of each pixel for logits (C, H, W) that are already resized, such as averages over tiles."""
         if len(values) == 1:
             return (values[0].sigmoid() > self.threshold).cpu().numpy().astype(np.uint8)
-        return values.argmax(0).cpu().numpy().astype(label_dtype(len(values)))
+        # argmax gives the same and takes five times as long on CPUs.
+        return values.max(0).indices.cpu().numpy().astype(label_dtype(len(values)))
 
 
 def label_dtype(classes: int) -> type[np.unsignedinteger[Any]]:

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from mmbeit3.images import encode_image
-from mmbeit3.inference.results import Objects, Regions, Result, Segments
+from mmbeit3.inference.areas import Regions, Segments
+from mmbeit3.inference.results import Objects, Result
 from mmbeit3.web.tab import Table
 
 __all__ = ["File", "coco_file", "label_file", "make_table", "shrink"]
