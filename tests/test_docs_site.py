@@ -1,5 +1,6 @@
 """The documentation site is built without a warning, and has what it should."""
 
+import json
 import re
 import subprocess
 import sys
@@ -54,10 +55,53 @@ def test_every_page_is_reached_from_the_first(site):
         ("evaluation", "mmbeit3.evaluation.CaptionScores"),
         ("engine", "mmbeit3.engine.hooks.SafeCheckpointHook"),
         ("inference", "mmbeit3.inference.VQAInferencer"),
+        ("inference", "mmbeit3.inference.load_model"),
+        ("inference", "mmbeit3.inference.predictor.Predictor.predict"),
+        ("inference", "mmbeit3.inference.results.Objects.full_masks"),
     ],
 )
 def test_reference_has_it(site, page, name):
     assert f'id="{name}"' in read(site, f"api/{page}")
+
+
+@pytest.mark.slow
+def test_index_of_the_reference_lists_each_module(site):
+    index = read(site, "api/index")
+    described = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.rst")]
+    modules = {name for text in described for name in re.findall(r"automodule:: (\S+)", text)}
+    assert len(modules) > 80
+    missing = [name for name in sorted(modules) if f"#module-{name}" not in index]
+    assert not missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("own data", "own-data"),
+        ("num_classes", "own-data"),
+        ("gpu", "prediction"),
+        ("video", "prediction"),
+        ("batch size", "configs"),
+        ("out of memory", "performance"),
+        ("tensorboard", "training"),
+        ("ema", "training"),
+    ],
+)
+def test_search_lists_the_page_first(site, words, page):
+    if not (ROOT / "docs" / f"{page}.md").exists():
+        pytest.skip(f"{page}.md does not exist")
+    index = json.loads((site / "searchindex.js").read_text(encoding="utf-8").removeprefix("Search.setIndex(").rstrip(")"))
+    main = [index["docnames"][number] for number, _, is_main in index["indexentries"][words] if is_main]
+    assert page in main
+
+
+@pytest.mark.slow
+def test_commands_have_colours(site):
+    page = read(site, "getting-started")
+    assert '<span class="nf">python</span>' in page
+    assert '<span class="na">--resume</span>' in page
+    assert "_static/site.js" in page
 
 
 @pytest.mark.slow

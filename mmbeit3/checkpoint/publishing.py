@@ -1,11 +1,13 @@
-"""Publishing of a training checkpoint: weights only, with a checksum in the file name and a model card."""
+"""Publishing of a training checkpoint: weights only, with a checksum in the file name, a config and a model card."""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +23,15 @@ __all__ = ["last_scores", "publish"]
 
 _PACKAGES = ("timm", "mmengine", "mmdet", "mmseg")
 
+_CONFIG = "config.json"
+"""Name of the config beside the weights; :data:`mmbeit3.inference.published.PUBLISHED_CONFIG` for its reader."""
+
+_GIT = re.compile(r"(?<=\d)(unknown|[0-9a-f]{40})$")
+"""MMEngine appends the commit of the current folder, or this word, to its version without a separator."""
+
+_TIME = re.compile(r"^(\d{4})(\d\d)(\d\d)_\d{6}$")
+"""Time as MMEngine writes it."""
+
 
 def publish(
     source: str | Path,
@@ -29,6 +40,7 @@ def publish(
     scores: Mapping[str, float | str],
     config: str | Path | None = None,
     allow_nonfinite: bool = False,
+    prediction: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint's weights as ``NAME-<first 8 digits of the SHA-256>.safetensors``, and a card as ``README.md``.
 
@@ -39,6 +51,8 @@ def publish(
         scores: metric names to values, for the card.
         config: config file that the model was trained with. The card quotes it.
         allow_nonfinite: publish NaN and infinity as well.
+        prediction: content of ``config.json``, from which :func:`~mmbeit3.inference.load_model` builds the model; see
+            :func:`~mmbeit3.inference.published.prediction_config`. None if the model is neither a detector nor a segmentor.
 
     Returns:
         Path of the weights.
@@ -51,8 +65,9 @@ def publish(
     if config is not None and not Path(config).is_file():
         raise UserError(f"config '{config}' does not exist. Give the path of a config file")
     folder = Path(folder)
-    if (folder / "README.md").exists():
-        raise UserError(f"folder '{folder}' already has a README.md. Give each model a folder")
+    for name_taken in ("README.md", _CONFIG):
+        if (folder / name_taken).exists():
+            raise UserError(f"folder '{folder}' already has a {name_taken}. Give each model a folder")
     tensors = read_lazily(source)
     layout = detect_layout(tensors)
     metadata = {"layout": layout.name if layout else "unknown", "mmbeit3_version": mmbeit3.__version__}
@@ -60,18 +75,23 @@ def publish(
     write_safetensors(tensors, unnamed, metadata, allow_nonfinite)
     digest = hash_file(unnamed)
     path = unnamed.replace(folder / f"{name}-{digest[:8]}.safetensors")
-    parameters = sum(tensor.shape.numel() for tensor in tensors.values() if tensor.dtype.is_floating_point)
+    # Counters of batch norms are whole numbers.
+    floats = [tensor for tensor in tensors.values() if tensor.dtype.is_floating_point]
+    parameters = sum(tensor.shape.numel() for tensor in floats)
     facts = {
         "file": path.name,
         "SHA-256": digest,
         "bytes": path.stat().st_size,
-        "numbers": f"{parameters:,}",
-        "precision": ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
+        "parameters": f"{parameters:,}",
+        "precision": ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in floats})),
         "layout": metadata["layout"],
         **_training(source),
         **_versions(),
     }
-    write_atomically(folder / "README.md", _card(name, path.name, facts, scores, config).encode())
+    if prediction is not None:
+        write_atomically(folder / _CONFIG, (json.dumps(prediction, indent=2) + "\n").encode())
+    usage = _usage(folder.resolve().name) if prediction is not None else ""
+    write_atomically(folder / "README.md", _card(name, path.name, facts, scores, config, usage).encode())
     return path
 
 
@@ -99,7 +119,12 @@ def last_scores(work_dir: str | Path) -> dict[str, float]:
 
 def _training(source: str | Path) -> dict[str, str | int | float]:
     notes = read_notes(source)
-    return {f"training's {name}": notes[name] for name in ("epoch", "iter", "time", "mmengine_version") if name in notes}
+    labels = {"epoch": "epochs", "iter": "iterations", "time": "trained on", "mmengine_version": "MMEngine of training"}
+    found = {label: notes[key] for key, label in labels.items() if key in notes}
+    for label, pattern, form in ((labels["mmengine_version"], _GIT, ""), (labels["time"], _TIME, r"\1-\2-\3")):
+        if label in found:
+            found[label] = pattern.sub(form, str(found[label]))
+    return found
 
 
 def _versions() -> dict[str, str]:
@@ -107,19 +132,37 @@ def _versions() -> dict[str, str]:
     return versions | {found.distribution: found.version for package in _PACKAGES if (found := find_installed(package))}
 
 
+def _usage(folder: str) -> str:
+    """Return the card's part that shows how to predict; ``folder`` is the folder of the card."""
+    return (
+        f"## Predict\n\nIn Python, with the path of this folder:\n\n"
+        f"```python\nfrom mmbeit3 import load_model\n\n"
+        f'model = load_model("{folder}")\nresult = model.predict("photo.jpg")\n'
+        f'print(result.counts())\nresult.save("found.png")\n```\n\n'
+        f"On the command line, in a clone of mmbeit3:\n\n"
+        f"```bash\npython tools/predict.py {folder} photo.jpg --out found.png\n```\n\n"
+        f"`{_CONFIG}` describes the model as data; loading the folder executes no code from it.\n"
+    )
+
+
 def _card(
-    name: str, file: str, facts: Mapping[str, object], scores: Mapping[str, float | str], config: str | Path | None
+    name: str,
+    file: str,
+    facts: Mapping[str, object],
+    scores: Mapping[str, float | str],
+    config: str | Path | None,
+    usage: str,
 ) -> str:
     parts = [f"---\nlibrary_name: mmbeit3\n---\n\n# {name}\n"]
     if scores:
         parts.append("| metric | score |\n|---|---|\n" + _rows(scores))
-    parts.append("| | |\n|---|---|\n" + _rows(facts))
+    if usage:
+        parts.append(usage)
+    parts.append("## Files and versions\n\n| what | value |\n|---|---|\n" + _rows(facts))
     if config is not None:
         text = Path(config).read_text(encoding="utf-8").rstrip()
-        parts.append(
-            f"Trained with this config, which inherits from those of mmbeit3 {mmbeit3.__version__}:\n\n"
-            f"````python\n{text}\n````\n"
-        )
+        inherits = f", which inherits from those of mmbeit3 {mmbeit3.__version__}" if "_base_" in text else ""
+        parts.append(f"## Training\n\nTrained with this config{inherits}:\n\n````python\n{text}\n````\n")
         parts.append(f"Evaluate it with `python tools/test.py {Path(config).name} {file}`.\n")
     return "\n".join(parts)
 

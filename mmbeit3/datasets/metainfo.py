@@ -61,7 +61,7 @@ def read_class_colours(cfg: Mapping[str, Any], scope: str | None) -> tuple[tuple
     """Return the class names of a dataset and their colours in pictures, without reading the data.
 
     The colours are ``metainfo["palette"]``. A palette of the dataset's class, such as that of COCO, is not used for other class
-    names. Classes without a colour get one of :func:`~mmbeit3.visualization.colours.class_colours`.
+    names. Classes without a colour get one of :func:`~mmbeit3.visualization.drawing.class_colours`.
 
     Args:
         cfg: a dataset's config.

@@ -25,12 +25,18 @@ _KEYS = {"model_type", "mmbeit3_version", "default_scope", "model", "test_datalo
 _MOST_BYTES = 1 << 22
 _TYPE = re.compile(r"((mmbeit3|mmdet|mmseg|mmengine|mmcv)\.)?[A-Z]\w*|nms|soft_nms")
 """Names of registered classes and of suppression. MMEngine would import any other dotted name, and call what it finds there."""
-_LEFT_OUT = ("init_cfg", "train_cfg", "pretrained", "_scope_")
+_LEFT_OUT = ("init_cfg", "pretrained", "_scope_")
 """Settings of a model that only training needs, or that name files."""
+_TUPLE = "tuple"
+"""Only key of a JSON object that represents a tuple."""
+_EMPTIED = "train_cfg"
+"""A setting that only training needs, but that detectors of mmdet require as an argument: it becomes null."""
 
 
 def prediction_config(cfg: Config) -> dict[str, Any]:
     """Return what predictions need of a training's config: the model, the test pipeline and the classes, as JSON values.
+
+    A tuple becomes ``{"tuple": [...]}``, because transforms distinguish tuples and lists.
 
     Raises:
         UserError: if the config has a value that JSON cannot hold, such as a class instead of its name.
@@ -73,16 +79,28 @@ def read_published(folder: str | Path) -> Config:
         raise UserError(f"'{path}' has the unknown key '{unknown[0]}': give a folder that tools/publish_model.py wrote")
     if fault := _fault(content):
         raise UserError(f"'{path}' is refused: {fault}; a published config may only name classes of OpenMMLab and mmbeit3")
-    return Config(content)
+    return Config(_restore(content))
 
 
 def _plain(value: Any) -> Any:
-    """Return a config value with lists for tuples and without the settings that only training needs."""
+    """Return a config value as JSON values, without the settings that only training needs."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items() if key not in _LEFT_OUT}
-    if isinstance(value, list | tuple):
+        kept = {str(key): part for key, part in value.items() if key not in _LEFT_OUT}
+        return {key: None if key == _EMPTIED else _plain(part) for key, part in kept.items()}
+    if isinstance(value, tuple):
+        return {_TUPLE: [_plain(part) for part in value]}
+    if isinstance(value, list):
         return [_plain(part) for part in value]
     return value.__name__ if isinstance(value, type) else value
+
+
+def _restore(value: Any) -> Any:
+    """Return JSON values with tuples for what :func:`_plain` made of them."""
+    if isinstance(value, Mapping):
+        if set(value) == {_TUPLE} and isinstance(value[_TUPLE], list):
+            return tuple(_restore(part) for part in value[_TUPLE])
+        return {key: _restore(part) for key, part in value.items()}
+    return [_restore(part) for part in value] if isinstance(value, list) else value
 
 
 def _fault(part: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Every config parses and builds."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmbeit3.datasets.checks.pipelines import find_datasets
+from mmbeit3.inference.published import PUBLISHED_CONFIG, prediction_config, read_published
 from tests.paths import ROOT
 
 ALL = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
@@ -43,8 +46,17 @@ def test_there_are_configs():
 
 
 @pytest.mark.parametrize("path", CONFIGS)
-def test_builds(path):
+def test_builds(path, tmp_path):
     cfg = without_downloads(Config.fromfile(ROOT / path))
+    # It can be published: everything that predictions need is data, and its reader accepts it.
+    (tmp_path / PUBLISHED_CONFIG).write_text(json.dumps(prediction_config(cfg)))
+    published = read_published(tmp_path)
+    steps = next(find_datasets(cfg.test_dataloader.dataset)).pipeline
+    # MMEngine adds _scope_ to some of them; the class names carry no scope because the config has a default one.
+    steps = [{key: value for key, value in step.items() if key != "_scope_"} for step in steps]
+    assert published.test_dataloader.dataset.pipeline == steps
+    if "neck" in cfg.model:
+        assert published.model.neck == cfg.model.neck
     assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     # ThroughputHook is the third in all configs, because the documented line that turns it off removes the third.

@@ -1,7 +1,7 @@
 """Commands and Python blocks in README and the docs."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.paths import ROOT
 
@@ -21,12 +21,14 @@ class Block:
         kind: ``'command'``, ``'python'``, or ``'inline'`` for commands inside sentences and tables.
         text: the command on one line, or the code.
         file: file name for the code, from the sentence before the block.
+        language: language of the block, as after its fence; empty in sentences and tables.
     """
 
     line: int
     kind: str
     text: str
     file: str | None = None
+    language: str = ""
 
 
 def read_blocks(page: str) -> list[Block]:
@@ -63,7 +65,7 @@ def _blocks(page: str, line: int, language: str, body: list[str], before: str) -
     commands = _commands(line, body)
     known = [program(command.text) in PROGRAMS for command in commands]
     if all(known):
-        return commands
+        return [replace(command, language=language) for command in commands]
     if language or any(known):
         raise ValueError(f"{page}:{line}: a command begins with none of {', '.join(PROGRAMS)}")
     return []  # a listing of files, or output

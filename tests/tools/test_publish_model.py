@@ -3,15 +3,28 @@
 import hashlib
 import json
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import MODELS, init_default_scope
 from safetensors.torch import load_file
 
+from mmbeit3 import load_model
 from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision
+from mmbeit3.runner.config import read_config
 from tests.goldens import ARCH
+from tests.paths import ROOT
 from tests.tools.calls import refused
+
+SHAPES = ROOT / "configs" / "shapes"
+DENSE = {
+    "detector": SHAPES / "mask-rcnn_beit3-adapter-t_shapes.py",
+    "segmentor": SHAPES / "beit3-adapter-t_mask2former_shapes.py",
+}
 
 
 @pytest.fixture
@@ -24,7 +37,13 @@ def model(tmp_path, monkeypatch):
     optimizer.step()
     buffer = HistoryBuffer()
     buffer.update(0.5)
-    meta = {"epoch": 12, "iter": 900, "cfg": "import os; os.system('touch ran')", "mmengine_version": "0.10.12"}
+    meta = {
+        "epoch": 12,
+        "iter": 900,
+        "cfg": "import os; os.system('touch ran')",
+        "time": "20250102_000000",
+        "mmengine_version": f"0.10.12{'0a' * 20}",
+    }
     content = {
         "state_dict": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -32,7 +51,8 @@ def model(tmp_path, monkeypatch):
         "meta": meta,
     }
     torch.save(content, "epoch_12.pth")
-    (tmp_path / "mine.py").write_text("_base_ = 'base.py'\n")
+    (tmp_path / "base.py").touch()
+    (tmp_path / "mine.py").write_text("_base_ = 'base.py'\nseed = 3\n")
     for run, lines in {
         "20250101_000000": [{"coco/bbox_mAP": 0.1, "step": 12}],
         "20250102_000000": [
@@ -61,8 +81,12 @@ def test_weights_checksum_and_card(call, model, tmp_path):
     torch.testing.assert_close(again.state_dict(), model.state_dict(), rtol=0, atol=0)
     text = card.read_text()
     rows = (f"| SHA-256 | {digest} |", "| box AP | 25.0 |", "| mask AP | 12.5 |", "| mIoU | 53.6 |")
-    assert all(row in text for row in (*rows, "| training's epoch | 12 |", "| layout | mmbeit3 |", "_base_ = 'base.py'"))
+    assert all(row in text for row in (*rows, "| epochs | 12 |", "| layout | mmbeit3 |", "seed = 3"))
+    assert "| MMEngine of training | 0.10.12 |" in text
+    assert "| trained on | 2025-01-02 |" in text
+    assert "| precision | float32 |" in text
     assert "20.0 |" not in text
+    # COCO's -1 means that there are no objects of this size.
     assert "large" not in text
     assert "data_time" not in text
     assert f"| PyTorch | {torch.__version__} |" in text
@@ -77,4 +101,74 @@ def test_bad_input(call, model, tmp_path):
     refused(call("publish_model", "epoch_12.pth", "out", "--work-dir", "out"), "'out' has no scores")
     refused(call("publish_model", "epoch_12.pth", "out", "--config", "none.py"), "'none.py' does not exist")
     refused(call("publish_model", "epoch_12.pth", "out", "--name", "../up"), "cannot be the name of a file")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module", params=DENSE)
+def trained(request, tmp_path_factory):
+    """Return the config and a checkpoint of a tiny detector or segmentor, and an image on which it finds something."""
+    folder = tmp_path_factory.mktemp(request.param)
+    cfg = read_config(DENSE[request.param])
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(1)
+    torch.save({"state_dict": MODELS.build(cfg.model).state_dict()}, folder / "iter_9.pth")
+    image = np.random.default_rng(2).integers(0, 256, (9, 12, 3), np.uint8).repeat(12, 0).repeat(12, 1)
+    cv2.imwrite(str(folder / "photo.png"), image)
+    return DENSE[request.param], folder / "iter_9.pth", folder / "photo.png"
+
+
+def test_published_folder_predicts_as_before(call, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, checkpoint, image = trained
+    assert call("publish_model", checkpoint, "out/mine", "--config", config) == (0, "")
+    card = (tmp_path / "out" / "mine" / "README.md").read_text()
+    assert 'load_model("mine")' in card
+    assert "python tools/predict.py mine photo.jpg" in card
+    # A folder may be moved.
+    published = (tmp_path / "out" / "mine").rename(tmp_path / "elsewhere")
+    before, after = (
+        load_model(*model, device="cpu").predict(image, score=0.0) for model in ((config, checkpoint), (published,))
+    )
+    assert before.counts()
+    assert before.to_coco() == after.to_coco()
+    assert (before.classes, before.colours.tolist()) == (after.classes, after.colours.tolist())
+
+
+def test_config_of_the_work_dir(call, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, checkpoint, _ = trained
+    cfg = read_config(config)
+    log = tmp_path / "work" / "20250101_000000" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({"coco/bbox_mAP": 0.1, "step": 12}))
+    cfg.dump(tmp_path / "work" / "mine.py")
+    assert call("publish_model", checkpoint, "out", "--work-dir", "work") == (0, "")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["default_scope"] == cfg.default_scope
+    (weights,) = (tmp_path / "out").glob("*.safetensors")
+    assert weights.name.startswith("mine-")
+
+
+def test_published_config_that_would_run_code(call, trained, tmp_path):
+    config, checkpoint, _ = trained
+    assert call("publish_model", checkpoint, tmp_path / "out", "--config", config) == (0, "")
+    path = tmp_path / "out" / "config.json"
+    published = path.read_text()
+    for name in ("os.system", "mmengine.dump", "builtins.eval"):
+        content = json.loads(published)
+        content["test_dataloader"]["dataset"]["pipeline"].append({"type": name, "command": "touch ran"})
+        path.write_text(json.dumps(content))
+        with pytest.raises(UserError, match=f"'{name}' is not the name of a registered class") as refusal:
+            load_model(tmp_path / "out")
+        assert "\n" not in str(refusal.value)
+
+
+def test_checkpoint_of_other_classes(call, trained, tmp_path):
+    config, checkpoint, _ = trained
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    torch.save({"state_dict": state, "meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, tmp_path / "pets.pth")
+    refused(
+        call("publish_model", tmp_path / "pets.pth", tmp_path / "out", "--config", config),
+        "was trained on other classes",
+        "cat",
+    )
     assert not (tmp_path / "out").exists()
