@@ -35,7 +35,7 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None, work
         raise UserError(f"config '{path}' does not exist")
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SyntaxError, NameError, KeyError, TypeError, ValueError, OSError, AssertionError) as error:
         raise UserError(f"config '{path}' cannot be read ({type(error).__name__}: {one_line(error)})") from error
     except ImportError as error:
         # MMEngine imports packages that the config inherits from or lists in custom_imports.

@@ -21,6 +21,8 @@ MINE = [path for path in ALL if path.startswith("configs/mine/")]
 CONFIGS = [path for path in ALL if path not in (*PRETRAIN, *TOKENIZERS, *TASKS, *MINE)]
 # Names that configs pop from files of `_base_`. The resulting config must not contain them.
 PARTS = {name for path in (ROOT / "configs").rglob("*.py") for name in re.findall(r'_base_\.pop\("(\w+)"\)', path.read_text())}
+# Not a part: R-CNN configs name their weights in it, which recipes do not keep.
+PARTS -= {"checkpoint"}
 OFFICIAL = re.compile(r"/beit3_(base|large)_itc_patch16_224\.pth$")
 
 
