@@ -91,7 +91,7 @@ def main() -> None:
 
     out = args.out or Path("work_dirs/benchmark") / args.suite
     command_line = " ".join(["python tools/benchmark.py", *sys.argv[1:]])
-    common = Settings(device=args.device, threads=args.threads or usable_cores(), budget=args.budget)
+    common = Settings(device=args.device, threads=usable_cores() if args.threads is None else args.threads, budget=args.budget)
     if args.suite == "gpu":
         settings = replace(common, dtypes=("bfloat16",), patience=_PATIENCE)
         # Tiny sizes are slower with several threads.
@@ -120,7 +120,7 @@ def measure_predictions(args: argparse.Namespace) -> None:
 
     out = args.out or Path("work_dirs/benchmark/predict")
     settings = {name: getattr(args, name) for name in ("count", "batch", "rounds", "score", "coco", "tile")}
-    settings["threads"] = args.threads or usable_cores()
+    settings["threads"] = usable_cores() if args.threads is None else args.threads
     run_prediction_benchmark(args.model, args.images, out, " ".join(["python tools/benchmark.py", *sys.argv[1:]]), **settings)
     print(f"results.json in {out}")
 
