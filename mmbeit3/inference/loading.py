@@ -16,6 +16,7 @@ from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.inference.predictor import Predictor
 from mmbeit3.inference.published import PUBLISHED_CONFIG, read_published
 from mmbeit3.ops import replace_layers
+from mmbeit3.ops.folding import fold_batch_norms
 from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
 from mmbeit3.zoo import fetch, find
@@ -79,9 +80,10 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
     check_trained_classes(cfg, checkpoint)
     load_checkpoint(model, checkpoint, strict=True)
     replace_layers(model)
+    fold_batch_norms(model.eval())
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        model = model.to(device).eval()
+        model = model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
             f"device '{device}' cannot be used ({one_line(error)}): give cpu, or cuda on a machine with a GPU"

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 __all__ = ["ClassLogits", "label_dtype"]
 
-_CHUNK_VALUES = 24_000_000
-"""Number of resized logits that are in memory at once: 96 MB."""
+_LARGEST = 24_000_000
+"""Largest number of resized logits that are computed at once: 96 MB."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,17 @@ class ClassLogits:
             uint8 or uint16 (H, W).
         """
         count = len(self.values)
-        chunk = max(1, _CHUNK_VALUES // (size[0] * size[1]))
-        if chunk >= count:
+        if count * size[0] * size[1] <= _LARGEST:
             return self.decide(self.resized(size))
-        best = labels = None
-        for first in range(0, count, chunk):
-            values, indices = self.resized(size, first, first + chunk).max(0)
-            if best is None or labels is None:
-                best, labels = values, indices.to(torch.int16)
-                continue
+        # One class at a time, with two maps of floats in memory.
+        best = self.resized(size, 0, 1)[0].clone()
+        labels = torch.zeros(size, dtype=torch.uint8 if count < 256 else torch.int16, device=best.device)
+        for label in range(1, count):
+            values = self.resized(size, label, label + 1)[0]
             # The first of equal maxima wins, as in argmax.
-            better = values > best
-            labels = torch.where(better, (indices + first).to(torch.int16), labels)
-            best = torch.where(better, values, best)
-        assert labels is not None
-        return labels.cpu().numpy().astype(label_dtype(count))
+            labels.masked_fill_(values > best, label)
+            torch.maximum(best, values, out=best)
+        return labels.cpu().numpy().astype(label_dtype(count), copy=False)
 
     def resized(self, size: tuple[int, int], first: int = 0, last: int | None = None) -> Tensor:
         """Return the logits of the classes from ``first`` to before ``last`` as float (C', H, W)."""

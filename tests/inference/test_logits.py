@@ -16,13 +16,13 @@ def test_parts_equal_the_whole(classes, align_corners, monkeypatch):
     expected = F.interpolate(values[None], (20, 31), mode="bilinear", align_corners=align_corners)[0].argmax(0).numpy()
     found = ClassLogits(values, align_corners, 0.5)
     assert np.array_equal(found.labels((20, 31)), expected)
-    monkeypatch.setattr(logits, "_CHUNK_VALUES", 3 * 20 * 31)
+    monkeypatch.setattr(logits, "_LARGEST", 20 * 31)
     assert np.array_equal(found.labels((20, 31)), expected)
     assert found.labels((20, 31)).dtype == (np.uint16 if classes == 300 else np.uint8)
 
 
 def test_the_first_of_equal_classes_wins(monkeypatch):
-    monkeypatch.setattr(logits, "_CHUNK_VALUES", 1)
+    monkeypatch.setattr(logits, "_LARGEST", 1)
     assert not ClassLogits(torch.zeros(5, 3, 4), False, 0.5).labels((6, 8)).any()
 
 

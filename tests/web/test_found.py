@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.masks import Mask
-from mmbeit3.inference.results import Objects, Regions, Segment, Segments
+from mmbeit3.inference.results import Objects
 from mmbeit3.web.found import coco_file, label_file, make_table, shrink
 
 COMMON = {

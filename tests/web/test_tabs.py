@@ -13,7 +13,7 @@ from mmbeit3 import inference
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
 from mmbeit3.inference import load_model
-from mmbeit3.inference.results import Regions
+from mmbeit3.inference.areas import Regions
 from mmbeit3.visualization.drawing import draw_objects
 from mmbeit3.web.tabs import TABS
 from mmbeit3.web.tasks import TASKS

@@ -8,9 +8,13 @@ import torch
 from torch import Tensor
 
 from mmbeit3.ops.caching import cached_constant
+from mmbeit3.ops.exporting import portable
 from mmbeit3.ops.precision import widened
 
 __all__ = ["locations_and_weights"]
+
+_SHORT = 32
+"""Largest number of values of a row that :func:`_softmax` computes over the first dimension."""
 
 
 def locations_and_weights(
@@ -37,7 +41,18 @@ def locations_and_weights(
     else:
         raise ValueError(f"deformable attention: reference points must have 2 or 4 numbers, got {references.shape[-1]}")
     locations = torch.addcmul(references, offsets, steps)
-    return locations, widened(attention_logits).softmax(dim=-1).view(offsets.shape[:-1])
+    return locations, _softmax(widened(attention_logits)).view(offsets.shape[:-1])
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Compute the softmax over the last dimension, which has few values, such as 12 points.
+
+    PyTorch's kernel for the last dimension computes such short rows without vector instructions on CPUs. Over the first
+    dimension it takes about a quarter of the time, the two copies included.
+    """
+    if logits.device.type != "cpu" or logits.shape[-1] > _SHORT or torch.compiler.is_compiling() or portable():
+        return logits.softmax(dim=-1)
+    return logits.movedim(-1, 0).contiguous().softmax(dim=0).movedim(0, -1).contiguous()
 
 
 def _steps(shapes: Sequence[tuple[int, int]] | Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
