@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from mmbeit3.cli import add_run_arguments, next_command, run
 from mmbeit3.terminal import current_terminal, quiet_terminal
@@ -82,7 +83,9 @@ def train_config(args: argparse.Namespace) -> None:
             [next_command("predict", cfg.work_dir, "IMAGE_OR_FOLDER")] if cfg.get("default_scope") in ("mmdet", "mmseg") else []
         )
         if cfg.get("test_dataloader"):
-            lines.insert(0, next_command("test", args.config, short_path(checkpoint)))
+            # The config in the work dir has the settings of the command line.
+            dumped = Path(cfg.work_dir) / Path(args.config).name
+            lines.insert(0, next_command("test", str(dumped), short_path(checkpoint)))
         return [f"{name:12} {line}" for name, line in zip(("next", ""), lines, strict=False)]
 
     if (terminal := current_terminal()) is not None:
