@@ -7,6 +7,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,12 @@ def _plural(count: int, noun: str) -> str:
 def format_scores(metrics: Mapping[str, Any]) -> list[str]:
     """Format scores of an evaluation, one line or more per prefix. COCO's -1, for sizes without objects, is left out."""
     groups: dict[str, list[str]] = {}
+    # mmseg's scores are NumPy's float32, which is no Python float.
     for key, value in metrics.items():
         prefix, _, name = key.rpartition("/")
-        if key in ("time", "data_time") or not isinstance(value, int | float) or (prefix.startswith("coco") and value == -1):
+        if key in ("time", "data_time") or not isinstance(value, Real) or (prefix.startswith("coco") and value == -1):
             continue
-        number = f"{value:.4g}" if math.isfinite(value) else str(value)
+        number = f"{float(value):.4g}" if math.isfinite(value) else str(value)
         groups.setdefault(prefix, []).append(f"{name} {number}".replace(" ", "\N{NO-BREAK SPACE}"))
     lines = []
     for prefix, scores in groups.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,7 @@ class Predictor:
     ) -> Iterator[Result]:
         if type(batch_size) is not int or batch_size < 1:
             raise UserError(f"batch_size must be a whole number from 1, got {batch_size!r}")
-        if not isinstance(score, int | float) or not 0 <= score <= 1:
+        if not isinstance(score, Real) or not 0 <= score <= 1:
             raise UserError(f"score must be a number from 0 to 1, got {score!r}")
         if tile is None and overlap is not None:
             raise UserError("overlap is for tiles: give tile, the side of a window in pixels, too")

@@ -118,6 +118,7 @@ def predict_to_folder(
             if isinstance(result, Regions | Segments) and not video:
                 row["labels"] = record.label_name(_relative(result, root))
                 result.save_labels(out / row["labels"])
+                summary.files["label images"] = out / "labels"
             record.add(row)
             summary.images += 1
             progress.advance(task)

@@ -3,6 +3,7 @@
 import io
 import re
 
+import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
@@ -108,7 +109,7 @@ def test_title_leaves_only_the_progress(tmp_path):
     ("scores", "lines"),
     [
         ({"coco/bbox_mAP": 0.12344, "coco/bbox_mAP_s": -1, "time": 3}, ["  coco: bbox_mAP 0.1234"]),
-        ({"aAcc": 90.0, "mIoU": float("nan"), "note": "text"}, ["  aAcc 90, mIoU nan"]),
+        ({"aAcc": np.float32(90.0), "mIoU": float("nan"), "note": "text"}, ["  aAcc 90, mIoU nan"]),
         ({}, []),
     ],
 )
