@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mmbeit3.errors import UserError
-from mmbeit3.files import naming_target
-from mmbeit3.images import ImageInput, write_image
-from mmbeit3.inference.masks import Mask
+from mmbeit3.files import write_atomically
+from mmbeit3.images import ImageInput, encode_image
+from mmbeit3.inference.masks import crop_mask
 from mmbeit3.inference.results import Result
 from mmbeit3.visualization.drawing import draw_regions, draw_segments
 
@@ -29,14 +29,16 @@ class _Areas(Result):
     def _coco_rows(self) -> list[tuple[int, dict[str, Any]]]:
         rows = []
         for label, score, pixels in self._areas():
-            mask = Mask(pixels, 0, 0)
-            row: dict[str, Any] = {"bbox": _box_of(pixels, wh=True), "segmentation": mask.rle(self.size), "area": mask.area}
+            mask = crop_mask(pixels)
+            left, top, right, bottom = mask.box
+            row: dict[str, Any] = {"bbox": [left, top, right - left, bottom - top]}
+            row |= {"segmentation": mask.rle(self.size), "area": mask.area}
             rows.append((label, row if score is None else {**row, "score": score}))
         return rows
 
     def _columns(self) -> dict[str, Any]:
         areas = self._areas()
-        boxes = [_box_of(pixels) for _, _, pixels in areas]
+        boxes = [crop_mask(pixels).box for _, _, pixels in areas]
         scores = [score for _, score, _ in areas]
         return {
             "xyxy": np.array(boxes, np.float32).reshape(-1, 4),
@@ -62,9 +64,7 @@ class Regions(_Areas):
 
     def shares(self) -> dict[str, float]:
         """Return the share of pixels of each class that occurs, largest first."""
-        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.classes))[: len(self.classes)]
-        order = np.argsort(-counts, kind="stable")
-        return {self.classes[label]: int(counts[label]) / self.labels.size for label in order.tolist() if counts[label]}
+        return {self.classes[label]: count / self.labels.size for label, count in self._pixel_counts().items()}
 
     def save_labels(self, path: str | Path) -> Path:
         """Write the labels as a PNG file with one channel, the form of label images for training.
@@ -75,7 +75,13 @@ class Regions(_Areas):
         return _write_map(path, self.labels)
 
     def _labels(self) -> Sequence[int]:
-        return [self.classes.index(name) for name in self.shares()]
+        return list(self._pixel_counts())
+
+    def _pixel_counts(self) -> dict[int, int]:
+        """Return the number of pixels of each class that occurs, largest first."""
+        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.classes))[: len(self.classes)]
+        order = np.argsort(-counts, kind="stable")
+        return {label: int(counts[label]) for label in order.tolist() if counts[label]}
 
     def _areas(self) -> list[tuple[int, float | None, np.ndarray]]:
         return [(label, None, self.labels == label) for label in self._labels()]
@@ -132,18 +138,9 @@ class Segments(_Areas):
         return [(segment.label, segment.score, self.ids == segment.id) for segment in self.segments]
 
 
-def _box_of(pixels: np.ndarray, wh: bool = False) -> list[float]:
-    """Return x1, y1, x2, y2 (with ``wh``: x1, y1, width, height) of a mask with at least one pixel."""
-    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
-    x1, y1, x2, y2 = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-    return [x1, y1, x2 - x1, y2 - y1] if wh else [x1, y1, x2, y2]
-
-
 def _write_map(path: str | Path, values: np.ndarray) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UserError(f"labels cannot be written to '{path}': give a name that ends in .png, because JPEG changes values")
-    with naming_target(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, values)
+    write_atomically(path, encode_image(path, values))
     return path

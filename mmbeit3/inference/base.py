@@ -26,7 +26,7 @@ from mmbeit3.inference.images import name_image
 from mmbeit3.inference.pipeline import Query, TaskPipeline, load_batch
 from mmbeit3.ops import replace_layers
 from mmbeit3.runner.config import read_config
-from mmbeit3.runner.weights import load_trained
+from mmbeit3.runner.weights import load_trained, move_to_device
 from mmbeit3.tasks.base import TaskModel
 from mmbeit3.text.tokenizer import report_unknown
 
@@ -192,13 +192,7 @@ class TaskInferencer(BaseInferencer):
             raise UserError(f"{type(self).__name__} needs a config of {wanted}, but this one is of {type(model).__name__}")
         load_trained(model, weights)
         replace_layers(model)
-        try:
-            return model.to(device).eval()
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"device '{device}' cannot be used ({reason}): give cpu, or cuda on a machine with a GPU"
-            ) from error
+        return move_to_device(model, device).eval()
 
     def _init_pipeline(self, cfg: Config) -> TaskPipeline:
         pipeline = TaskPipeline(cfg)

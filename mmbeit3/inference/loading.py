@@ -19,6 +19,7 @@ from mmbeit3.ops import replace_layers
 from mmbeit3.ops.folding import fold_batch_norms
 from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
+from mmbeit3.runner.weights import move_to_device
 from mmbeit3.zoo import fetch, find
 
 __all__ = ["build_trained", "find_model", "load_model", "refuse_task", "resolve_model"]
@@ -82,13 +83,7 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
     replace_layers(model)
     fold_batch_norms(model.eval())
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        model = model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device '{device}' cannot be used ({one_line(error)}): give cpu, or cuda on a machine with a GPU"
-        ) from error
-    return model
+    return move_to_device(model, device)
 
 
 def find_model(folder: str | Path) -> tuple[Path, Path]:
@@ -132,7 +127,7 @@ def resolve_model(
         raise UserError(f"config '{config}' needs a checkpoint: give one, or give the work dir of a training instead")
     if not is_url(checkpoint) and Path(checkpoint).is_dir():
         raise UserError(f"checkpoint '{checkpoint}' is a folder: give a file such as {checkpoint}/epoch_12.pth")
-    return read_config(path if not str(config).startswith(CONFIG_PREFIX) else config), checkpoint
+    return read_config(config), checkpoint
 
 
 def _dumped_config(folder: Path) -> Path:

@@ -37,6 +37,12 @@ class Mask:
         """Number of pixels of the mask."""
         return int(np.count_nonzero(self.pixels))
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, upper, right and lower side of the crop in pixels of the image; right and lower are exclusive."""
+        height, width = self.pixels.shape
+        return float(self.left), float(self.top), float(self.left + width), float(self.top + height)
+
     def full(self, size: tuple[int, int]) -> np.ndarray:
         """Return the mask as bool (H, W).
 

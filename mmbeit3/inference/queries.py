@@ -86,15 +86,10 @@ def _instances(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes, score: 
     rows = [row for row, query in enumerate(queries.tolist()) if query in found]
     pairs = [found[query] for query in queries[rows].tolist()]
     masks_found = tuple(mask for mask, _ in pairs)
-    boxes = np.array([_box(mask) for mask in masks_found], np.float32).reshape(-1, 4)
+    boxes = np.array([mask.box for mask in masks_found], np.float32).reshape(-1, 4)
     factors = np.array([mean for _, mean in pairs], np.float32)
     final = best[rows].cpu().numpy() * factors
     return FoundObjects(boxes, final, labels[rows].cpu().numpy(), masks_found).sorted(score)
-
-
-def _box(mask: Mask) -> tuple[float, float, float, float]:
-    height, width = mask.pixels.shape
-    return float(mask.left), float(mask.top), float(mask.left + width), float(mask.top + height)
 
 
 def _panoptic(head: Any, classes: Tensor, masks: Tensor, sizes: _Sizes) -> FoundSegments:

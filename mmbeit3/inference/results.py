@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmbeit3.errors import UserError
-from mmbeit3.files import naming_target, refuse_overwriting
-from mmbeit3.images import ImageInput, read_pixels, write_image
+from mmbeit3.files import refuse_overwriting, write_atomically
+from mmbeit3.images import ImageInput, encode_image, read_pixels
 from mmbeit3.inference.masks import Mask
 from mmbeit3.visualization.drawing import draw_objects
 
@@ -99,10 +99,7 @@ class Result:
         path = Path(path)
         if self.path is not None:
             refuse_overwriting(path, self.path)
-        picture = self.draw(image)
-        with naming_target(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_image(path, picture[..., ::-1])
+        write_atomically(path, encode_image(path, self.draw(image)[..., ::-1]))
         return path
 
     def counts(self) -> dict[str, int]:

@@ -103,7 +103,7 @@ def merge_objects(parts: Sequence[tuple[Window, FoundObjects]], size: tuple[int,
         chosen = order[labels[order] == label]
         kept += chosen[_suppress(boxes[chosen], cut[chosen], source[chosen])].tolist()
     keep = np.array(kept, np.int64)
-    return everything.pick(keep[np.argsort(-scores[keep], kind="stable")])
+    return everything.pick(keep).sorted()
 
 
 def _move(found: FoundObjects, window: Window) -> FoundObjects:

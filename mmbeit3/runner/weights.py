@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from mmengine.logging import print_log
 from torch import nn
@@ -11,7 +12,9 @@ from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.tasks.base import TaskModel
 
-__all__ = ["load_trained", "without_wrappers"]
+__all__ = ["load_trained", "move_to_device", "without_wrappers"]
+
+T = TypeVar("T", bound=nn.Module)
 
 
 def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
@@ -36,6 +39,19 @@ def load_trained(model: nn.Module, checkpoint: str | Path) -> None:
             f"as {report.missing[0]}; use a checkpoint of {type(model).__name__}"
         )
     print_log(str(report), logger="current")
+
+
+def move_to_device(model: T, device: str) -> T:
+    """Move a model to a device.
+
+    Raises:
+        UserError: if the device cannot be used.
+    """
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"device '{device}' cannot be used ({reason}): give cpu, or cuda on a machine with a GPU") from error
 
 
 def without_wrappers(model: nn.Module) -> nn.Module:
