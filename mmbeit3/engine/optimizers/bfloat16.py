@@ -20,8 +20,7 @@ __all__ = ["BFloat16OptimWrapper", "multiplies_bfloat16"]
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Return True if a device multiplies matrices in bfloat16 faster than in float32.
 
-    On x86 these are CPUs with AVX512-BF16 or AMX: AMD since Zen 4, Intel's servers since Cooper Lake. Other CPUs emulate it, which is
-    slow.
+    On x86 these are CPUs with AVX512-BF16 or AMX: AMD since Zen 4, Intel's servers since Cooper Lake. Others emulate it slowly.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -33,10 +32,10 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Run the forward pass under autocast to bfloat16, on GPUs and on CPUs. Weights, gradients and the optimizer stay in float32.
+    """Run the forward pass under autocast to bfloat16, on GPUs and on CPUs. Weights and the optimizer stay in float32.
 
-    No loss scaling is needed, as bfloat16 has the range of float32. On a device without fast bfloat16, training runs in float32,
-    and the log says so.
+    No loss scaling is needed, as bfloat16 has the range of float32. On a device without fast bfloat16, training runs in
+    float32, and the log says so.
 
     Args:
         **kwargs: arguments of MMEngine's ``OptimWrapper``.
