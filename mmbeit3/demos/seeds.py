@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmbeit3.demos.training import read_scores, train_config
-from mmbeit3.errors import UserError
-from mmbeit3.files import write_atomically
+from mmbeit3.demos.training import train_once
 from mmbeit3.markdown import markdown_table
 
 __all__ = ["Contender", "table_of_seeds", "train_seeds"]
@@ -40,33 +36,22 @@ def train_seeds(contenders: Sequence[Contender], seeds: Sequence[int], out: Path
     Args:
         contenders: the trainings to compare.
         seeds: seeds of MMEngine's ``randomness``.
-        out: folder for the work dirs, ``NAME-SEED``. Each gets ``percent.json`` at its end.
+        out: folder for the work dirs, ``NAME-SEED``.
 
     Returns:
-        Names of the contenders to the scores of each seed, in percent, with the minutes of each training.
+        Names of the contenders to the scores of each seed, see :func:`~mmbeit3.demos.training.train_once`.
 
     Raises:
-        UserError: if a training fails, or its data have no scores.
+        UserError: if a training fails or logs no scores.
     """
     results: dict[str, list[dict[str, float]]] = {contender.name: [] for contender in contenders}
     for seed in seeds:
         for contender in contenders:
-            results[contender.name].append(_scores(contender, seed, out / f"{contender.name}-{seed}"))
+            options = {"randomness.seed": seed, **contender.options}
+            work_dir = out / f"{contender.name}-{seed}"
+            scores = train_once(contender.config, work_dir, f"{contender.name}, seed {seed}", options)
+            results[contender.name].append(scores)
     return results
-
-
-def _scores(contender: Contender, seed: int, folder: Path) -> dict[str, float]:
-    done = folder / "percent.json"
-    if done.exists():
-        return dict(json.loads(done.read_text()))
-    start = time.monotonic()
-    train_config(contender.config, folder, f"{contender.name}, seed {seed}", {"randomness.seed": seed, **contender.options})
-    scores = read_scores(folder)
-    if not scores:
-        raise UserError(f"training of config '{contender.config}' logged no scores in '{folder}': set val_interval")
-    scores["minutes"] = round((time.monotonic() - start) / 60, 1)
-    write_atomically(done, json.dumps(scores).encode())
-    return scores
 
 
 def table_of_seeds(results: Mapping[str, Sequence[Mapping[str, float]]], title: str = "config") -> str:
