@@ -19,13 +19,14 @@ from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
 from mmbeit3.terminal import format_duration
 from mmbeit3.text import train_text_tokenizer
-from mmbeit3.visualization import Figure
+from mmbeit3.visualization import Figure, Section
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
 __all__ = [
     "detector_options",
     "last_checkpoint",
     "make_plain_shapes",
+    "model_section",
     "print_end",
     "read_scores",
     "show_training",
@@ -141,17 +142,18 @@ def train_once(config: str, work_dir: Path, title: str, options: Mapping[str, ob
     return scores
 
 
-def print_end(report: Path, start: float, work_dir: Path | None = None) -> None:
+def print_end(report: Path, start: float, work_dir: Path | None = None, images: str = "data/shapes/val2017") -> None:
     """Print a demo's report, its total time, and the next command to try.
 
     Args:
         report: the HTML page.
         start: value of ``time.monotonic()`` at the start.
-        work_dir: work dir of a detector or segmentor on the images of shapes; None to suggest nothing.
+        work_dir: work dir of a detector or segmentor; None to suggest nothing.
+        images: folder of images for it.
     """
     print(f"report in {report}, after {format_duration(time.monotonic() - start)}")
     if work_dir is not None:
-        print(f"next: {next_command('predict', str(work_dir), 'data/shapes/val2017')}")
+        print(f"next: {next_command('predict', str(work_dir), images)}")
 
 
 def last_checkpoint(work_dir: Path) -> Path:
@@ -181,3 +183,18 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> list[list[Figu
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
     return rows
+
+
+def model_section(title: str, config: str, work_dir: Path, scores: Mapping[str, float], minutes: float) -> Section:
+    """Return the section of a report on a trained detector or segmentor: scores, loss curve and predictions.
+
+    Args:
+        title: title of the section.
+        config: path of the config, or its name after ``mmbeit3::``.
+        work_dir: work dir of the training.
+        scores: scores in percent.
+        minutes: duration of the training and evaluation.
+    """
+    weights = work_dir / last_checkpoint(work_dir).name
+    text = f"Config {config}, weights {weights}, {minutes:.1f} minutes of training and evaluation."
+    return Section(title, text, scores, show_training(config, work_dir))

@@ -36,7 +36,7 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
 
 
 def _lines_before(step: float, lines: list[dict[str, float]]) -> Iterator[dict[str, float]]:
-    """Yield the lines up to the first training line of a step that is not before ``step``. Scores count steps in another way."""
+    """Yield the lines before the first training line at or after ``step``. Lines of scores may count epochs instead."""
     return takewhile(lambda line: "loss" not in line or line["step"] < step, lines)
 
 
