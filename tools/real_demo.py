@@ -43,12 +43,11 @@ def main() -> None:
     scores = train_once(config, work_dir, "training", options)
     minutes = scores.pop("minutes")
     print(", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + f", {minutes:.1f} minutes")
-    about = Section(
-        "About this report",
-        f"A detector of red cells, white cells and platelets with {start}. It was trained on the {data.splits['train']} training "
-        f"photographs of BCCD (github.com/Shenggan/BCCD_Dataset, MIT) and evaluated on its {data.splits['val']} validation "
-        "photographs. Scores are in percent.",
+    text = (
+        f"A detector of red cells, white cells and platelets with {start}. It was trained on {data.splits['train']} photographs "
+        f"of BCCD (github.com/Shenggan/BCCD_Dataset, MIT) and evaluated on {data.splits['val']} others. Scores are in percent."
     )
+    about = Section("About this report", text)
     section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
     write_report(work_dir / "report.html", "mmbeit3 demo on real images", [about, section])
     print_end(work_dir / "report.html", begin, work_dir, str(data.folder / "images"))
