@@ -44,8 +44,8 @@ def main() -> None:
     minutes = scores.pop("minutes")
     print(", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + f", {minutes:.1f} minutes")
     text = (
-        f"A detector of red cells, white cells and platelets with {start}. It was trained on {data.splits['train']} photographs "
-        f"of BCCD (github.com/Shenggan/BCCD_Dataset, MIT) and evaluated on {data.splits['val']} others. Scores are in percent."
+        f"A detector of red cells, white cells and platelets with {start}. Trained on {data.splits['train']} photographs "
+        f"of BCCD (github.com/Shenggan/BCCD_Dataset, MIT), evaluated on {data.splits['val']} others. Scores are in percent."
     )
     about = Section("About this report", text)
     section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
