@@ -58,4 +58,3 @@ default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=True),
     checkpoint=dict(by_epoch=True, interval=_base_.max_epochs, max_keep_ckpts=2),
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65))

@@ -23,4 +23,3 @@ default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=_base_.max_epochs, max_keep_ckpts=2),
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65))

@@ -10,6 +10,8 @@ adapter = dict(
         image_size=518,
         init_cfg=dict(type="Pretrained", checkpoint="checkpoints/dinov2_vits14.safetensors"),
     ),
+    # All four maps get the features of the last block, which has learned most of what things are.
+    vit_feature="last",
     conv_inplane=32,
     deform_num_heads=6,
     use_extra_extractor=False,

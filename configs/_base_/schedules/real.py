@@ -4,9 +4,10 @@ max_epochs = 8
 epochs = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
     type="mmbeit3.BFloat16OptimWrapper",
-    optimizer=dict(type="AdamW", lr=6e-4, betas=(0.9, 0.98), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
     constructor="mmbeit3.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=1.0),
+    # A pretrained ViT learns more slowly than what starts from random weights.
+    paramwise_cfg=dict(layer_decay_rate=0.8, custom_keys={"backbone.vit.": dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [
