@@ -20,12 +20,12 @@ from mmbeit3.errors import UserError
 from mmbeit3.files import naming_target, write_atomically
 from mmbeit3.images import ImageError, decode_image, encode_image
 
-__all__ = ["JPEG_QUALITY", "Target", "progress"]
+__all__ = ["JPEG_QUALITY", "Target", "decode", "progress"]
 
 T = TypeVar("T")
 
 JPEG_QUALITY = 92
-"""Quality of images that are converted from PNG, 0 to 100."""
+"""Quality of images that are converted from PNG, 0 to 100. All copies get the same format, since configs read one suffix."""
 
 _PARTS = ".parts"
 
