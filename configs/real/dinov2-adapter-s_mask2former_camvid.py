@@ -52,9 +52,14 @@ model = dict(
         ),
     ),
 )
-train_cfg = dict(_base_.pop("epochs"), _delete_=True)
+max_epochs = 6
+train_cfg = dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=True),
-    checkpoint=dict(by_epoch=True, interval=_base_.max_epochs, max_keep_ckpts=2),
+    checkpoint=dict(by_epoch=True, interval=1, max_keep_ckpts=2),
 )
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=max_epochs, T_max=max_epochs, convert_to_iter_based=True),
+]

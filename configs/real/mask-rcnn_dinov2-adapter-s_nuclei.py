@@ -15,10 +15,15 @@ model = dict(
     rpn_head=dict(anchor_generator=dict(scales=[4])),
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
 )
-train_cfg = _base_.pop("epochs")
+max_epochs = 4
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 default_hooks = dict(
     logger=dict(interval=10),
-    checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=_base_.max_epochs, max_keep_ckpts=2),
+    checkpoint=dict(_delete_=True, type="mmbeit3.SafeCheckpointHook", interval=1, max_keep_ckpts=2),
 )
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=max_epochs, T_max=max_epochs, convert_to_iter_based=True),
+]

@@ -1,7 +1,5 @@
-# Schedule and optimizer of the small real datasets: AdamW in bfloat16, a short warm-up and cosine decay to 0.
+# Optimizer of the small real datasets: AdamW in bfloat16.
 # Our choice: all values.
-max_epochs = 8
-epochs = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
     type="mmbeit3.BFloat16OptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
@@ -10,8 +8,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay_rate=0.8, custom_keys={"backbone.vit.": dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=10.0),
 )
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=max_epochs, T_max=max_epochs, convert_to_iter_based=True),
-]
+randomness = dict(seed=0)
 auto_scale_lr = dict(enable=False, base_batch_size=4)
