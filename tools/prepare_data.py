@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.datasets.known import KNOWN
 from mmbeit3.terminal import quiet_terminal
 
 
@@ -13,18 +14,21 @@ def main() -> None:
     actions = parser.add_mutually_exclusive_group(required=True)
     actions.add_argument("--check", metavar="FOLDER", help="report counts, classes, sizes and faults, and draw a contact sheet")
     actions.add_argument("--split", metavar="FOLDER", help="write train and val from one COCO file, or from images with labels")
+    parser.add_argument(
+        "--as", dest="known", choices=KNOWN, help="check a copy of this data set (found out by the folder's name)"
+    )
     parser.add_argument("--out", metavar="PNG", help="the contact sheet (work_dirs/check_FOLDER.png)")
     parser.add_argument("--images", type=int, default=24, metavar="N", help="images on the contact sheet; 0 draws none (24)")
     parser.add_argument("--val-share", type=float, default=0.2, metavar="X", help="share of images for validation (0.2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (0)")
     args = parser.parse_args()
     if args.check is not None:
-        check(args.check, args.out, args.images)
+        check(args.check, args.out, args.images, args.known)
     else:
         split(args.split, args.val_share, args.seed)
 
 
-def check(folder: str, out: str | None, images: int) -> None:
+def check(folder: str, out: str | None, images: int, known: str | None = None) -> None:
     """Print a report of a folder, and draw its contact sheet. Faults end in exit status 2."""
     with quiet_terminal():
         from mmbeit3.datasets.inspection import inspect_folder
@@ -32,7 +36,7 @@ def check(folder: str, out: str | None, images: int) -> None:
         from mmbeit3.datasets.inspection.show import show_report
         from mmbeit3.errors import UserError
 
-        report = inspect_folder(folder, max(images, 2))
+        report = inspect_folder(folder, max(images, 2), known)
         path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
         drawn = draw_sheet(report, path) if images else 0
     print(show_report(report))

@@ -28,16 +28,27 @@ def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: li
         Name to width and height in pixels, for the images that could be read.
     """
     sizes: dict[str, tuple[int, int]] = {}
+    missing: list[Path] = []
     for name, path in files:
         split.images += 1
         try:
             sizes[name] = check_complete(str(path))
             split.hashes.setdefault(hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(), name)
         except FileNotFoundError:
-            faults.append(f"{split.name}: image '{path}' does not exist: add it, or remove it from the annotations")
+            missing.append(path)
         except (ImageError, OSError) as error:
             reason = one_line(error.strerror or error) if isinstance(error, OSError) else one_line(error)
             faults.append(f"{split.name}: image '{path}' {reason}: replace or remove it")
+    if len(missing) == split.images > 1:
+        # The folder or the names are wrong, so one line is enough.
+        faults.append(
+            f"{split.name}: none of the {split.images} images exists, such as '{missing[0]}': put them there, or correct the "
+            "names in the annotations"
+        )
+    else:
+        faults += [
+            f"{split.name}: image '{path}' does not exist: add it, or remove it from the annotations" for path in missing
+        ]
     split.sizes = np.array(list(sizes.values()), int).reshape(-1, 2)
     return sizes
 
