@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.cli import run
-from mmbeit3.datasets.known import KNOWN
+from mmbeit3.datasets.public import PUBLIC
 from mmbeit3.terminal import quiet_terminal
 
 
@@ -15,20 +15,22 @@ def main() -> None:
     actions.add_argument("--check", metavar="FOLDER", help="report counts, classes, sizes and faults, and draw a contact sheet")
     actions.add_argument("--split", metavar="FOLDER", help="write train and val from one COCO file, or from images with labels")
     parser.add_argument(
-        "--as", dest="known", choices=KNOWN, help="check a copy of this data set (found out by the folder's name)"
+        "--as", dest="copy_of", choices=PUBLIC, help="check a copy of this data set (found out by the folder's name)"
     )
     parser.add_argument("--out", metavar="PNG", help="the contact sheet (work_dirs/check_FOLDER.png)")
     parser.add_argument("--images", type=int, default=24, metavar="N", help="images on the contact sheet; 0 draws none (24)")
     parser.add_argument("--val-share", type=float, default=0.2, metavar="X", help="share of images for validation (0.2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (0)")
     args = parser.parse_args()
+    if args.copy_of is not None and args.check is None:
+        parser.error("argument --as: needs --check")
     if args.check is not None:
-        check(args.check, args.out, args.images, args.known)
+        check(args.check, args.out, args.images, args.copy_of)
     else:
         split(args.split, args.val_share, args.seed)
 
 
-def check(folder: str, out: str | None, images: int, known: str | None = None) -> None:
+def check(folder: str, out: str | None, images: int, copy_of: str | None = None) -> None:
     """Print a report of a folder, and draw its contact sheet. Faults end in exit status 2."""
     with quiet_terminal():
         from mmbeit3.datasets.inspection import inspect_folder
@@ -36,7 +38,7 @@ def check(folder: str, out: str | None, images: int, known: str | None = None) -
         from mmbeit3.datasets.inspection.show import show_report
         from mmbeit3.errors import UserError
 
-        report = inspect_folder(folder, max(images, 2), known)
+        report = inspect_folder(folder, max(images, 2), copy_of)
         path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
         drawn = draw_sheet(report, path) if images else 0
     print(show_report(report))

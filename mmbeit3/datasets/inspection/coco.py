@@ -15,9 +15,9 @@ from mmbeit3.datasets.coco_file import CocoFile, read_coco
 from mmbeit3.datasets.coco_records import read_coco_json
 from mmbeit3.datasets.inspection.files import read_files
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
-from mmbeit3.datasets.known import KnownData
 from mmbeit3.datasets.layouts import CocoFiles, image_folder
 from mmbeit3.datasets.messages import first_difference
+from mmbeit3.datasets.public import PublicData
 from mmbeit3.datasets.transforms import size_conflict
 from mmbeit3.errors import UserError
 from mmbeit3.images import image_size
@@ -29,13 +29,13 @@ __all__ = ["inspect_coco"]
 _BOX_REMEDY = "correct or remove them; 'bbox' is x, y, width, height in pixels"
 
 
-def inspect_coco(layout: CocoFiles, examples: int, known: KnownData | None = None) -> FolderReport:
+def inspect_coco(layout: CocoFiles, examples: int, data: PublicData | None = None) -> FolderReport:
     """Inspect COCO files and their images.
 
     Args:
         layout: the files.
         examples: largest number of images for the contact sheet, of all splits.
-        known: the data set, if its JSON files name images in another way or name some that do not exist.
+        data: the public data set, if its JSON files name images in another way or name some that do not exist.
     """
     report = FolderReport(layout.root, "coco")
     files = dict(layout.files) or {file: (file, image_folder(layout.root, "", file)) for file in layout.unsplit}
@@ -49,9 +49,9 @@ def inspect_coco(layout: CocoFiles, examples: int, known: KnownData | None = Non
             continue
         categories[file] = list(coco.names.values())
         absent: Collection[str] = ()
-        if known is not None:
-            images = {number: (known.image_name(one), width, height) for number, (one, width, height) in coco.images.items()}
-            coco, absent = replace(coco, images=images), known.absent
+        if data is not None:
+            images = {number: (data.image_name(one), width, height) for number, (one, width, height) in coco.images.items()}
+            coco, absent = replace(coco, images=images), data.absent
         split = _inspect_split(name, coco, layout.root / folder, report.faults, absent)
         if coco.is_panoptic:
             report.notes.append(f"'{file}' has panoptic annotations, for which there is no recipe: see docs/configs.md")

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmbeit3.datasets.annotations import read_text
 from mmbeit3.datasets.checks.files import check_complete, sample
-from mmbeit3.datasets.inspection.files import read_files
+from mmbeit3.datasets.inspection.files import read_files, show_progress
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.layouts import LabelImages, only_suffix
@@ -45,7 +45,7 @@ def inspect_labels(
     Args:
         layout: the folders.
         examples: largest number of images for the contact sheet, of all splits.
-        classes: names of the classes of a known data set; empty to read them from the folder.
+        classes: names of the classes of a public data set; empty to read them from the folder.
         reduce_zero_label: True if ``classes`` count from 1.
     """
     report = FolderReport(layout.root, "labels")
@@ -128,7 +128,7 @@ def _count(
 ) -> _Numbers:
     """Count pixels and images of each number."""
     numbers = _Numbers()
-    for stem, _, label in pairs:
+    for stem, _, label in show_progress(pairs, f"label images of {split.name}"):
         try:
             check_complete(str(label))
             values = decode_labels(label.read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmbeit3.errors import UserError
 
-__all__ = ["KNOWN", "Extra", "KnownData", "Part", "find_known", "missing_parts"]
+__all__ = ["PUBLIC", "Extra", "Part", "PublicData", "find_public", "missing_parts"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class KnownData:
+class PublicData:
     """A public data set as the configs read it.
 
     Attributes:
@@ -102,8 +102,8 @@ _STUFF = (
     + ", then convert it with mmseg's tools/dataset_converters/coco_stuff164k.py"
 )
 
-KNOWN: dict[str, KnownData] = {
-    "coco": KnownData(
+PUBLIC: dict[str, PublicData] = {
+    "coco": PublicData(
         title="COCO 2017",
         folder="data/coco",
         config="configs/coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py",
@@ -124,7 +124,7 @@ KNOWN: dict[str, KnownData] = {
             ),
         ),
     ),
-    "ade20k": KnownData(
+    "ade20k": PublicData(
         title="ADE20K",
         folder="data/ade/ADEChallengeData2016",
         config="configs/ade20k/beit3-adapter-b_upernet_8xb2-160k_ade20k-512x512.py",
@@ -142,7 +142,7 @@ KNOWN: dict[str, KnownData] = {
         label_suffix=".png",
         reduce_zero_label=True,
     ),
-    "objects365": KnownData(
+    "objects365": PublicData(
         title="Objects365 v2",
         folder="data/Objects365/Obj365_v2",
         config="configs/objects365/cascade-rcnn_beit3-b_vitdet_1024_objects365.py",
@@ -170,7 +170,7 @@ KNOWN: dict[str, KnownData] = {
             }
         ),
     ),
-    "coco_stuff164k": KnownData(
+    "coco_stuff164k": PublicData(
         title="COCO-Stuff 164k",
         folder="data/coco_stuff164k",
         config="configs/coco_stuff164k/beit3-adapter-l_mask2former_16xb1-80k_coco-stuff164k-896x896.py",
@@ -188,15 +188,15 @@ KNOWN: dict[str, KnownData] = {
 """Data sets by the name that ``tools/prepare_data.py --as`` takes. Image counts are those of the data sets' pages."""
 
 
-def find_known(folder: str | Path, name: str | None = None) -> tuple[Path, KnownData] | None:
-    """Find out if a folder is a copy of a known data set.
+def find_public(folder: str | Path, name: str | None = None) -> tuple[Path, PublicData] | None:
+    """Find out if a folder is a copy of a public data set.
 
     Without a name, a folder is one if it has the name of the data set's folder in the configs, and at least one of its files or
     folders that hold annotations.
 
     Args:
         folder: the folder, or the one above it, such as ``data/ade`` for ``data/ade/ADEChallengeData2016``.
-        name: name of the data set in :data:`KNOWN`; None to find it out.
+        name: name of the data set in :data:`PUBLIC`; None to find it out.
 
     Returns:
         The data set's folder and the data set; None if it is none of them.
@@ -205,37 +205,37 @@ def find_known(folder: str | Path, name: str | None = None) -> tuple[Path, Known
         UserError: for an unknown name, or if the folder does not exist.
     """
     root = Path(folder)
-    if name is not None and name not in KNOWN:
-        raise UserError(f"data set '{name}' is unknown: choose one of {', '.join(KNOWN)}")
+    if name is not None and name not in PUBLIC:
+        raise UserError(f"data set '{name}' is unknown: choose one of {', '.join(PUBLIC)}")
     if not root.is_dir():
         raise UserError(f"data folder '{root}' does not exist: give the folder that contains your images and annotations")
-    for known in [KNOWN[name]] if name is not None else KNOWN.values():
-        *_, above, own = Path(known.folder).parts
+    for data in [PUBLIC[name]] if name is not None else PUBLIC.values():
+        *_, above, own = Path(data.folder).parts
         # data/coco does not make data a copy of COCO, but data/ade has nothing else.
-        if (name is not None or root.resolve().name == above != "data") and _has_annotations(root / own, known):
-            return root / own, known
-        if name is not None or (root.resolve().name == own and _has_annotations(root, known)):
-            return root, known
+        if (name is not None or root.resolve().name == above != "data") and _has_annotations(root / own, data):
+            return root / own, data
+        if name is not None or (root.resolve().name == own and _has_annotations(root, data)):
+            return root, data
     return None
 
 
-def _has_annotations(root: Path, known: KnownData) -> bool:
-    return any(part.exists(root) for part in known.parts if "annotations" in part.path)
+def _has_annotations(root: Path, data: PublicData) -> bool:
+    return any(part.exists(root) for part in data.parts if "annotations" in part.path)
 
 
-def missing_parts(root: Path, known: KnownData) -> tuple[list[str], list[str]]:
+def missing_parts(root: Path, data: PublicData) -> tuple[list[str], list[str]]:
     """Return the faults and notes of a copy's missing files and folders, one line each.
 
     Args:
         root: the data set's folder.
-        known: the data set.
+        data: the data set.
 
     Returns:
         Faults for parts that its config needs, and notes for parts of which other configs need all.
     """
-    faults = [_describe(root, part, known.config) for part in known.parts if not part.exists(root)]
+    faults = [_describe(root, part, data.config) for part in data.parts if not part.exists(root)]
     notes = []
-    for extra in known.extras:
+    for extra in data.extras:
         missing = [part for part in extra.parts if not part.exists(root)]
         if len(missing) == len(extra.parts):
             notes.append(_describe(root, missing[0], extra.config))

@@ -10,52 +10,52 @@ from mmbeit3.datasets.coco_file import read_coco
 from mmbeit3.datasets.inspection.coco import inspect_coco
 from mmbeit3.datasets.inspection.label_images import inspect_labels
 from mmbeit3.datasets.inspection.report import FolderReport
-from mmbeit3.datasets.known import KnownData, missing_parts
 from mmbeit3.datasets.layouts import CocoFiles, LabelImages
 from mmbeit3.datasets.metainfo import read_metainfo
+from mmbeit3.datasets.public import PublicData, missing_parts
 from mmbeit3.errors import UserError
 
-__all__ = ["inspect_known"]
+__all__ = ["inspect_public"]
 
 
-def inspect_known(root: Path, known: KnownData, examples: int) -> FolderReport:
-    """Inspect a copy of a known data set.
+def inspect_public(root: Path, data: PublicData, examples: int) -> FolderReport:
+    """Inspect a copy of a public data set.
 
     A missing file or folder that a config reads is a fault. Another number of images or classes than in the whole data set is
     only noted.
 
     Args:
         root: the data set's folder.
-        known: the data set.
+        data: the data set.
         examples: largest number of images for the contact sheet, of all splits.
     """
-    faults, notes = missing_parts(root, known)
-    complete = {part.path for part in known.parts if part.exists(root)}
-    splits = {split: paths for split, paths in known.splits.items() if complete.issuperset(paths)}
-    if known.labels:
-        layout = LabelImages(root, splits, {}, known.label_suffix)
-        report = inspect_labels(layout, examples, _label_classes(known), known.reduce_zero_label)
+    faults, notes = missing_parts(root, data)
+    complete = {part.path for part in data.parts if part.exists(root)}
+    splits = {split: paths for split, paths in data.splits.items() if complete.issuperset(paths)}
+    if data.labels:
+        layout = LabelImages(root, splits, {}, data.label_suffix)
+        report = inspect_labels(layout, examples, _label_classes(data), data.reduce_zero_label)
     else:
-        report = inspect_coco(CocoFiles(root, splits), examples, known)
+        report = inspect_coco(CocoFiles(root, splits), examples, data)
     report.faults[:0] = faults
-    report.notes += notes
-    for extra in known.extras:
+    report.notes[:0] = [f"checked as a copy of {data.title}, as {data.config} reads it", *notes]
+    for extra in data.extras:
         for part in extra.parts:
             if part.path.endswith(".json") and part.exists(root):
                 _check_panoptic(root / part.path, report.faults)
-    _note_numbers(report, known)
-    report.advice = f"python tools/train.py {known.config}"
-    if root.resolve() != Path(known.folder).resolve():
-        report.advice = f"link or move the folder to {known.folder}, where the configs read it, then {report.advice}"
+    _note_numbers(report, data)
+    report.advice = f"python tools/train.py {data.config}"
+    if root.resolve() != Path(data.folder).resolve():
+        report.advice = f"link or move the folder to {data.folder}, where the configs read it, then {report.advice}"
     return report
 
 
-def _label_classes(known: KnownData) -> tuple[str, ...]:
+def _label_classes(data: PublicData) -> tuple[str, ...]:
     """Return the class names of mmseg's dataset; without mmseg, the classes' numbers."""
     if importlib.util.find_spec("mmseg") is None:
-        first = int(known.reduce_zero_label)
-        return tuple(f"class {number}" for number in range(first, known.classes + first))
-    return tuple(read_metainfo({"type": known.labels}, "mmseg")["classes"])
+        first = int(data.reduce_zero_label)
+        return tuple(f"class {number}" for number in range(first, data.classes + first))
+    return tuple(read_metainfo({"type": data.labels}, "mmseg")["classes"])
 
 
 def _check_panoptic(path: Path, faults: list[str]) -> None:
@@ -73,13 +73,13 @@ def _check_panoptic(path: Path, faults: list[str]) -> None:
         )
 
 
-def _note_numbers(report: FolderReport, known: KnownData) -> None:
+def _note_numbers(report: FolderReport, data: PublicData) -> None:
     """Note the splits that have another number of images, and another number of classes, than the whole data set."""
     for split in report.splits:
-        whole = known.images[split.name]
+        whole = data.images[split.name]
         if split.images < whole:
-            report.notes.append(f"{split.name} is a subset of {known.title}: {split.images:,} of {whole:,} images")
+            report.notes.append(f"{split.name} is a subset of {data.title}: {split.images:,} of {whole:,} images")
         elif split.images > whole:
-            report.notes.append(f"{split.name} has {split.images:,} images, {known.title} has {whole:,}")
-    if report.classes and len(report.classes) != known.classes:
-        report.notes.append(f"the copy has {len(report.classes)} classes, {known.title} has {known.classes}")
+            report.notes.append(f"{split.name} has {split.images:,} images, {data.title} has {whole:,}")
+    if report.classes and len(report.classes) != data.classes:
+        report.notes.append(f"the copy has {len(report.classes)} classes, {data.title} has {data.classes}")
