@@ -85,20 +85,22 @@ class PublicData:
 _COCO_PAGE = "https://cocodataset.org/#download"
 
 
-def _unpack(archive: str, page: str, where: str = "it there") -> str:
+def _unpack(archive: str, page: str, where: str) -> str:
     return f"download {archive} from {page} and unpack {where}"
 
 
-def _coco_images(split: str, folder: str) -> Part:
-    return Part(f"{folder}{split}2017", _unpack(f"{split}2017.zip", _COCO_PAGE), ".jpg")
+def _coco_images(split: str, root: str, folder: str = "") -> Part:
+    return Part(f"{folder}{split}2017", _unpack(f"{split}2017.zip", _COCO_PAGE, f"it into {root}/{folder}".rstrip("/")), ".jpg")
 
 
-_BOXES = _unpack("annotations_trainval2017.zip", _COCO_PAGE)
-_PANOPTIC = _unpack("panoptic_annotations_trainval2017.zip", _COCO_PAGE, "it, and the two archives inside it")
-_ADE = _unpack("ADEChallengeData2016.zip", "http://sceneparsing.csail.mit.edu")
+_BOXES = _unpack("annotations_trainval2017.zip", _COCO_PAGE, "it into data/coco")
+_PANOPTIC = _unpack("panoptic_annotations_trainval2017.zip", _COCO_PAGE, "it into data/coco, and the two archives inside it")
+_ADE = _unpack("ADEChallengeData2016.zip", "http://sceneparsing.csail.mit.edu", "it into data/ade")
 _O365 = "https://www.objects365.org"
 _STUFF = (
-    _unpack("stuffthingmaps_trainval2017.zip", "https://github.com/nightrome/cocostuff", "it into annotations")
+    _unpack(
+        "stuffthingmaps_trainval2017.zip", "https://github.com/nightrome/cocostuff", "it into data/coco_stuff164k/annotations"
+    )
     + ", then convert it with mmseg's tools/dataset_converters/coco_stuff164k.py"
 )
 
@@ -109,7 +111,7 @@ PUBLIC: dict[str, PublicData] = {
         config="configs/coco/mask-rcnn_beit3-adapter-b_fpn_1x_coco.py",
         parts=(
             *(Part(f"annotations/instances_{split}2017.json", _BOXES) for split in ("train", "val")),
-            *(_coco_images(split, "") for split in ("train", "val")),
+            *(_coco_images(split, "data/coco") for split in ("train", "val")),
         ),
         splits={split: (f"annotations/instances_{split}2017.json", f"{split}2017") for split in ("train", "val")},
         images={"train": 118_287, "val": 5_000},
@@ -175,7 +177,7 @@ PUBLIC: dict[str, PublicData] = {
         folder="data/coco_stuff164k",
         config="configs/coco_stuff164k/beit3-adapter-l_mask2former_16xb1-80k_coco-stuff164k-896x896.py",
         parts=(
-            *(_coco_images(split, "images/") for split in ("train", "val")),
+            *(_coco_images(split, "data/coco_stuff164k", "images/") for split in ("train", "val")),
             *(Part(f"annotations/{split}2017", _STUFF, "_labelTrainIds.png") for split in ("train", "val")),
         ),
         splits={split: (f"images/{split}2017", f"annotations/{split}2017") for split in ("train", "val")},

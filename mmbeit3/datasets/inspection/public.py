@@ -37,6 +37,9 @@ def inspect_public(root: Path, data: PublicData, examples: int) -> FolderReport:
         report = inspect_labels(layout, examples, _label_classes(data), data.reduce_zero_label)
     else:
         report = inspect_coco(CocoFiles(root, splits), examples, data)
+    if not splits:
+        # Nothing could be counted.
+        report.classes = ()
     report.faults[:0] = faults
     report.notes[:0] = [f"checked as a copy of {data.title}, as {data.config} reads it", *notes]
     for extra in data.extras:

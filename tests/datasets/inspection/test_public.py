@@ -53,7 +53,7 @@ def test_a_missing_split_is_one_fault(copy_of):
     report = inspect_folder(root)
     (fault,) = report.faults
     assert fault.startswith(f"'{root}/val2017' does not exist, which configs/coco/")
-    assert fault.endswith("download val2017.zip from https://cocodataset.org/#download and unpack it there")
+    assert fault.endswith("download val2017.zip from https://cocodataset.org/#download and unpack it into data/coco")
     assert [split.name for split in report.splits] == ["train"]
 
 
@@ -142,4 +142,4 @@ def test_faults_of_files_are_those_of_any_folder(copy_of):
 def test_nothing_at_all(tmp_path):
     report = inspect_folder(tmp_path, name="ade20k")
     assert len(report.faults) == 4
-    assert report.splits == []
+    assert (report.splits, report.classes) == ([], ())
