@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.datasets.public import PUBLIC
 from mmbeit3.terminal import quiet_terminal
 
 
@@ -21,6 +22,9 @@ def main() -> None:
         "--from", dest="source", metavar="PATH", help="with NAME: a folder or archive to take, not the download"
     )
     parser.add_argument(
+        "--as", dest="copy_of", choices=PUBLIC, help="with --check: a copy of this data set (found out by the folder's name)"
+    )
+    parser.add_argument(
         "--out", metavar="PATH", help="with NAME: the folder (data/NAME); with --check: the sheet (work_dirs/check_FOLDER.png)"
     )
     parser.add_argument("--images", type=int, default=24, metavar="N", help="images on the contact sheet; 0 draws none (24)")
@@ -29,12 +33,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.source is not None and args.name is None:
         parser.error("argument --from: needs NAME, a public data set")
+    if args.copy_of is not None and args.check is None:
+        parser.error("argument --as: needs --check")
     if args.name is not None:
         prepare(args.name, args.out, args.source)
     elif args.list:
         show_list()
     elif args.check is not None:
-        check(args.check, args.out, args.images)
+        check(args.check, args.out, args.images, args.copy_of)
     else:
         split(args.split, args.val_share, args.seed)
 
@@ -67,7 +73,7 @@ def show_list() -> None:
         print(f"{known.name}: {known.title}; {known.license} ({known.terms}); {size}")
 
 
-def check(folder: str, out: str | None, images: int) -> None:
+def check(folder: str, out: str | None, images: int, copy_of: str | None = None) -> None:
     """Print a report of a folder, and draw its contact sheet. Faults end in exit status 2."""
     with quiet_terminal():
         from mmbeit3.datasets.inspection import inspect_folder
@@ -75,7 +81,7 @@ def check(folder: str, out: str | None, images: int) -> None:
         from mmbeit3.datasets.inspection.show import show_report
         from mmbeit3.errors import UserError
 
-        report = inspect_folder(folder, max(images, 2))
+        report = inspect_folder(folder, max(images, 2), copy_of)
         path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
         drawn = draw_sheet(report, path) if images else 0
     print(show_report(report))

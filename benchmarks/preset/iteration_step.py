@@ -161,6 +161,9 @@ def _without_checkpoints(model: Any) -> Any:
         copied = deepcopy(model)
         if _names_checkpoint(copied.get("init_cfg")):
             copied.pop("init_cfg")
+        # TimmViT's short form of init_cfg.
+        if isinstance(copied.get("checkpoint"), str):
+            copied.pop("checkpoint")
         for key, value in copied.items():
             copied[key] = _without_checkpoints(value)
         return copied

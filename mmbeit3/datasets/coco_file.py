@@ -40,9 +40,9 @@ class CocoFile:
         categories: category id of each object (N,); for a panoptic file, of each segment.
         image_index: index of each object's image in ``images`` (N,).
         dropped: True for objects that mmdet drops because of their box or area (N,).
-        beyond: True for boxes that reach beyond their image by more than a tenth of its sides (N,).
+        beyond: True for other boxes that reach beyond their image by more than a tenth of its sides (N,).
         first_dropped: fault of the first dropped object.
-        first_beyond: first box that reaches beyond its image by more than a tenth of its sides.
+        first_beyond: first box of ``beyond``.
         first_far: first box that reaches beyond its image by more than the image's whole width or height.
         without_masks: number of objects without a mask that mmdet does not drop.
         first_mask_fault: fault of the first invalid mask; None if all are valid.
@@ -173,6 +173,7 @@ def _summarize(
     dropped = np.logical_or.reduce(list(reasons.values()))
     overhang = np.maximum(-boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - sizes)
     beyond, far = ((overhang > share * sizes + 1).any(axis=1) for share in (0.1, 1.0))
+    beyond &= ~dropped
 
     def first(faulty: np.ndarray, reason: str) -> str | None:
         if not faulty.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,12 @@ __all__ = [
 ]
 
 
+_CONSTANT = re.compile(r"(?<![\w\"])(NaN|-?Infinity)(?![\w\"])")
+"""Regex for numbers that Python writes and reads, but that are not JSON."""
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
+
 def fail(path: Path, fault: str) -> NoReturn:
     """Raise a UserError that names a file."""
     raise UserError(f"'{path}': {fault}")
@@ -34,9 +41,25 @@ def read_coco_json(path: Path) -> dict[str, Any]:
     """Read the JSON object of a COCO file. ``NaN`` and ``Infinity`` are refused: no box may contain them.
 
     Raises:
-        UserError: if the file cannot be read or does not contain an object.
+        UserError: if the file cannot be read or does not contain an object. Naming the first record with such a number.
     """
-    return read_json(path, strict=True)
+    try:
+        return read_json(path, strict=True)
+    except UserError:
+        # Reads the file again, so only after a failure. It raises the same error for all other damage.
+        _fail_on_constant(read_json(path), path)
+        raise
+
+
+def _fail_on_constant(content: dict[str, Any], path: Path) -> None:
+    """Raise the error of the first record that has a number that is not finite, which Python's parser accepts."""
+    for key, kind in (("annotations", "annotation"), ("images", "image"), ("categories", "category")):
+        records = content.get(key)
+        for number, record in enumerate(records if isinstance(records, list) else [], start=1):
+            for name, value in record.items() if isinstance(record, dict) else ():
+                if found := _CONSTANT.search(json.dumps(value)):
+                    where = f"{kind} number {number} ({describe_record(record)})"
+                    fail(path, f"{where} has {found[0]} in '{name}', which is not a number in JSON: correct or remove it")
 
 
 def read_list(content: dict[str, Any], key: str, path: Path) -> list[Any]:
@@ -135,6 +158,9 @@ def read_images(images: list[Any], path: Path) -> dict[int | str, tuple[str, int
             )
         if not one["file_name"].strip():
             fail(path, f"image {to_json(one['id'])} has an empty 'file_name': write the name of its file")
+        if _CONTROL.search(one["file_name"]):
+            name = to_json(one["file_name"])
+            fail(path, f"image {to_json(one['id'])} has a control character in its 'file_name' {name}: rename the file")
     return {one["id"]: (one["file_name"], one["width"], one["height"]) for one in images}
 
 

@@ -51,11 +51,13 @@ class LabelImages:
         root: the folder.
         folders: split to its folders of images and labels, relative to ``root``. The same for all splits if ``lists`` has them.
         lists: split to a text file with one name per line, without the suffix, relative to ``root``.
+        label_suffix: end of the names of label images that follows the image's name; empty to find it out.
     """
 
     root: Path
     folders: dict[str, tuple[str, str]]
     lists: dict[str, str]
+    label_suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,12 @@ def only_suffix(folder: Path) -> str:
     if not folder.is_dir():
         raise UserError(f"folder '{folder}' does not exist: add it, see 'Lay out the data' in docs/own-data.md")
     found = Counter(Path(name).suffix for name in walk_files(folder) if is_image_name(name.rpartition("/")[2]))
-    if len(found) != 1:
+    if not found:
+        raise UserError(f"folder '{folder}' has no images: add them, see 'Lay out the data' in docs/own-data.md")
+    if len(found) > 1:
         counts = list_first(f"{count} {suffix}" for suffix, count in found.most_common())
         raise UserError(
-            f"folder '{folder}' has {f'images of several suffixes ({counts})' if found else 'no images'}: "
-            "mmseg reads one suffix per folder, so convert or rename them, such as all to .jpg"
+            f"folder '{folder}' has images of several suffixes ({counts}): mmseg reads one suffix per folder, so convert or "
+            "rename them, such as all to .jpg"
         )
     return next(iter(found))

@@ -125,7 +125,8 @@ def open_image(file: BinaryIO) -> Image.Image:
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("is not an image or is damaged") from error
+        empty = file.seek(0, io.SEEK_END) == 0
+        raise ImageError("is empty (0 bytes)" if empty else "is not an image or is damaged") from error
     except DECODE_ERRORS as error:
         raise ImageError(f"is damaged ({error})") from error
 

@@ -25,7 +25,7 @@ _KEYS = {"model_type", "mmbeit3_version", "default_scope", "model", "test_datalo
 _MOST_BYTES = 1 << 22
 _TYPE = re.compile(r"((mmbeit3|mmdet|mmseg|mmengine|mmcv)\.)?[A-Z]\w*|nms|soft_nms")
 """Names of registered classes and of suppression. MMEngine would import any other dotted name, and call what it finds there."""
-_LEFT_OUT = ("init_cfg", "pretrained", "_scope_")
+_LEFT_OUT = ("init_cfg", "pretrained", "checkpoint", "_scope_")
 """Settings of a model that only training needs, or that name files."""
 _TUPLE = "tuple"
 """Only key of a JSON object that represents a tuple."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ def read_class_list(root: Path, classes: Sequence[str] | None = None) -> tuple[s
     names = tuple(line.strip() for line in read_text(path, "class names").splitlines() if line.strip())
     if not names:
         raise UserError(f"'{path}' is empty: write one class name per line, in the order of their numbers")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f"'{path}' has the class '{twice[0]}' twice: name each class once")
     return names
 
 

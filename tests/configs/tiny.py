@@ -22,7 +22,8 @@ def make_tiny(cfg):
     """Shrink a config in place. Its heads, losses, pipelines and metrics do not change."""
     backbone = cfg.model.backbone
     vit = backbone.get("vit", backbone)
-    vit.pop("init_cfg", None)
+    for key in ("init_cfg", "checkpoint"):
+        vit.pop(key, None)
     for part in (vit, backbone):
         # No stochastic depth, so that every parameter must change.
         part.update({"drop_path_rate": 0.0} if "drop_path_rate" in part else {})

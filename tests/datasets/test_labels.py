@@ -52,7 +52,7 @@ GREY = np.zeros((8, 8), np.uint8)
         (encoded(GREY, exif=EXIF), "EXIF orientation"),
         (encoded(np.zeros((8, 8), np.float32), "TIFF"), r"has 1 channels \(F\)"),
         (encoded(np.random.default_rng(0).integers(0, 9, (40, 40), np.uint8))[:-50], "is damaged"),
-        (b"", "is not an image"),
+        (b"", "is empty"),
         (b"<html>", "is not an image"),
     ],
 )

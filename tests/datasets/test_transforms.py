@@ -31,7 +31,7 @@ def test_a_file_that_cannot_be_read(tmp_path, content):
         content = path.read_bytes()[:20]
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.png'.*(does not exist|damaged)") as error:
+    with pytest.raises(UserError, match=r"broken\.png'.*(does not exist|damaged|empty)") as error:
         LoadImageOrFail()({"img_path": str(path)})
     assert "\n" not in str(error.value)
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import checkpoint_filter_fn
 
-from mmbeit3.checkpoint import load_checkpoint, read_state_dict
+from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import TimmViT, ViTAdapter
 from tests.models.vits import (
@@ -27,7 +27,6 @@ from tests.models.vits import (
     transformers,
     whole,
 )
-from tests.paths import shared
 
 
 @pytest.fixture(autouse=True)
@@ -224,17 +223,3 @@ def test_inside_an_adapter(tmp_path):
         load_checkpoint(
             target, {name: t for name, t in source.state_dict().items() if not name.startswith("vit.model.blocks.1")}
         )
-
-
-@pytest.mark.parametrize("size", [518, (140, 280)])
-def test_released_weights(size, small, monkeypatch):
-    monkeypatch.setattr(timm, "create_model", small)
-    path = shared("real", "weights", "dinov2_vits14_timm.safetensors")
-    vit = TimmViT(DINOV2, image_size=size, final_norm=True, init_cfg={"type": "Pretrained", "checkpoint": str(path)})
-    vit.init_weights()
-    overlay = {"state_dict": read_state_dict(path)}
-    theirs = timm.create_model(
-        DINOV2, pretrained=True, pretrained_cfg_overlay=overlay, img_size=size, num_classes=0, dynamic_img_size=True
-    ).eval()
-    image = torch.randn(1, 3, 70, 140)
-    torch.testing.assert_close(features(vit, image), timms(theirs, image), atol=1e-5, rtol=1e-5)

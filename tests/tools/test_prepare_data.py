@@ -98,6 +98,19 @@ def test_conflicting_arguments(call, arguments, message):
     assert message in err.splitlines()[-1]
 
 
+def test_a_copy_of_a_public_data_set(run_tool, tmp_path):
+    root = coco_folder(tmp_path / "coco")
+    code, output = run_tool("prepare_data", "--check", str(root), "--as", "coco")
+    refused((code, output.err), "has 4 faults")
+    assert f"fault: '{root}/annotations/instances_train2017.json' does not exist, which configs/coco/" in output.out
+    # Without --as it is a folder like any other, because nothing of COCO is in it.
+    code, output = run_tool("prepare_data", "--check", str(root), "--images", "0")
+    assert (code, "COCO 2017" in output.out) == (0, False)
+    code, output = run_tool("prepare_data", "--split", str(root), "--as", "coco")
+    assert code == 2
+    assert "argument --as: needs --check" in output.err
+
+
 def test_help_imports_nothing_slow():
     code = (
         "import runpy, sys\n"

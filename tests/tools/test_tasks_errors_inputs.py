@@ -41,7 +41,7 @@ def test_broken_image_ends_training(task_data, call_task):
         path.write_bytes(b"")
     code, error, _ = call_task("train", "captioning")
     assert code == 2
-    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' is not an image or is damaged\n$", error)
+    assert re.search(rf"^error: image '{SHAPES}/train2017/\d+.jpg' is empty \(0 bytes\)\n$", error)
 
 
 def test_long_question_is_cut_and_said(task_data, call_task):

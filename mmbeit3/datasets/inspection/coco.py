@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,26 @@ from mmbeit3.datasets.coco_records import read_coco_json
 from mmbeit3.datasets.inspection.files import read_files
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
 from mmbeit3.datasets.layouts import CocoFiles, image_folder
+from mmbeit3.datasets.messages import first_difference
+from mmbeit3.datasets.public import PublicData
 from mmbeit3.datasets.transforms import size_conflict
 from mmbeit3.errors import UserError
+from mmbeit3.images import image_size
 from mmbeit3.images.folders import is_image_name, walk_files
 
 __all__ = ["inspect_coco"]
 
 
-def inspect_coco(layout: CocoFiles, examples: int) -> FolderReport:
+_BOX_REMEDY = "correct or remove them; 'bbox' is x, y, width, height in pixels"
+
+
+def inspect_coco(layout: CocoFiles, examples: int, data: PublicData | None = None) -> FolderReport:
     """Inspect COCO files and their images.
 
     Args:
         layout: the files.
         examples: largest number of images for the contact sheet, of all splits.
+        data: the public data set, if its JSON files name images in another way or name some that do not exist.
     """
     report = FolderReport(layout.root, "coco")
     files = dict(layout.files) or {file: (file, image_folder(layout.root, "", file)) for file in layout.unsplit}
@@ -40,7 +48,11 @@ def inspect_coco(layout: CocoFiles, examples: int) -> FolderReport:
             report.faults.append(str(error))
             continue
         categories[file] = list(coco.names.values())
-        split = _inspect_split(name, coco, layout.root / folder, report.faults)
+        absent: Collection[str] = ()
+        if data is not None:
+            images = {number: (data.image_name(one), width, height) for number, (one, width, height) in coco.images.items()}
+            coco, absent = replace(coco, images=images), data.absent
+        split = _inspect_split(name, coco, layout.root / folder, report.faults, absent)
         if coco.is_panoptic:
             report.notes.append(f"'{file}' has panoptic annotations, for which there is no recipe: see docs/configs.md")
         else:
@@ -48,9 +60,12 @@ def inspect_coco(layout: CocoFiles, examples: int) -> FolderReport:
         report.splits.append(split)
     report.classes = tuple(next(iter(categories.values()), ()))
     for file, names in categories.items():
-        if tuple(names) != report.classes:
+        if (difference := first_difference(names, report.classes)) is not None:
+            index, here, there = difference
+            first = next(iter(categories))
             report.faults.append(
-                f"'{file}' has other categories than '{next(iter(categories))}': give both the same, in the same order"
+                f"'{file}' has other categories than '{first}': category {index + 1} is {here} in '{file}' and {there} in "
+                f"'{first}'; give both the same, in the same order"
             )
     _note_unused(report, layout, files)
     if layout.files and layout.unsplit:
@@ -58,20 +73,25 @@ def inspect_coco(layout: CocoFiles, examples: int) -> FolderReport:
     return report
 
 
-def _inspect_split(name: str, coco: CocoFile, folder: Path, faults: list[str]) -> SplitReport:
+def _inspect_split(name: str, coco: CocoFile, folder: Path, faults: list[str], absent: Collection[str] = ()) -> SplitReport:
     """Read the images of a file, and collect the faults of its objects."""
     split = SplitReport(name)
-    sizes = read_files(split, [(file, folder / file) for file, _, _ in coco.images.values()], faults)
+    files = [file for file, _, _ in coco.images.values() if file not in absent]
+    sizes = read_files(split, [(file, folder / file) for file in files], faults)
     for file, width, height in coco.images.values():
         if file in sizes and sizes[file] != (width, height):
-            conflict = size_conflict(sizes[file], (width, height), sizes[file][::-1] == (width, height))
+            rotated = image_size(folder / file, orient=False) == (width, height)
+            conflict = size_conflict(sizes[file], (width, height), rotated)
             faults.append(f"{name}: image '{folder / file}' {conflict}")
+    if not len(coco.categories):
+        faults.append(f"{name}: '{coco.path}' has no annotations: add the boxes of its {len(coco.images)} images")
     if coco.first_dropped is not None:
-        faults.append(f"'{coco.path}': {int(coco.dropped.sum())} boxes cannot be used; the first: {coco.first_dropped}")
-    if coco.first_beyond is not None:
         faults.append(
-            f"'{coco.path}': {int(coco.beyond.sum())} boxes reach beyond their images; the first: {coco.first_beyond}"
+            f"'{coco.path}': {int(coco.dropped.sum())} boxes cannot be used; the first: {coco.first_dropped}: {_BOX_REMEDY}"
         )
+    if coco.first_beyond is not None:
+        beyond = f"{int(coco.beyond.sum())} boxes reach beyond their images; the first: {coco.first_beyond}"
+        faults.append(f"'{coco.path}': {beyond}: {_BOX_REMEDY}")
     if coco.first_mask_fault is not None:
         faults.append(f"'{coco.path}': {coco.first_mask_fault}")
     if coco.first_unscored is not None and name != "train":
@@ -86,10 +106,9 @@ def _add_objects(split: SplitReport, coco: CocoFile, folder: Path, examples: int
     """Count the objects of a file, and choose images for the contact sheet."""
     objects: list[dict[str, Any]] = read_coco_json(coco.path).get("annotations") or []
     boxes = np.array([one["bbox"] for one in objects], float).reshape(-1, 4)
-    split.object_sides = np.sqrt(np.clip(boxes[:, 2] * boxes[:, 3], 0, None))
-    split.object_areas = np.array(
-        [one.get("area", width * height) for one, (*_, width, height) in zip(objects, boxes, strict=True)]
-    )
+    # Two roots, because the area of a damaged box may overflow. read_coco refuses negative sides and missing areas.
+    split.object_sides = np.sqrt(boxes[:, 2]) * np.sqrt(boxes[:, 3])
+    split.object_areas = np.array([one["area"] for one in objects], float)
     split.with_masks = sum(bool(one.get("segmentation")) for one in objects)
     for number, name in coco.names.items():
         chosen = coco.categories == number

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from mmbeit3.datasets.checks.files import check_complete
 from mmbeit3.datasets.inspection.report import FolderReport, SplitReport
 from mmbeit3.errors import list_first, one_line
 from mmbeit3.images import ImageError
+from mmbeit3.terminal import current_terminal
 
-__all__ = ["find_duplicates", "read_files"]
+__all__ = ["find_duplicates", "read_files", "show_progress"]
+
+_MANY = 1000
+"""Number of files from which on a progress bar is shown. Reading so many takes a second or more."""
+
+T = TypeVar("T")
 
 
 def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: list[str]) -> dict[str, tuple[int, int]]:
@@ -28,18 +38,37 @@ def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: li
         Name to width and height in pixels, for the images that could be read.
     """
     sizes: dict[str, tuple[int, int]] = {}
-    for name, path in files:
+    missing: list[Path] = []
+    for name, path in show_progress(list(files), f"images of {split.name}"):
         split.images += 1
         try:
             sizes[name] = check_complete(str(path))
             split.hashes.setdefault(hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(), name)
         except FileNotFoundError:
-            faults.append(f"{split.name}: image '{path}' does not exist: add it, or remove it from the annotations")
+            missing.append(path)
         except (ImageError, OSError) as error:
             reason = one_line(error.strerror or error) if isinstance(error, OSError) else one_line(error)
             faults.append(f"{split.name}: image '{path}' {reason}: replace or remove it")
+    if len(missing) == split.images > 1:
+        # The folder or the names are wrong, so one line is enough.
+        faults.append(
+            f"{split.name}: none of the {split.images} images exists, such as '{missing[0]}': put them there, or correct the "
+            "names in the annotations"
+        )
+    else:
+        faults += [
+            f"{split.name}: image '{path}' does not exist: add it, or remove it from the annotations" for path in missing
+        ]
     split.sizes = np.array(list(sizes.values()), int).reshape(-1, 2)
     return sizes
+
+
+def show_progress(items: Sequence[T], title: str) -> Iterator[T]:
+    """Iterate over items. Show a progress bar if there are many and the output is a terminal."""
+    terminal = current_terminal()
+    console = Console(file=terminal.stdout if terminal is not None else sys.stdout)
+    shown = len(items) >= _MANY and console.is_terminal
+    yield from track(items, title, console=console, transient=True) if shown else items
 
 
 def find_duplicates(report: FolderReport) -> None:

@@ -8,24 +8,31 @@ from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.inspection.coco import inspect_coco
 from mmbeit3.datasets.inspection.files import find_duplicates, read_files
 from mmbeit3.datasets.inspection.label_images import inspect_labels
+from mmbeit3.datasets.inspection.public import inspect_public
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
 from mmbeit3.datasets.layouts import SPLITS, ClassFolders, CocoFiles, LabelImages, find_layout
+from mmbeit3.datasets.public import find_public
 from mmbeit3.images import find_images
 from mmbeit3.images.folders import is_image_name, walk_files
 
 __all__ = ["inspect_folder"]
 
 
-def inspect_folder(folder: str | Path, examples: int = 24) -> FolderReport:
+def inspect_folder(folder: str | Path, examples: int = 24, name: str | None = None) -> FolderReport:
     """Inspect a folder of data.
 
     Args:
         folder: the folder, see 'Lay out the data' in ``docs/own-data.md``.
         examples: largest number of images for the contact sheet.
+        name: data set in :data:`mmbeit3.datasets.public.PUBLIC` that the folder must be a copy of; None to find it out.
 
     Raises:
-        UserError: if the folder does not exist, or has neither images nor annotations.
+        UserError: if the folder does not exist, or has neither images nor annotations, or the name is unknown.
     """
+    if (found := find_public(folder, name)) is not None:
+        report = inspect_public(*found, examples)
+        _share_examples(report, examples)
+        return report
     layout = find_layout(folder)
     if isinstance(layout, CocoFiles):
         report = inspect_coco(layout, examples)

@@ -64,7 +64,7 @@ def create_vit(
         if not pretrained:
             raise
         raise UserError(
-            f"timm's weights of '{name}' cannot be loaded: {one_line(error)}; to load a file, use init_cfg"
+            f"timm's weights of '{name}' cannot be loaded: {one_line(error)}; to load a file, set checkpoint= instead"
         ) from error
     except AssertionError as error:
         raise ValueError(

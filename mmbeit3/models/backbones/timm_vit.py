@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint as recompute
 
 from mmbeit3.checkpoint import Translated
 from mmbeit3.checkpoint.positions import PositionTable
@@ -46,7 +47,7 @@ class TimmViT(PlainViT, PositionTable):
 
     Args:
         model_name: timm's model name, with or without a weight tag, e.g. ``'vit_base_patch14_dinov2'``.
-        pretrained: load timm's weights (may download). For files use ``init_cfg``.
+        pretrained: load timm's weights (may download). For files use ``checkpoint``.
         image_size: side in pixels, or (height, width), of the image that the position table is for; default the model's.
         out_indices: blocks whose outputs are returned; default the last.
         drop_path_rate: stochastic depth at the last block.
@@ -57,16 +58,18 @@ class TimmViT(PlainViT, PositionTable):
         patch_size: side of a patch in pixels, or in cells of a convolutional stem's map; default the model's. Weights of
             another patch size are resized.
         in_channels: channels of images. RGB weights are adapted as in timm.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` with a checkpoint of this model, for any image or patch size. Its
-            keys may be timm's, those of the original release (DINOv2, DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or those of
-            transformers (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP). Position tables are resized as in timm. A
-            checkpoint with missing or unknown weights is refused, but may contain heads and decoders. ``grid=(h, w)``, next to
-            ``checkpoint``, gives the patch grid of its position table; it is needed if the grid is not square and mmbeit3 did
-            not write the file.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, the long form of ``checkpoint``. ``grid=(h, w)`` in it gives the
+            patch grid of the file's position table; it is needed if the grid is not square and mmbeit3 did not write the file.
         compile_blocks: compile the blocks, see :func:`mmbeit3.ops.region`.
+        checkpoint: path or URL of initial weights, ``.safetensors`` or ``.pth``, of this model, for any image or patch size.
+            Its keys may be timm's, those of the original release (DINOv2, DINOv3, EVA-02, MAE, DeiT, CLIP, BEiT-3 …) or those
+            of transformers (ViT, DeiT, ViT-MAE, DINOv2, DINOv3, SigLIP, CLIP). Position tables are resized as in timm. A
+            checkpoint with missing or unknown weights is refused, but may contain heads and decoders. :meth:`init_weights`
+            loads it; MMEngine's runner calls that method before training.
 
     Raises:
-        ValueError: if timm has no such model, or if it has another class.
+        ValueError: if timm has no such model, if it has another class, or if ``checkpoint`` is given with ``init_cfg`` or
+            ``pretrained=True``.
         mmbeit3.errors.UserError: if timm's weights cannot be loaded.
     """
 
@@ -84,7 +87,13 @@ class TimmViT(PlainViT, PositionTable):
         in_channels: int = 3,
         init_cfg: dict[str, Any] | None = None,
         compile_blocks: bool = False,
+        checkpoint: str | Path | None = None,
     ) -> None:
+        if checkpoint is not None:
+            if init_cfg or pretrained:
+                other = "init_cfg" if init_cfg else "pretrained=True"
+                raise ValueError(f"both checkpoint='{checkpoint}' and {other} set the initial weights: remove one of them")
+            init_cfg = {"type": "Pretrained", "checkpoint": str(checkpoint)}
         super().__init__(out_indices, frozen_stages, init_cfg)
         self.model = create_vit(model_name, pretrained, image_size, patch_size, drop_path_rate, final_norm, in_channels)
         self.with_cp = with_cp
@@ -136,7 +145,7 @@ class TimmViT(PlainViT, PositionTable):
             options: dict[str, Any] = {} if rope is None else {"rope": rope[index] if self.model.rope_mixed else rope}
             call = region(call_module, self.compile_blocks)
             if self.with_cp and torch.is_grad_enabled():
-                tokens = checkpoint(call, block, tokens, use_reentrant=False, **options)
+                tokens = recompute(call, block, tokens, use_reentrant=False, **options)
             else:
                 tokens = call(block, tokens, **options)
         return tokens

@@ -18,7 +18,7 @@ FAULTS = [
     (lambda c: first(c).pop("area"), "has no 'area'"),
     (lambda c: first(c).update(bbox=[1, 2, 3]), "write four numbers, x, y, width, height"),
     (lambda c: first(c).update(bbox=[1, 2, -3, 4]), "negative size"),
-    (lambda c: first(c).update(bbox=[1, 2, math.nan, 4]), "NaN is not a JSON number"),
+    (lambda c: first(c).update(bbox=[1, 2, math.nan, 4]), "has NaN in 'bbox', which is not a number in JSON"),
     (lambda c: first(c).update(image_id=99), "has the image_id 99, which is not in the file's 'images'"),
     (lambda c: first(c).update(image_id="10"), "has the image_id '10'"),
     (lambda c: first(c).update(category_id=1), "category_id 1, which is not in the file's 'categories'"),

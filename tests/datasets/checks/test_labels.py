@@ -41,7 +41,7 @@ def test_sound_labels(tmp_path):
         (np.full((24, 32), 300, np.uint16), "of the value 300"),
         (np.zeros((24, 32, 3), np.uint8), "has 3 channels"),
         (ones(0, (24, 32)), "is 24 x 32 pixels .* but its image is 32 x 24"),
-        (b"", "2.png' is not an image"),
+        (b"", "2.png' is empty"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "is no image|damaged"),
     ],
 )

@@ -1,5 +1,6 @@
 """What a folder holds: counts, classes, sizes, faults, and the contact sheet."""
 
+import io
 import json
 import shutil
 
@@ -9,9 +10,11 @@ import pytest
 from PIL import Image
 
 from mmbeit3.datasets.inspection import inspect_folder
+from mmbeit3.datasets.inspection.files import show_progress
 from mmbeit3.datasets.inspection.sheet import draw_sheet
 from mmbeit3.datasets.inspection.show import WIDTH, show_report
 from mmbeit3.errors import UserError
+from mmbeit3.terminal import quiet_terminal
 from tests.datasets.checks.made import CLASSES
 from tests.datasets.folders import HEIGHT, coco_folder, label_folder, write_image
 from tests.datasets.folders import WIDTH as IMAGE_WIDTH
@@ -165,6 +168,19 @@ def test_the_text_fits_a_terminal(tmp_path, make):
     assert all(name in text for name in CLASSES)
     # The path of the folder may be long.
     assert max(map(len, text.splitlines()[1:])) <= WIDTH
+
+
+@pytest.mark.parametrize(("count", "terminal", "shown"), [(1000, True, True), (999, True, False), (1000, False, False)])
+def test_many_files_have_a_progress_bar(count, terminal, shown, monkeypatch):
+    class Stream(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    stream = Stream()
+    monkeypatch.setattr("sys.stdout", stream)
+    with quiet_terminal():
+        assert list(show_progress(range(count), "images of train")) == list(range(count))
+    assert ("images of train" in stream.getvalue()) == shown
 
 
 def test_real_data():
