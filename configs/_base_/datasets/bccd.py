@@ -19,7 +19,7 @@ test_pipeline = [
 ]
 __common = dict(type="CocoDataset", data_root=data_root, data_prefix=dict(img="images/"), metainfo=metainfo)
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),

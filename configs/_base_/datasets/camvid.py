@@ -35,7 +35,7 @@ __common = dict(
     reduce_zero_label=False,
 )
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),

@@ -9,4 +9,4 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10.0),
 )
 randomness = dict(seed=0)
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=2)
