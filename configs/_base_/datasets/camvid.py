@@ -39,6 +39,8 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
+    # UperNet cannot train on a batch of one.
+    drop_last=True,
     dataset=dict(
         data_prefix=dict(img_path="images/train", seg_map_path="annotations/train"), pipeline=train_pipeline, **__common
     ),

@@ -26,6 +26,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
+    drop_last=True,
     dataset=dict(ann_file="train.json", pipeline=train_pipeline, **__common),
 )
 val_dataloader = dict(

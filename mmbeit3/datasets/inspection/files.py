@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from mmbeit3.datasets.checks.files import check_complete
 from mmbeit3.datasets.inspection.report import FolderReport, SplitReport
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import list_first, one_line
 from mmbeit3.images import ImageError
-from mmbeit3.terminal import current_terminal
 
-__all__ = ["find_duplicates", "read_files", "show_progress"]
+__all__ = ["MANY", "find_duplicates", "read_files"]
 
-_MANY = 1000
+MANY = 1000
 """Number of files from which on a progress bar is shown. Reading so many takes a second or more."""
-
-T = TypeVar("T")
 
 
 def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: list[str]) -> dict[str, tuple[int, int]]:
@@ -39,7 +33,7 @@ def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: li
     """
     sizes: dict[str, tuple[int, int]] = {}
     missing: list[Path] = []
-    for name, path in show_progress(list(files), f"images of {split.name}"):
+    for name, path in show_progress(list(files), f"images of {split.name}", MANY):
         split.images += 1
         try:
             sizes[name] = check_complete(str(path))
@@ -61,14 +55,6 @@ def read_files(split: SplitReport, files: Iterable[tuple[str, Path]], faults: li
         ]
     split.sizes = np.array(list(sizes.values()), int).reshape(-1, 2)
     return sizes
-
-
-def show_progress(items: Sequence[T], title: str) -> Iterator[T]:
-    """Iterate over items. Show a progress bar if there are many and the output is a terminal."""
-    terminal = current_terminal()
-    console = Console(file=terminal.stdout if terminal is not None else sys.stdout)
-    shown = len(items) >= _MANY and console.is_terminal
-    yield from track(items, title, console=console, transient=True) if shown else items
 
 
 def find_duplicates(report: FolderReport) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 
 from mmbeit3.datasets.annotations import read_text
 from mmbeit3.datasets.checks.files import check_complete, sample
-from mmbeit3.datasets.inspection.files import read_files, show_progress
+from mmbeit3.datasets.inspection.files import MANY, read_files
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
 from mmbeit3.datasets.labels import IGNORED, LabelCoding, decode_labels
 from mmbeit3.datasets.layouts import LabelImages, only_suffix
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.datasets.transforms import label_size_conflict
 from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.images import ImageError
@@ -128,7 +129,7 @@ def _count(
 ) -> _Numbers:
     """Count pixels and images of each number."""
     numbers = _Numbers()
-    for stem, _, label in show_progress(pairs, f"label images of {split.name}"):
+    for stem, _, label in show_progress(pairs, f"label images of {split.name}", MANY):
         try:
             check_complete(str(label))
             values = decode_labels(label.read_bytes())

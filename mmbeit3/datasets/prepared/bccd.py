@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 
 from mmbeit3.datasets.prepared.coco import write_coco
 from mmbeit3.datasets.prepared.sources import Source
-from mmbeit3.datasets.prepared.target import Target, progress
+from mmbeit3.datasets.prepared.target import Target
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.images import ImageError, image_size
 
@@ -51,7 +52,7 @@ def convert(source: Source, root: str, target: Target, classes: Sequence[str]) -
     for split in ("train", "val"):
         lines = source.read(f"{root}ImageSets/Main/{split}.txt").decode("utf-8", "replace").split()
         images = []
-        for name in progress(lines, f"converting {split}"):
+        for name in show_progress(lines, f"converting {split}"):
             path = target.copy(source, f"{root}JPEGImages/{name}.jpg", f"images/{name}.jpg")
             try:
                 size = image_size(path)

@@ -15,7 +15,8 @@ from PIL import Image
 from mmbeit3.datasets.labels import IGNORED, decode_labels
 from mmbeit3.datasets.layouts import SPLITS
 from mmbeit3.datasets.prepared.sources import Source
-from mmbeit3.datasets.prepared.target import Target, progress
+from mmbeit3.datasets.prepared.target import Target
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.images import ImageError
 
@@ -50,7 +51,7 @@ def convert(source: Source, root: str, target: Target, classes: Sequence[str]) -
         split: pair_up(_find(source, root, split, False), _find(source, root, split, True), source, split) for split in SPLITS
     }
     for split, found in pairs.items():
-        for stem, (image, label) in progress(sorted(found.items()), f"converting {split}"):
+        for stem, (image, label) in show_progress(sorted(found.items()), f"converting {split}"):
             target.copy_as_jpeg(source, image, f"images/{split}/{stem}.jpg")
             target.write(f"annotations/{split}/{stem}.png", _labels(source, label, len(classes)))
     write_class_list(target, classes)

@@ -18,7 +18,8 @@ from pycocotools import mask as coco_mask
 
 from mmbeit3.datasets.prepared.coco import write_coco
 from mmbeit3.datasets.prepared.sources import Source
-from mmbeit3.datasets.prepared.target import Target, decode, progress
+from mmbeit3.datasets.prepared.target import Target, decode
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, image_size
 
@@ -70,7 +71,7 @@ def convert(source: Source, root: str, target: Target, classes: Sequence[str]) -
     counts: Counter[str] = Counter()
     contents: set[str] = set()
     short: dict[str, str] = {}
-    for image_id in progress(sorted(folders), "converting"):
+    for image_id in show_progress(sorted(folders), "converting"):
         name = f"{folders[image_id]}/images/{image_id}.png"
         content = hashlib.sha256(source.read(name)).hexdigest()
         if content in contents:

@@ -11,7 +11,8 @@ from typing import Any
 from mmbeit3.datasets.layouts import SPLITS
 from mmbeit3.datasets.prepared.camvid import pair_up, write_class_list
 from mmbeit3.datasets.prepared.sources import Source
-from mmbeit3.datasets.prepared.target import Target, progress
+from mmbeit3.datasets.prepared.target import Target
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.images.folders import is_image_name
 
@@ -52,7 +53,7 @@ def convert_coco(source: Source, root: str, target: Target, classes: Sequence[st
             ) from error
         _check_classes(found, classes, name, source)
     for split, names in images.items():
-        for image in progress(names, f"copying {split}"):
+        for image in show_progress(names, f"copying {split}"):
             target.copy(source, f"{root}images/{image}", f"images/{image}")
         # Not a hard link: users edit this file.
         target.write(f"{split}.json", partial(source.read, f"{root}{split}.json"))
@@ -78,7 +79,7 @@ def convert_labels(source: Source, root: str, target: Target, classes: Sequence[
         _check_classes([line.strip() for line in lines if line.strip()], classes, f"{root}classes.txt", source)
     pairs = {split: _pairs(source, root, split) for split in SPLITS}
     for split, found in pairs.items():
-        for stem, (image, label) in progress(sorted(found.items()), f"copying {split}"):
+        for stem, (image, label) in show_progress(sorted(found.items()), f"copying {split}"):
             target.copy_as_jpeg(source, image, f"images/{split}/{stem}.jpg")
             target.copy(source, label, f"annotations/{split}/{stem}.png")
     write_class_list(target, classes)

@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
-from rich.console import Console
-from rich.progress import track
 
 from mmbeit3.datasets.prepared.sources import Source, is_safe_name
 from mmbeit3.errors import UserError
 from mmbeit3.files import naming_target, write_atomically
 from mmbeit3.images import ImageError, decode_image, encode_image
 
-__all__ = ["JPEG_QUALITY", "Target", "decode", "progress"]
-
-T = TypeVar("T")
+__all__ = ["JPEG_QUALITY", "Target", "decode"]
 
 JPEG_QUALITY = 92
 """Quality of images that are converted from PNG, 0 to 100. All copies get the same format, since configs read one suffix."""
@@ -118,9 +113,3 @@ def decode(source: Source, name: str) -> Any:
         return decode_image(data)
     except ImageError as error:
         raise UserError(f"image '{name}' in '{source.label}' {error}: the copy is damaged, give another one") from error
-
-
-def progress(items: Sequence[T], title: str) -> Iterator[T]:
-    """Iterate with a progress bar on stderr; nothing is shown if that is not a terminal."""
-    console = Console(file=sys.stderr)
-    yield from track(items, title, console=console, disable=not console.is_terminal)

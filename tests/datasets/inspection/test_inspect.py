@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from mmbeit3.datasets.inspection import inspect_folder
-from mmbeit3.datasets.inspection.files import show_progress
+from mmbeit3.datasets.inspection.files import MANY
 from mmbeit3.datasets.inspection.sheet import draw_sheet
 from mmbeit3.datasets.inspection.show import WIDTH, show_report
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError
 from mmbeit3.terminal import quiet_terminal
 from tests.datasets.checks.made import CLASSES
@@ -179,7 +180,7 @@ def test_many_files_have_a_progress_bar(count, terminal, shown, monkeypatch):
     stream = Stream()
     monkeypatch.setattr("sys.stdout", stream)
     with quiet_terminal():
-        assert list(show_progress(range(count), "images of train")) == list(range(count))
+        assert list(show_progress(range(count), "images of train", MANY)) == list(range(count))
     assert ("images of train" in stream.getvalue()) == shown
 
 

@@ -81,7 +81,7 @@ def edit(path, change):
         (lambda content: content["images"][0].update(file_name="../../evil.jpg"), "not a file name inside"),
         (lambda content: content["images"][0].update(file_name="none.jpg"), "has no 'images/none.jpg': the copy is incomplete"),
         (lambda content: content.pop("images"), "not a COCO file"),
-        (lambda content: content["images"][0].update(width=1), "has 5 faults|has 3 faults"),
+        (lambda content: content["images"][0].update(width=1), r"has \d faults: delete it"),
     ],
 )
 def test_faulty_coco_files(tmp_path, change, message):
