@@ -4,7 +4,12 @@
 _base_ = ["./dinov2-adapter-s_upernet_camvid.py", "../_base_/models/adapter-t.py"]
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, size_divisor=32),
-    backbone=dict(_base_.pop("adapter"), _delete_=True, conv_inplane=32),
+    backbone=dict(
+        _base_.pop("adapter"),
+        _delete_=True,
+        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=224),
+        conv_inplane=32,
+    ),
     decode_head=dict(in_channels=[192] * 4),
     auxiliary_head=dict(in_channels=192),
 )
