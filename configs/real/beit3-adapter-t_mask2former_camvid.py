@@ -7,7 +7,7 @@ model = dict(
     backbone=dict(
         _base_.pop("adapter"),
         _delete_=True,
-        vit=dict(type="mmbeit3.BEiT3Vision", arch="tiny", image_size=224),
+        vit=dict(type="mmbeit3.BEiT3Vision", arch=dict(base="tiny", init="magneto"), image_size=224),
         conv_inplane=32,
     ),
     decode_head=dict(in_channels=[192] * 4),
