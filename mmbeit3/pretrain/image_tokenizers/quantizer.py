@@ -73,19 +73,34 @@ class Quantizer(nn.Module):
     In training, each code becomes ``normalise(decay * code + (1 - decay) * normalise(mean of its embeddings))``, with the mean
     over all ranks; a code without embeddings does not change. In evaluation mode no code changes.
 
+    Embeddings move while the encoder learns, and codes that none of them reaches would stay unused. With ``revive_below``, such
+    a code is replaced by a random embedding of the batch (as in Jukebox, arXiv 2005.00341, section 3.2).
+
     Args:
         num_codes: number of codes.
         dims: width of a code.
         decay: decay of the moving averages.
         beta: weight of the commitment loss.
+        revive_below: use of a code, as a fraction of the mean use of all codes, below which it is replaced. 0 replaces none.
+
+    Attributes:
+        bypassed: True to pass embeddings through in training without quantisation, see
+            :class:`~mmbeit3.pretrain.hooks.DelayedCodebookHook`.
+
+    Raises:
+        ValueError: if ``revive_below`` is not from 0 to below 1.
     """
 
     cluster_size: Tensor
 
-    def __init__(self, num_codes: int, dims: int, decay: float = 0.99, beta: float = 1.0) -> None:
+    def __init__(self, num_codes: int, dims: int, decay: float = 0.99, beta: float = 1.0, revive_below: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= revive_below < 1:
+            raise ValueError(f"revive_below must be from 0 to below 1, got {revive_below}")
         self.decay = decay
         self.beta = beta
+        self.revive_below = revive_below
+        self.bypassed = False
         self.embedding = Codebook(num_codes, dims)
         self.register_buffer("cluster_size", torch.zeros(num_codes))
 
@@ -102,6 +117,8 @@ class Quantizer(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = widened(embeddings)
             rows = embeddings.detach().flatten(0, 1)
+            if self.training and self.bypassed:
+                return embeddings, embeddings.new_zeros(()), self.codes(embeddings)
             if self.training:
                 self.embedding.init_by_kmeans(rows)
             codes = self.codes(embeddings)
@@ -134,6 +151,21 @@ class Quantizer(nn.Module):
         # The mean needs no division by the counts, as it is normalised.
         moved = F.normalize(torch.lerp(weight, F.normalize(sums, dim=-1), 1 - self.decay), dim=-1)
         weight.copy_(torch.where(counts[:, None] > 0, moved, weight))
+        if self.revive_below:
+            self._revive(rows)
+
+    def _revive(self, rows: Tensor) -> None:
+        """Replace codes that are hardly used by random ones of ``rows`` (M, dims). All ranks take those of rank 0."""
+        # A moving average that starts at 0 is too small by the same factor for all codes, so their ratio needs no correction.
+        mean = self.cluster_size.mean()
+        unused = (self.cluster_size < self.revive_below * mean).nonzero().flatten()
+        if not len(unused):
+            return
+        drawn = rows[torch.randint(len(rows), (len(unused),), device=rows.device)].to(self.embedding.weight.dtype)
+        if world_size() > 1:
+            dist.broadcast(drawn, src=0)
+        self.embedding.weight[unused] = drawn
+        self.cluster_size[unused] = mean
 
 
 @torch.no_grad()

@@ -34,6 +34,8 @@ class VQKD(nn.Module):
         decoder_dims: width of the decoder; the encoder's by default. Its heads have the width of the encoder's heads.
         teacher_dims: width of the teacher's features. None builds no decoder, which :meth:`encode` does not need.
         frozen: True for a tokenizer that gives targets and is not trained, see :meth:`freeze`.
+        revive_below: use of a code below which training replaces it, see
+            :class:`~mmbeit3.pretrain.image_tokenizers.quantizer.Quantizer`. 0 replaces none, as in BEiT v2.
 
     Raises:
         ValueError: if the image size is not a multiple of the patch size, or the width not a multiple of the heads.
@@ -52,6 +54,7 @@ class VQKD(nn.Module):
         decoder_dims: int | None = None,
         teacher_dims: int | None = None,
         frozen: bool = False,
+        revive_below: float = 0.0,
     ) -> None:
         super().__init__()
         if image_size % patch_size:
@@ -65,7 +68,7 @@ class VQKD(nn.Module):
         self.frozen = False
         self.encoder = TokenizerViT(3, self.grid, patch_size, dims, depth, heads)
         self.encode_task_layer = _projection(dims, code_dims)
-        self.quantize = Quantizer(num_codes, code_dims)
+        self.quantize = Quantizer(num_codes, code_dims, revive_below=revive_below)
         if teacher_dims is not None:
             decoder_dims = decoder_dims or dims
             decoder_heads = max(decoder_dims * heads // dims, 1)
