@@ -23,14 +23,14 @@ model = dict(
     # There are no texts: the vocabulary has only the special tokens.
     network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=8, init="magneto")),
     tokenizer=dict(
-        dims=192,
-        depth=4,
-        heads=3,
-        image_size=image_size,
-        patch_size=patch_size,
+        dims=384,
+        depth=6,
+        heads=6,
+        image_size=196,
+        patch_size=14,
         num_codes=256,
         code_dims=32,
-        checkpoint="work_dirs/vqkd-tiny_real/iter_900.pth",
+        checkpoint="work_dirs/vqkd-tiny_real/iter_300.pth",
     ),
 )
 train_dataloader = dict(
