@@ -24,20 +24,20 @@ model = dict(
     network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=8, init="magneto")),
     tokenizer=dict(
         dims=384,
-        depth=6,
+        depth=8,
         heads=6,
         image_size=196,
         patch_size=14,
-        num_codes=256,
-        code_dims=32,
-        checkpoint="work_dirs/vqkd-tiny_real/iter_300.pth",
+        num_codes=512,
+        code_dims=64,
+        checkpoint="work_dirs/vqkd-tiny_real/iter_15.pth",
     ),
 )
 train_dataloader = dict(
     num_workers=1,
     dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=None, streams=streams),
 )
-max_iters = 1800
+max_iters = 820
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     _delete_=True,
@@ -48,12 +48,12 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=3.0),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=60),
     dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
 ]
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=300, max_keep_ckpts=-1),
-    reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=300),
+    checkpoint=dict(interval=100, max_keep_ckpts=-1),
+    reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=400),
 )
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

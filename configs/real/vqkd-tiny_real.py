@@ -15,7 +15,7 @@ images = [
 __stream = dict(
     kind="images",
     paths=images,
-    batch=16,
+    batch=64,
     view=dict(scale=(0.2, 1.0), color_jitter=0.0),
     masking=dict(image_ratio=None),
 )
@@ -24,12 +24,12 @@ model = dict(
     type="mmbeit3.VQKDTrainer",
     tokenizer=dict(
         dims=384,
-        depth=6,
+        depth=8,
         heads=6,
         image_size=image_size,
         patch_size=patch_size,
-        num_codes=256,
-        code_dims=32,
+        num_codes=512,
+        code_dims=64,
         decoder_depth=1,
         decoder_dims=192,
         revive_below=0.1,
@@ -41,7 +41,7 @@ train_dataloader = dict(
     num_workers=1,
     dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=None, streams=streams),
 )
-max_iters = 300
+max_iters = 15
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
     _delete_=True,
@@ -50,9 +50,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=3.0),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=5),
     dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
 ]
-custom_hooks = [*_base_.custom_hooks, dict(type="mmbeit3.DelayedCodebookHook", steps=60)]
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=15, max_keep_ckpts=2))
 env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

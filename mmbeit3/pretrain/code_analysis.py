@@ -28,6 +28,9 @@ from mmbeit3.visualization.grid import with_titles
 
 __all__ = ["Patches", "analyse_codes", "draw_codes", "entropy", "kmeans", "mutual_information", "patch_labels", "read_patches"]
 
+_ZOOM = 2
+"""Factor by which patches are enlarged in the picture, so that titles fit."""
+
 _BORDER = np.array([255, 220, 0], np.uint8)
 
 
@@ -311,4 +314,4 @@ def _with_context(pixels: np.ndarray, row: int, column: int, patch: int) -> np.n
     for line in (low, high):
         cut[line, low : high + 1] = _BORDER
         cut[low : high + 1, line] = _BORDER
-    return cut
+    return cut.repeat(_ZOOM, 0).repeat(_ZOOM, 1)

@@ -110,7 +110,7 @@ def test_files(data):
     counts = sorted(torch.bincount(patches.codes).tolist(), reverse=True)
     columns = min(3, sum(count > 0 for count in counts))
     picture = draw_codes(patches, ImageFolder(folder / "images"), codes=3, count=4)
-    # A patch with its context has 48 pixels, the gap has 4.
-    assert picture.shape[1] == columns * 52 + 4
-    assert picture.shape[0] > min(4, counts[0]) * 52
+    # A patch with its context has 48 pixels, drawn at twice the size; the gap has 4.
+    assert picture.shape[1] == columns * 100 + 4
+    assert picture.shape[0] > min(4, counts[0]) * 100
     np.testing.assert_array_equal(cv2.imread(str(folder / "out" / "codes.png"))[..., ::-1], picture)

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from mmbeit3.errors import UserError
 from mmbeit3.pretrain.image_tokenizers.vit import TokenizerViT
 
-__all__ = ["copy_vit"]
+__all__ = ["copy_vit", "start_projection"]
+
+_TANH_SCALE = 0.1
+"""Scale of the features, whose deviations are about 1, inside the projection's tanh: it is almost linear there."""
 
 
 @torch.no_grad()
@@ -66,6 +69,31 @@ def copy_vit(encoder: TokenizerViT, vit: nn.Module, mean: Tensor, std: Tensor) -
             f"the encoder cannot start from the teacher: {fault} differs, so give it the teacher's sizes and a plain ViT"
         )
     encoder.load_state_dict(state)
+
+
+@torch.no_grad()
+def start_projection(projection: nn.Sequential, features: Tensor) -> None:
+    """Set a tokenizer's projection to the principal components of features, each divided by the root of its deviation.
+
+    Without this division, few components would dominate the cosine between embeddings. With a division by the deviation
+    itself, all would have the same weight, noise included. The projection has a tanh, so this is an approximation.
+
+    Args:
+        projection: ``encode_task_layer`` of the tokenizer, changed in place: linear, tanh, linear.
+        features: features of patches (M, dims), M at least the number of components.
+    """
+    first, _, last = projection
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
+    rows = features.double()
+    mean = rows.mean(dim=0)
+    variances, directions = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+    # eigh sorts in ascending order.
+    variances, directions = variances.flip(0)[: len(last.weight)], directions.flip(1)[:, : len(last.weight)]
+    first.weight.copy_(_TANH_SCALE * torch.eye(len(mean)))
+    first.bias.copy_(-_TANH_SCALE * mean)
+    last.weight.copy_(directions.T / variances.clamp(min=1e-12)[:, None] ** 0.25 / _TANH_SCALE)
+    last.bias.zero_()
 
 
 def _block(source: dict[str, Any], prefix: str) -> dict[str, Tensor]:

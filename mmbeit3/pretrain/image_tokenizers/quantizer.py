@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmbeit3.ops import wide_dtype, widened
 from mmbeit3.pretrain.ranks import world_size
 
-__all__ = ["Codebook", "Quantizer", "nearest", "spherical_kmeans"]
+__all__ = ["Codebook", "Quantizer", "gather_rows", "nearest", "spherical_kmeans"]
 
 _ROWS = 16384
 """Number of embeddings compared with the codebook at a time: 0.5 GB of float32 products for 8192 codes."""
@@ -53,7 +53,7 @@ class Codebook(nn.Module):
         """
         if self.initted.item():
             return
-        gathered = _gather(embeddings)
+        gathered = gather_rows(embeddings)
         if world_size() == 1 or dist.get_rank() == 0:
             centres, counts = spherical_kmeans(gathered, len(self.weight))
             self.weight.copy_(centres)
@@ -220,15 +220,15 @@ def _sum_by_code(rows: Tensor, codes: Tensor, num_codes: int) -> tuple[Tensor, T
     return sums, torch.bincount(codes, minlength=num_codes).to(sums.dtype)
 
 
-def _gather(rows: Tensor) -> Tensor:
+def gather_rows(rows: Tensor) -> Tensor:
     """Gather the rows of all ranks in rank order; their numbers may differ, so rows are padded to the largest."""
     if world_size() == 1:
         return rows
     length = torch.tensor([len(rows)], device=rows.device)
     lengths = [torch.empty_like(length) for _ in range(world_size())]
-    dist.all_gather(lengths, length)
+    dist.allgather_rows(lengths, length)
     sizes = [int(size) for size in lengths]
     padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
     parts = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(parts, padded)
+    dist.allgather_rows(parts, padded)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
-from mmbeit3.pretrain.image_tokenizers.quantizer import Quantizer
+from mmbeit3.pretrain.image_tokenizers.from_vit import start_projection
+from mmbeit3.pretrain.image_tokenizers.quantizer import Quantizer, gather_rows
 from mmbeit3.pretrain.image_tokenizers.vit import TokenizerViT, init_linear
+from mmbeit3.pretrain.ranks import world_size
 
 __all__ = ["VQKD", "build_vqkd", "codes_for_grid"]
 
@@ -129,6 +132,25 @@ class VQKD(nn.Module):
             # The nearest code depends on small differences, which half precision would lose.
             projected = self.encode_task_layer(features.to(self.encode_task_layer[0].weight.dtype))
             return F.normalize(widened(projected), dim=-1)
+
+    @torch.no_grad()
+    def start_codes(self, image: Tensor) -> None:
+        """Set the projection and the codebook by images, if the codebook is not initialised; for a trained encoder.
+
+        The projection becomes the principal components of the patch features of all ranks, see
+        :func:`~mmbeit3.pretrain.image_tokenizers.start_projection`, and the codebook a k-means of the embeddings.
+
+        Args:
+            image: this rank's images, see :meth:`embed`.
+        """
+        if self.quantize.embedding.initted.item():
+            return
+        features = gather_rows(self.encoder(image * 2 - 1).flatten(0, 1).float())
+        start_projection(self.encode_task_layer, features)
+        if world_size() > 1:
+            for parameter in self.encode_task_layer.parameters():
+                dist.broadcast(parameter.data, src=0)
+        self.quantize.embedding.init_by_kmeans(self.embed(image).flatten(0, 1))
 
     @torch.no_grad()
     def encode(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
