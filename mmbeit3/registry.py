@@ -55,13 +55,13 @@ METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="mmbeit3", locations
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmbeit3", locations=["mmbeit3.engine", "mmbeit3.pretrain.hooks"])
 STRATEGIES = Registry("strategy", parent=MMENGINE_STRATEGIES, scope="mmbeit3", locations=["mmbeit3.engine.strategies"])
 TASK_UTILS = Registry("task util", parent=MMENGINE_TASK_UTILS, scope="mmbeit3", locations=["mmbeit3.models.heads"])
-OPTIM_WRAPPERS = Registry("optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmbeit3", locations=["mmbeit3.engine"])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     scope="mmbeit3",
     locations=["mmbeit3.engine"],
 )
+OPTIM_WRAPPERS = Registry("optimizer wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmbeit3", locations=["mmbeit3.engine"])
 
 __all__ = [
     "DATASETS",
