@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo pretrain-demo tasks-demo compare-pretraining docs test lint clean
+.PHONY: setup demo real-demo pretrain-demo tasks-demo compare-pretraining docs test lint clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): setup.py requirements/constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
+
+# `make real-demo DATA=folder` takes BCCD from a folder or an archive instead of downloading it.
+real-demo: $(STAMP)
+	$(BIN)/python tools/real_demo.py $(if $(DATA),--data '$(DATA)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 pretrain-demo: $(STAMP)
 	$(BIN)/python tools/demo_pretraining.py

@@ -14,7 +14,7 @@ VERSION = next(
 )
 
 # What users and OpenMMLab's tools expect beside the modules. Speed benchmarks and their tool need a checkout.
-RESOURCES = ("configs", "tools", "model-index.yml")
+RESOURCES = ("configs", "tools", "model-index.yml", "dataset-index.yml")
 
 # OpenMMLab's packages are extras, never requirements: the maintained forks (onedl-*) and the originals share their import
 # names, and installing one over the other would break an environment that already has either.

@@ -1,4 +1,4 @@
-"""Find the files that are installed with the package: configs, tools, and the model zoo's index."""
+"""Find the files that are installed with the package: configs, tools, and the indexes of models and data sets."""
 
 from __future__ import annotations
 

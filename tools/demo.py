@@ -19,8 +19,9 @@ def main() -> None:
 
     from mmbeit3.datasets.shapes import make_shapes_dataset
     from mmbeit3.demos.pictures import draw_models
-    from mmbeit3.demos.training import last_checkpoint, print_end, read_scores, show_training, train_config
+    from mmbeit3.demos.training import last_checkpoint, model_section, print_end, read_scores, train_config
     from mmbeit3.images import write_image
+    from mmbeit3.inference import load_model
     from mmbeit3.visualization import Section, write_report
 
     begin = time.monotonic()
@@ -37,16 +38,12 @@ def main() -> None:
         work_dir = train_config(config, OUT / name, f"training {name}")
         minutes = (time.monotonic() - start) / 60
         scores = read_scores(work_dir)
-        rows = show_training(config, work_dir)
-        weights = work_dir / last_checkpoint(work_dir).name
-        sections.append(
-            Section(
-                title, f"Config {config}, weights {weights}, {minutes:.1f} minutes of training and evaluation.", scores, rows
-            )
-        )
+        sections.append(model_section(title, config, work_dir, scores, minutes))
         print(f"{title}: " + ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + f", {minutes:.1f} minutes")
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
-    picture = draw_models({what: (config, OUT / name) for _, name, what, config in MODELS}, images=(2, 6))
+    picture = draw_models(
+        {what: load_model(config, last_checkpoint(OUT / name)) for _, name, what, config in MODELS}, images=(2, 6)
+    )
     write_image(OUT / "pictures.jpg", picture[..., ::-1])
     print_end(OUT / "report.html", begin, OUT / "detection")
 

@@ -1,15 +1,13 @@
-"""One picture of the demo's models: held-out images, ground truth and predictions."""
+"""One picture of trained models: held-out images, ground truth and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from mmbeit3.demos.training import last_checkpoint
 from mmbeit3.inference.comparison import compare_with_truth
-from mmbeit3.inference.loading import load_model
+from mmbeit3.inference.predictor import Predictor
 from mmbeit3.visualization.canvas import text_height
 from mmbeit3.visualization.drawing import with_titles
 from mmbeit3.visualization.text import LegendEntry, append_legend
@@ -20,11 +18,11 @@ _MIN_SIDE = 256
 """Smallest side of one image: three of them are as wide as a page of the documentation."""
 
 
-def draw_models(models: Mapping[str, tuple[str, Path]], images: Sequence[int]) -> np.ndarray:
+def draw_models(models: Mapping[str, Predictor], images: Sequence[int]) -> np.ndarray:
     """Draw the predictions of models beside the images and the ground truth, one block of three columns per model.
 
     Args:
-        models: name of what a model finds, such as ``"objects"``, to its config and the work dir of its training.
+        models: name of what a model finds, such as ``"objects"``, to the model.
         images: indices of the images in the test data.
 
     Returns:
@@ -32,8 +30,7 @@ def draw_models(models: Mapping[str, tuple[str, Path]], images: Sequence[int]) -
     """
     blocks = []
     colours: dict[str, np.ndarray] = {}
-    for name, (config, work_dir) in models.items():
-        predictor = load_model(config, last_checkpoint(work_dir))
+    for name, predictor in models.items():
         cfg = predictor.cfg.copy()
         cfg.test_dataloader.dataset.indices = list(images)
         rows = list(compare_with_truth(predictor.model, cfg, len(images), legend=False, min_side=_MIN_SIDE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,22 +13,25 @@ from mmbeit3.cli import next_command
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.published.score_names import percent_scores
+from mmbeit3.files import write_atomically
 from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
 from mmbeit3.terminal import format_duration
 from mmbeit3.text import train_text_tokenizer
-from mmbeit3.visualization import Figure
+from mmbeit3.visualization import Figure, Section
 from mmbeit3.visualization.curves import draw_curve, read_scalars
 
 __all__ = [
     "detector_options",
     "last_checkpoint",
     "make_plain_shapes",
+    "model_section",
     "print_end",
     "read_scores",
     "show_training",
     "train_config",
+    "train_once",
 ]
 
 _SCORES = {"box AP": "box AP", "box AP50": "box AP50", "mask AP": "mask AP", "mIoU": "mIoU", "aAcc": "pixel accuracy"}
@@ -75,7 +79,9 @@ def detector_options(epochs: int, pretrained: Path | None = None) -> dict[str, o
     return options
 
 
-def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> Path:
+def train_config(
+    config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None, resume: bool = False
+) -> Path:
     """Train a config with ``tools/train.py`` and a progress bar.
 
     Args:
@@ -83,6 +89,7 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
         work_dir: folder for the results.
         title: text before the progress bar.
         options: config settings to change.
+        resume: continue from the last checkpoint in ``work_dir``, if there is one.
 
     Returns:
         ``work_dir``.
@@ -91,6 +98,8 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
         UserError: if training fails.
     """
     command = [sys.executable, str(path_of("tools/train.py")), config, "--work-dir", str(work_dir), "--progress", title]
+    if resume and (work_dir / "last_checkpoint").exists():
+        command += ["--resume"]
     if options:
         command += ["--cfg-options", *(f"{name}={value}" for name, value in options.items())]
     with subprocess.Popen(command) as process:
@@ -108,17 +117,43 @@ def train_config(config: str, work_dir: Path, title: str, options: Mapping[str, 
     return work_dir
 
 
-def print_end(report: Path, start: float, work_dir: Path | None = None) -> None:
+def train_once(config: str, work_dir: Path, title: str, options: Mapping[str, object] | None = None) -> dict[str, float]:
+    """Train a config to its end if an earlier call did not. An interrupted training continues from its last checkpoint.
+
+    Args:
+        config, work_dir, title, options: see :func:`train_config`.
+
+    Returns:
+        The last scores in percent, see :func:`read_scores`, and the minutes that the call took which ended the training.
+        They are also in ``work_dir/percent.json``.
+
+    Raises:
+        UserError: if training fails, or logs no scores.
+    """
+    done = work_dir / "percent.json"
+    if done.exists():
+        return dict(json.loads(done.read_text()))
+    start = time.monotonic()
+    scores = read_scores(train_config(config, work_dir, title, options, resume=True))
+    if not scores:
+        raise UserError(f"training of config '{config}' logged no scores in '{work_dir}': set train_cfg.val_interval")
+    scores["minutes"] = round((time.monotonic() - start) / 60, 1)
+    write_atomically(done, json.dumps(scores).encode())
+    return scores
+
+
+def print_end(report: Path, start: float, work_dir: Path | None = None, images: str = "data/shapes/val2017") -> None:
     """Print a demo's report, its total time, and the next command to try.
 
     Args:
         report: the HTML page.
         start: value of ``time.monotonic()`` at the start.
-        work_dir: work dir of a detector or segmentor on the images of shapes; None to suggest nothing.
+        work_dir: work dir of a detector or segmentor; None to suggest nothing.
+        images: folder of images for it.
     """
     print(f"report in {report}, after {format_duration(time.monotonic() - start)}")
     if work_dir is not None:
-        print(f"next: {next_command('predict', str(work_dir), 'data/shapes/val2017')}")
+        print(f"next: {next_command('predict', str(work_dir), images)}")
 
 
 def last_checkpoint(work_dir: Path) -> Path:
@@ -148,3 +183,18 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> list[list[Figu
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
     return rows
+
+
+def model_section(title: str, config: str, work_dir: Path, scores: Mapping[str, float], minutes: float) -> Section:
+    """Return the section of a report on a trained detector or segmentor: scores, loss curve and predictions.
+
+    Args:
+        title: title of the section.
+        config: path of the config, or its name after ``mmbeit3::``.
+        work_dir: work dir of the training.
+        scores: scores in percent.
+        minutes: duration of the training and evaluation.
+    """
+    weights = work_dir / last_checkpoint(work_dir).name
+    text = f"Config {config}, weights {weights}, {minutes:.1f} minutes of training and evaluation."
+    return Section(title, text, scores, show_training(config, work_dir))

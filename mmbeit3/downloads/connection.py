@@ -21,7 +21,7 @@ from mmbeit3.errors import one_line
 __all__ = ["REDIRECTS", "RemoteFile", "open_url", "read_chunks"]
 
 REDIRECTS: dict[str, tuple[str, ...]] = {
-    "github.com": ("objects.githubusercontent.com", "release-assets.githubusercontent.com"),
+    "github.com": ("codeload.github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com"),
     "huggingface.co": (".huggingface.co", ".hf.co"),
 }
 """Storage hosts to which a host may redirect, besides itself. A leading dot stands for all subdomains."""

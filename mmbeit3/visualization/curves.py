@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,9 @@ __all__ = ["draw_curve", "read_scalars"]
 
 
 def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
-    """Read the newest log of a work dir, one dict per line.
+    """Read the log of a work dir, one dict per line.
+
+    A resumed training has one log per call. Lines of earlier calls that the newer ones repeat are left out.
 
     Raises:
         UserError: if the work dir has no log.
@@ -23,7 +27,17 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, float]]:
     logs = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not logs:
         raise UserError(f"no training log (scalars.json) in '{work_dir}'")
-    return [json.loads(line) for line in logs[-1].read_text().splitlines() if line.strip()]
+    newest: list[dict[str, float]] = []
+    for log in reversed(logs):
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+        start = next((line["step"] for line in newest if "loss" in line), math.inf)
+        newest = [*_lines_before(start, lines), *newest]
+    return newest
+
+
+def _lines_before(step: float, lines: list[dict[str, float]]) -> Iterator[dict[str, float]]:
+    """Yield the lines before the first training line at or after ``step``. Lines of scores may count epochs instead."""
+    return takewhile(lambda line: "loss" not in line or line["step"] < step, lines)
 
 
 def draw_curve(scalars: Sequence[dict[str, float]], name: str = "loss") -> np.ndarray:

@@ -12,12 +12,12 @@ REDS = (70, 80, 90)
 """Red of the image, the ground truth and the prediction that stand for pictures; text is grey."""
 
 
-def test_titles_columns_and_one_legend(monkeypatch, tmp_path):
+def test_titles_columns_and_one_legend(monkeypatch):
     classes = {"detector": ("cat", "dog"), "segmentor": ("grass", "cat")}
     colours = {"detector": [(250, 10, 10), (10, 250, 10)], "segmentor": [(10, 10, 250), (250, 10, 10)]}
     asked = []
 
-    def load(config, checkpoint):
+    def load(config):
         cfg = Config({"test_dataloader": {"dataset": {}}})
         return SimpleNamespace(model=config, cfg=cfg, classes=classes[config], colours=np.array(colours[config], np.uint8))
 
@@ -26,10 +26,8 @@ def test_titles_columns_and_one_legend(monkeypatch, tmp_path):
         for _ in range(count):
             yield tuple(np.full((256, 200, 3), (red, 0, 1), np.uint8) for red in REDS)
 
-    monkeypatch.setattr(pictures, "load_model", load)
     monkeypatch.setattr(pictures, "compare_with_truth", compare)
-    (tmp_path / "last_checkpoint").write_text("epoch_3.pth")
-    picture = draw_models({"objects": ("detector", tmp_path), "regions": ("segmentor", tmp_path)}, (2, 6))
+    picture = draw_models({"objects": load("detector"), "regions": load("segmentor")}, (2, 6))
     assert asked == [("detector", [2, 6], 2, False), ("segmentor", [2, 6], 2, False)]
     for column, red in enumerate(REDS):
         inside = (picture == (red, 0, 1)).all(2)

@@ -179,6 +179,11 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
     ),
     (r"python tools/train.py configs/shapes/\S+ --work-dir ", Run("train_cfg.max_epochs=1")),
     (r"python tools/train.py configs/shapes/\S+( |$)", Run()),
+    (r"python tools/prepare_data.py --list$", Run()),
+    (
+        r"python tools/prepare_data.py (bccd|nuclei|camvid)",
+        Accept("downloads, or takes a copy: tests/datasets/prepared does, from a server and copies of its own"),
+    ),
     (r"python tools/prepare_data.py --check ", Run()),
     (r"python tools/prepare_data.py --split ", Accept("the data are split: tests/datasets/test_splitting.py splits others")),
     (r"python tools/train.py (configs/mine/\w+|cells)\.py", Run(_RECIPE)),

@@ -43,6 +43,7 @@ def test_redirect_loop(server, home):
     [
         ("https://github.com/a/b.pth", "https://release-assets.githubusercontent.com/x?token=y", True),
         ("https://github.com/a/b.pth", "https://objects.githubusercontent.com/x", True),
+        ("https://github.com/a/b/archive/c.zip", "https://codeload.github.com/a/b/zip/c", True),
         ("https://github.com/a/b.pth", "https://github.com/x", True),
         ("https://github.com/a/b.pth", "http://github.com/x", False),
         ("https://github.com/a/b.pth", "http://release-assets.githubusercontent.com/x", False),

@@ -71,6 +71,22 @@ def test_frozen_vit():
     assert model.interactions[0]["extractor"].attn.value_proj.weight.grad is not None
 
 
+def test_without_injectors_the_vit_is_untouched(monkeypatch):
+    """A frozen ViT then needs no backward pass, and gives the stages that it gives alone."""
+    model = adapter(freeze_vit=True, use_injectors=False).train()
+    assert not [name for name, _ in model.named_parameters() if "injector" in name]
+    seen = []
+    run = model.vit.run
+    monkeypatch.setattr(model.vit, "run", lambda *args: seen.append(run(*args)) or seen[-1])
+    image = torch.randn(1, 3, 64, 96)
+    sum(m.sum() for m in model(image)).backward()
+    assert not any(tokens.requires_grad for tokens in seen)
+    tokens, grid = model.vit.embed_image(image)
+    torch.testing.assert_close(seen[-1], run(tokens, grid, 0, model.vit.num_layers))
+    trained = [p for name, p in model.named_parameters() if not name.startswith("vit.")]
+    assert all(p.grad is not None for p in trained)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -27,7 +27,12 @@ def test_wheel_holds_package_and_resources(wheel):
         held = set(archive.namelist())
         assert {f"mmbeit3/.mim/{name}" for folder in RESOURCES for name in files(folder)} <= held
         assert files("mmbeit3") <= held
-        assert {"mmbeit3/py.typed", "mmbeit3/ops/csrc/deform_attn.c", "mmbeit3/.mim/model-index.yml"} <= held
+        assert {
+            "mmbeit3/py.typed",
+            "mmbeit3/ops/csrc/deform_attn.c",
+            "mmbeit3/.mim/model-index.yml",
+            "mmbeit3/.mim/dataset-index.yml",
+        } <= held
         assert f"mmbeit3/.mim/{CLONE_ONLY}" not in held
         # One package and its metadata: nothing like "tests" or "docs" gets among the user's other packages.
         assert {PurePosixPath(name).parts[0] for name in held} == {"mmbeit3", f"mmbeit3-{mmbeit3.__version__}.dist-info"}
@@ -52,8 +57,8 @@ def test_source_distribution_has_what_the_wheel_needs_and_no_tests(built):
     with tarfile.open(path) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     assert {name for folder in (*RESOURCES, "mmbeit3") for name in files(folder)} <= held
-    assert {"setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "model-index.yml"} <= held
-    assert not [name for name in held if name.startswith(("tests", "docs", "benchmarks", "work_dirs", "data", CLONE_ONLY))]
+    assert {"setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "model-index.yml", "dataset-index.yml"} <= held
+    assert not [name for name in held if name.startswith(("tests", "docs", "benchmarks", "work_dirs", "data/", CLONE_ONLY))]
 
 
 def test_editable_installation_reads_the_checkout_and_leaves_nothing_in_it(built, wheel, tmp_path):

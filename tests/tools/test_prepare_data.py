@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.datasets.folders import coco_folder
+from tests.datasets.prepared.made import camvid, voc, write_folder
 from tests.paths import ROOT
 from tests.tools.calls import refused
 
@@ -45,6 +48,54 @@ def test_split_then_check(run_tool, tmp_path):
 def test_bad_folders(call, tmp_path):
     refused(call("prepare_data", "--check", str(tmp_path / "none")), "does not exist")
     refused(call("prepare_data", "--check", str(tmp_path)), "has no images and no annotations")
+
+
+def test_known_dataset_from_a_copy(run_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "copy", voc())
+    code, output = run_tool("prepare_data", "bccd", "--from", "copy")
+    assert code == 0, output.err
+    first, second, *_, complete, source, licence, advice = output.out.splitlines()
+    assert (first, second) == ("converting 'copy' to 'data/bccd'", "checking 'data/bccd'")
+    assert complete == "data/bccd: complete, 3 images in train, 2 images in val"
+    assert source == f"source: {tmp_path / 'copy'}"
+    assert licence.startswith("licence: MIT (")
+    assert advice == "next: python tools/train.py configs/mine/detection.py --cfg-options recipe.data=data/bccd"
+    code, output = run_tool("prepare_data", "bccd")
+    assert code == 0, output.err
+    assert output.out.splitlines() == [f"{complete}; nothing was written", source, licence, advice]
+
+
+def test_list_of_known_datasets(run_tool):
+    code, output = run_tool("prepare_data", "--list")
+    assert code == 0, output.err
+    assert [line.partition(":")[0] for line in output.out.splitlines()] == ["bccd", "nuclei", "camvid"]
+    assert "CC-BY-NC-4.0 (personal and research use only)" in output.out.splitlines()[2]
+
+
+def test_refused_known_datasets(call, tmp_path):
+    refused(call("prepare_data", "nucleus"), "did you mean nuclei")
+    refused(call("prepare_data", "bccd", "--from", str(tmp_path / "none"), "--out", str(tmp_path / "out")), "does not exist")
+    write_folder(tmp_path / "copy", camvid())
+    refused(
+        call("prepare_data", "bccd", "--from", str(tmp_path / "copy"), "--out", str(tmp_path / "out")), "is not a copy of bccd"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bccd", "--check", "x"), "argument --check: not allowed with argument NAME"),
+        (("bccd", "--split", "x"), "argument --split: not allowed with argument NAME"),
+        (("bccd", "--list"), "argument --list: not allowed with argument NAME"),
+        (("--check", "x", "--from", "y"), "argument --from: needs NAME"),
+        ((), "one of the arguments NAME --list --check --split is required"),
+    ],
+)
+def test_conflicting_arguments(call, arguments, message):
+    code, err = call("prepare_data", *arguments)
+    assert code == 2
+    assert message in err.splitlines()[-1]
 
 
 def test_help_imports_nothing_slow():

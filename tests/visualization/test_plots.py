@@ -42,3 +42,21 @@ def test_curve(tmp_path):
     assert not np.array_equal(image, draw_curve(scalars[:2]))
     with pytest.raises(UserError, match="no training log"):
         read_scalars(tmp_path / "20250101")
+
+
+def test_log_of_a_resumed_training(tmp_path):
+    logs = {
+        "1": '{"loss": 9.0, "step": 10}\n{"loss": 8.0, "step": 20}',  # replaced by a training that began anew
+        "2": '{"loss": 3.0, "step": 10}\n{"mIoU": 0.1, "step": 1}\n{"loss": 2.5, "step": 20}\n{"loss": 2.2, "step": 30}',
+        "3": '{"loss": 2.0, "step": 20}\n{"mIoU": 0.2, "step": 2}',
+        "4": "",  # stopped before its first line
+    }
+    for name, text in logs.items():
+        (tmp_path / name / "vis_data").mkdir(parents=True)
+        (tmp_path / name / "vis_data" / "scalars.json").write_text(text)
+    assert read_scalars(tmp_path) == [
+        {"loss": 3.0, "step": 10},
+        {"mIoU": 0.1, "step": 1},
+        {"loss": 2.0, "step": 20},
+        {"mIoU": 0.2, "step": 2},
+    ]

@@ -47,6 +47,8 @@ class ViTAdapter(BaseModule):
         add_vit_feature: add the ViT's features to the four maps.
         vit_feature: with ``'stages'`` each map gets the output of one interaction (as in the reference for segmentation; needs
             four interactions); with ``'last'`` all maps get the output of the last one (as in the reference for detection).
+        use_injectors: let the ViT's tokens attend to the spatial prior. False leaves the ViT's features as they are; DINOv3's
+            segmentation does so around a frozen ViT, which then needs no backward pass.
         use_extra_extractor: add two more extractors after the last interaction.
         init_value: initial value of the injectors' gamma.
         init_gain: factor on the initial weights of the extractors' outputs and ``up``, which are added to the spatial prior. 1
@@ -55,7 +57,7 @@ class ViTAdapter(BaseModule):
         norm_cfg: norm of the prior and of the four maps. Default: ``SyncBN``, as in the reference, which needs GPUs to train
             with several processes. ``GN`` and ``mmbeit3.LN2d`` also work on CPUs.
         with_cp: recompute injectors and extractors in the backward pass to save memory (the ViT has its own switch).
-        freeze_vit: freeze the ViT; the injectors are still trained.
+        freeze_vit: freeze the ViT; injectors are still trained.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` for the whole backbone; ``vit.init_cfg`` for the ViT only.
         compile_blocks: compile injectors and extractors, see :func:`mmbeit3.ops.region` (the ViT has its own switch).
 
@@ -76,6 +78,7 @@ class ViTAdapter(BaseModule):
         with_cffn: bool = True,
         add_vit_feature: bool = True,
         vit_feature: str = "stages",
+        use_injectors: bool = True,
         use_extra_extractor: bool = True,
         init_value: float = 0.0,
         init_gain: float = 1.0,
@@ -110,8 +113,11 @@ class ViTAdapter(BaseModule):
 
         self.interactions = nn.ModuleList()
         for _ in self.groups:
-            injector = Injector(C, deform_num_heads, n_points, deform_ratio, 3, init_value, compile_blocks)
-            self.interactions.append(nn.ModuleDict({"injector": injector, "extractor": extractor()}))
+            interaction = nn.ModuleDict()
+            if use_injectors:
+                interaction["injector"] = Injector(C, deform_num_heads, n_points, deform_ratio, 3, init_value, compile_blocks)
+            interaction["extractor"] = extractor()
+            self.interactions.append(interaction)
         if use_extra_extractor:
             cast(nn.ModuleDict, self.interactions[-1])["extra_extractors"] = nn.ModuleList([extractor(), extractor()])
         self.up = nn.ConvTranspose2d(C, C, 2, 2)
@@ -195,8 +201,9 @@ class ViTAdapter(BaseModule):
         stages = []
         for interaction, (first, last) in zip(self.interactions, self.groups, strict=True):
             modules = cast(nn.ModuleDict, interaction)
-            patches, prior = self._call(modules["injector"], x[:, prefix:], prior, on_levels, levels)
-            x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches  # (B, P + N, C)
+            if "injector" in modules:
+                patches, prior = self._call(modules["injector"], x[:, prefix:], prior, on_levels, levels)
+                x = torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches  # (B, P + N, C)
             x = self.vit.run(x, tokens.shape, first, last + 1)
             extractors = [modules["extractor"]]
             if "extra_extractors" in modules:
