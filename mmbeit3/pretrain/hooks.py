@@ -1,4 +1,4 @@
-"""Hooks of pretraining: one shows reconstructions, one delays the codebook of an image tokenizer."""
+"""A hook that shows reconstructions during pretraining."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmbeit3.pretrain.pictures import CodePatches, draw_reconstruction, side_by_
 from mmbeit3.registry import HOOKS
 from mmbeit3.text import TextTokenizer
 
-__all__ = ["DelayedCodebookHook", "ReconstructionHook", "format_reconstruction"]
+__all__ = ["ReconstructionHook", "format_reconstruction"]
 
 
 @HOOKS.register_module()
@@ -96,27 +96,6 @@ class ReconstructionHook(Hook):
             if "words" in stream and tokenizer is not None:
                 for text in zip(stream["words"], stream["masked_words"], predictions[f"{name}.text"], strict=True):
                     runner.logger.info(f"{name}: {format_reconstruction(tokenizer, *text)}")
-
-
-@HOOKS.register_module()
-class DelayedCodebookHook(Hook):
-    """Train an image tokenizer without quantisation at first, and start its codebook afterwards.
-
-    A codebook that starts with the embeddings of an untrained encoder finds them close together, and most codes stay unused.
-    During the first steps, the decoder gets the embeddings themselves. Then a k-means over a batch of trained embeddings starts
-    the codebook. The model is :class:`~mmbeit3.pretrain.tokenizer_trainer.VQKDTrainer`.
-
-    Args:
-        steps: number of steps without quantisation.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Switch quantisation off or on; it depends on the number of the step only, so that a resumed training is the same."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.tokenizer.quantize.bypassed = runner.iter < self.steps
 
 
 def format_reconstruction(tokenizer: TextTokenizer, words: Tensor, masked: Tensor, predicted: Tensor) -> str:

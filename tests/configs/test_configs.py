@@ -13,8 +13,8 @@ from mmbeit3.inference.published import PUBLISHED_CONFIG, prediction_config, rea
 from tests.paths import ROOT
 
 ALL = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
-TOKENIZERS = [path for path in ALL if path.startswith("configs/pretrain/vqkd-")]
-PRETRAIN = [path for path in ALL if path.startswith("configs/pretrain/") and path not in TOKENIZERS]
+TOKENIZERS = [path for path in ALL if "/vqkd-" in path]
+PRETRAIN = [path for path in ALL if "_mdm_" in path or "_itc_" in path]
 TASKS = [path for path in ALL if path.split("/")[1] in ("captioning", "imagenet", "nlvr2", "retrieval", "vqa")]
 # tests/recipes tests those of configs/mine, which need data to become complete.
 MINE = [path for path in ALL if path.startswith("configs/mine/")]

@@ -6,7 +6,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.image_tokenizers import TokenizerViT, copy_vit
+from mmbeit3.pretrain.image_tokenizers import VQKD, TokenizerViT, copy_vit, start_projection
 from mmbeit3.pretrain.tokenizer_trainer import VQKDTrainer
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
@@ -59,5 +59,36 @@ def test_trains_all_but_the_encoder():
     image = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     model.train().parse_losses(model({"images": {"image": image}}))[0].backward()
     trained = {name.split(".")[1] for name, p in model.named_parameters() if p.requires_grad}
-    assert trained == {"encode_task_layer", "decoder", "decode_task_layer"}
+    assert trained == {"decoder", "decode_task_layer"}
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    assert model.tokenizer.quantize.embedding.initted
+
+
+@torch.no_grad()
+def test_the_projection_is_that_of_principal_components():
+    generator = torch.Generator().manual_seed(0)
+    # Independent features with known deviations, rotated and shifted.
+    deviations = torch.tensor([2.0, 1.0, 0.5, 0.25, 0.1, 0.1]).double()
+    rotation, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))
+    sources = torch.randn(5000, 6, generator=generator, dtype=torch.float64) * deviations
+    # Small features, for which the tanh is linear.
+    features = (0.01 * sources @ rotation.T + 3).float()
+    projection = VQKD(6, 1, 1, 32, 16, num_codes=4, code_dims=3).encode_task_layer
+    start_projection(projection, features)
+    found = projection(features)
+    expected = 0.01 * sources[:, :3] / (0.01 * deviations[:3]).sqrt()
+    # Signs are arbitrary.
+    signs = (found * expected).sum(dim=0).sign()
+    torch.testing.assert_close(found * signs, expected, atol=0.02, rtol=0.05)
+
+
+@torch.no_grad()
+def test_codes_start_once():
+    torch.manual_seed(0)
+    tokenizer = VQKD(64, 1, 1, 64, 16, num_codes=8, code_dims=4).train()
+    image = torch.rand(4, 3, 64, 64)
+    tokenizer.start_codes(image)
+    state = {name: value.clone() for name, value in tokenizer.state_dict().items()}
+    assert len(tokenizer.encode(image).unique()) == 8
+    tokenizer.start_codes(torch.rand(4, 3, 64, 64))
+    torch.testing.assert_close(tokenizer.state_dict(), state, atol=0, rtol=0)

@@ -145,21 +145,6 @@ def test_unused_codes_are_revived():
         Quantizer(4, 8, revive_below=1)
 
 
-def test_a_bypassed_quantizer_passes_embeddings_through():
-    quantizer = Quantizer(16, 8).train()
-    quantizer.bypassed = True
-    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
-    embeddings = F.normalize(torch.randn(2, 3, 8), dim=-1)
-    vectors, commitment, codes = quantizer(embeddings)
-    torch.testing.assert_close(vectors, embeddings, atol=0, rtol=0)
-    assert commitment == 0
-    assert codes.shape == (2, 3)
-    torch.testing.assert_close(quantizer.state_dict(), before, atol=0, rtol=0)
-    # In evaluation the codes are always in use.
-    vectors, _, codes = quantizer.eval()(embeddings)
-    torch.testing.assert_close(vectors, quantizer.embedding.weight[codes])
-
-
 def test_kmeans_finds_clusters():
     generator = torch.Generator().manual_seed(0)
     truth = torch.eye(8)[:3]

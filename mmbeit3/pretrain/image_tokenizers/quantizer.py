@@ -83,10 +83,6 @@ class Quantizer(nn.Module):
         beta: weight of the commitment loss.
         revive_below: use of a code, as a fraction of the mean use of all codes, below which it is replaced. 0 replaces none.
 
-    Attributes:
-        bypassed: True to pass embeddings through in training without quantisation, see
-            :class:`~mmbeit3.pretrain.hooks.DelayedCodebookHook`.
-
     Raises:
         ValueError: if ``revive_below`` is not from 0 to below 1.
     """
@@ -100,7 +96,6 @@ class Quantizer(nn.Module):
         self.decay = decay
         self.beta = beta
         self.revive_below = revive_below
-        self.bypassed = False
         self.embedding = Codebook(num_codes, dims)
         self.register_buffer("cluster_size", torch.zeros(num_codes))
 
@@ -117,8 +112,6 @@ class Quantizer(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = widened(embeddings)
             rows = embeddings.detach().flatten(0, 1)
-            if self.training and self.bypassed:
-                return embeddings, embeddings.new_zeros(()), self.codes(embeddings)
             if self.training:
                 self.embedding.init_by_kmeans(rows)
             codes = self.codes(embeddings)
