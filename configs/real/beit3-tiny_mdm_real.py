@@ -18,10 +18,12 @@ __stream = dict(
     masking=dict(image_ratio=0.4),
 )
 streams = dict(_delete_=True, images=__stream)
+# The codes of visible patches are predicted, too: in so short a training, masked patches alone taught the network little.
+loss_weights = {"images.image": 1.0, "images.visible": 1.0}
 model = dict(
     type="mmbeit3.BEiT3Pretrainer",
     # There are no texts: the vocabulary has only the special tokens.
-    network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=8, init="magneto")),
+    network=dict(arch=dict(base="tiny", image_size=image_size, vocab_size=8, init="magneto"), loss_weights=loss_weights),
     tokenizer=dict(
         dims=384,
         depth=8,

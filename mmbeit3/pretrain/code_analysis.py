@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -157,8 +158,8 @@ def read_patches(tokenizer: VQKD, images: Indexed, labels: Path | None = None, t
         else:
             parts["labels"].append(patch_labels(_labels_of(images, index, labels, side), patch))
         parts["places"].append(torch.stack([torch.full((grid * grid,), index), rows.flatten(), columns.flatten()], dim=1))
-    return Patches(**{name: torch.cat(part) for name, part in parts.items()}, num_codes=tokenizer.num_codes,
-                   patch_size=patch, side=side)  # fmt: skip
+    columns_of = {name: torch.cat(part) for name, part in parts.items()}
+    return Patches(**columns_of, num_codes=tokenizer.num_codes, patch_size=patch, side=side)
 
 
 def draw_codes(patches: Patches, images: Indexed, codes: int = 16, count: int = 12, seed: int = 0) -> np.ndarray:
@@ -297,13 +298,13 @@ def _choose(patches: Patches, code: int, count: int, rng: np.random.Generator) -
     """Choose places of a code at random, first one of each image, then further ones."""
     places = patches.places[patches.codes == code]
     places = places[torch.from_numpy(rng.permutation(len(places)))]
-    seen: dict[int, int] = {}
-    turns = [seen.setdefault(int(image), 0) for image in places[:, 0]]
-    for number, image in enumerate(places[:, 0].tolist()):
-        turns[number] = seen[image]
+    seen: Counter[int] = Counter()
+    turns = []
+    for image in places[:, 0].tolist():
+        turns.append(seen[image])
         seen[image] += 1
     order = np.argsort(turns, kind="stable")[:count]
-    return cast(Tensor, places[torch.from_numpy(order)])
+    return places[torch.from_numpy(order)]
 
 
 def _with_context(pixels: np.ndarray, row: int, column: int, patch: int) -> np.ndarray:
