@@ -20,14 +20,14 @@ from mmbeit3.files import write_atomically
 from mmbeit3.images import ImageError
 from mmbeit3.images.writing import write_image
 from mmbeit3.markdown import markdown_table
+from mmbeit3.pretrain.code_statistics import entropy, kmeans, mutual_information
 from mmbeit3.pretrain.data import BadRecordError, open_records
 from mmbeit3.pretrain.data.indexed import Indexed
 from mmbeit3.pretrain.data.records import ImagePath
 from mmbeit3.pretrain.image_tokenizers import VQKD
-from mmbeit3.pretrain.image_tokenizers.quantizer import nearest
 from mmbeit3.visualization.grid import with_titles
 
-__all__ = ["Patches", "analyse_codes", "draw_codes", "entropy", "kmeans", "mutual_information", "patch_labels", "read_patches"]
+__all__ = ["Patches", "analyse_codes", "draw_codes", "format_summary", "patch_labels", "read_patches"]
 
 _ZOOM = 2
 """Factor by which patches are enlarged in the picture, so that titles fit."""
@@ -57,55 +57,6 @@ class Patches:
     num_codes: int
     patch_size: int
     side: int
-
-
-def entropy(values: Tensor) -> float:
-    """Return the entropy in bits of the frequencies of non-negative whole numbers (N,)."""
-    return _entropy_of_counts(torch.bincount(values))
-
-
-def mutual_information(first: Tensor, second: Tensor) -> float:
-    """Return the mutual information in bits of two variables, from the frequencies of their pairs.
-
-    This estimate is too large by about (A - 1) * (B - 1) / (2 N ln 2) bits for variables with A and B values. So compare only
-    variables with the same number of values, on the same patches.
-
-    Args:
-        first: non-negative whole numbers (N,).
-        second: non-negative whole numbers (N,) of the same patches.
-
-    Raises:
-        ValueError: if the numbers of values differ, or there are none.
-    """
-    if first.shape != second.shape or not len(first):
-        raise ValueError(f"mutual information needs two equally long rows of values, got {len(first)} and {len(second)}")
-    joint = first * (int(second.max()) + 1) + second
-    return max(entropy(first) + entropy(second) - entropy(joint), 0.0)
-
-
-@torch.no_grad()
-def kmeans(rows: Tensor, num_clusters: int, iterations: int = 30, seed: int = 0) -> Tensor:
-    """Cluster rows by k-means with Euclidean distance. A cluster that becomes empty restarts at a random row.
-
-    Args:
-        rows: (N, D), at least one row.
-        num_clusters: number of clusters.
-        iterations: number of rounds of assigning and averaging.
-        seed: seed of the first centres, which are drawn from the rows.
-
-    Returns:
-        The cluster of each row (N,), int64.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    centres = rows[torch.randint(len(rows), (num_clusters,), generator=generator)].double()
-    rows = rows.double()
-    for _ in range(iterations):
-        clusters = nearest(rows, centres)
-        counts = torch.bincount(clusters, minlength=num_clusters)
-        sums = torch.zeros_like(centres).index_add_(0, clusters, rows)
-        drawn = rows[torch.randint(len(rows), (num_clusters,), generator=generator)]
-        centres = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), drawn)
-    return nearest(rows, centres)
 
 
 def patch_labels(labels: Tensor, patch_size: int) -> Tensor:
@@ -263,11 +214,6 @@ def format_summary(summary: Mapping[str, Any]) -> str:
             share = f", {summary[key] / bits:.1%} of the labels' entropy" if bits else ""
             rows.append([f"mutual information of labels and {name}", f"{summary[key]:.3f} bits{share}"])
     return markdown_table(rows)
-
-
-def _entropy_of_counts(counts: Tensor) -> float:
-    frequencies = counts.double() / counts.sum()
-    return float(torch.special.entr(frequencies).sum() / np.log(2))
 
 
 def _resized(images: Indexed, index: int, side: int) -> Tensor:

@@ -73,9 +73,9 @@ class MaskedDataModeling(BEiT3):
 
         Returns:
             Weighted losses ``NAME.image.loss`` and ``NAME.text.loss``, to be summed, and ``NAME.image.accuracy`` and
-            ``NAME.text.accuracy``, 0 to 1; ``NAME.visible.loss`` and ``NAME.visible.accuracy`` if they have a weight. A part without masked patches or tokens has the loss 0. With several ranks, the mean
-            of a loss over ranks is the mean over all masked patches or tokens of all ranks; DDP and FSDP average gradients in
-            the same way.
+            ``NAME.text.accuracy``, 0 to 1; ``NAME.visible.loss`` and ``NAME.visible.accuracy`` if they have a weight. A part
+            without masked patches or tokens has the loss 0. With several ranks, the mean of a loss over ranks is the mean over
+            all masked patches or tokens of all ranks; DDP and FSDP average gradients in the same way.
 
         Raises:
             ValueError: if a stream's targets are missing or have the wrong shape.
