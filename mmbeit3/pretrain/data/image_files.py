@@ -106,7 +106,10 @@ def _listed_names(path: Path) -> list[str]:
     images = read_json(path).get("images")
     if not isinstance(images, list):
         raise UserError(f"list of images '{path}' is not a COCO file: it has no list 'images'")
-    names = [image.get("file_name") if isinstance(image, dict) else None for image in images]
-    if wrong := [number for number, name in enumerate(names, start=1) if not isinstance(name, str) or not name.strip()]:
-        raise UserError(f"list of images '{path}': image number {wrong[0]} has no 'file_name': add it")
+    names: list[str] = []
+    for number, image in enumerate(images, start=1):
+        name = image.get("file_name") if isinstance(image, dict) else None
+        if not isinstance(name, str) or not name.strip():
+            raise UserError(f"list of images '{path}': image number {number} has no 'file_name': add it")
+        names.append(name)
     return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -60,8 +60,8 @@ def copy_vit(encoder: TokenizerViT, vit: nn.Module, mean: Tensor, std: Tensor) -
         state |= {f"fc_norm.{part}": source[f"{name}.{part}"] for part in ("weight", "bias")}
     else:
         state |= {name: target[name] for name in ("fc_norm.weight", "fc_norm.bias")}
-    heads = [getattr(block, "attn").heads for block in encoder.blocks]  # noqa: B009  (typed as Module)
-    heads_fit = all(one == vit.blocks[0].attn.num_heads for one in heads)
+    attentions = [cast(Any, block).attn for block in (encoder.blocks[0], vit.blocks[0])]
+    heads_fit = attentions[0].heads == attentions[1].num_heads
     wrong = [name for name in target if name not in state or state[name].shape != target[name].shape]
     if wrong or set(state) != set(target) or not heads_fit:
         fault = wrong[0] if wrong else "the number of heads or of parts"

@@ -219,9 +219,9 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     length = torch.tensor([len(rows)], device=rows.device)
     lengths = [torch.empty_like(length) for _ in range(world_size())]
-    dist.allgather_rows(lengths, length)
+    dist.all_gather(lengths, length)
     sizes = [int(size) for size in lengths]
     padded = F.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
     parts = [torch.empty_like(padded) for _ in sizes]
-    dist.allgather_rows(parts, padded)
+    dist.all_gather(parts, padded)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
