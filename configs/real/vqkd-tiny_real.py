@@ -1,7 +1,7 @@
 # Image tokenizer of real images: the training images of CamVid, nuclei and BCCD (1,019), on one or two CPU cores. The teacher is a
-# trained ViT-S/14 of DINOv2. Its first 6 of 12 blocks are also the tokenizer's encoder, which is not trained: in 3,000 images, an
-# encoder of random weights learned codes that say less about CamVid's labels than colours do. The tokenizer has 14 x 14 patches of
-# 14 pixels. The pretrained model has patches of 16, and resizes its images of 224 pixels to 196 for the tokenizer.
+# trained ViT-S/14 of DINOv2. Its first 8 of 12 blocks are also the tokenizer's encoder, which is not trained: an encoder of random
+# weights learned too little from 3,000 images. The tokenizer has 14 x 14 patches of 14 pixels. The pretrained model has patches of
+# 16, and resizes its images of 224 pixels to 196 for the tokenizer.
 # BFloat16OptimWrapper needs a CPU with bfloat16 instructions to save time.
 # Our choice: all values.
 _base_ = "../_base_/pretrain.py"
