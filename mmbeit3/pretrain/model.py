@@ -44,7 +44,9 @@ class MaskedDataModeling(BEiT3):
     Args:
         arch: see :class:`~mmbeit3.models.beit3.BEiT3`.
         num_codes: number of codes of the image tokenizer.
-        loss_weights: weights of losses by names such as ``'pairs.image'``; 1 if not given.
+        loss_weights: weights of losses by names such as ``'pairs.image'``; 1 if not given. The loss of a name such as
+            ``'images.visible'`` is computed only if its weight is given: it predicts the codes of the patches that are not
+            masked. The paper does not have it. Its task is easier, which helps short trainings.
         **kwargs: further arguments of :class:`~mmbeit3.models.beit3.BEiT3`.
     """
 
@@ -71,14 +73,14 @@ class MaskedDataModeling(BEiT3):
 
         Returns:
             Weighted losses ``NAME.image.loss`` and ``NAME.text.loss``, to be summed, and ``NAME.image.accuracy`` and
-            ``NAME.text.accuracy``, 0 to 1. A part without masked patches or tokens has the loss 0. With several ranks, the mean
-            of a loss over ranks is the mean over all masked patches or tokens of all ranks; DDP and FSDP average gradients in
-            the same way.
+            ``NAME.text.accuracy``, 0 to 1; ``NAME.visible.loss`` and ``NAME.visible.accuracy`` if they have a weight. A part
+            without masked patches or tokens has the loss 0. With several ranks, the mean of a loss over ranks is the mean over
+            all masked patches or tokens of all ranks; DDP and FSDP average gradients in the same way.
 
         Raises:
             ValueError: if a stream's targets are missing or have the wrong shape.
         """
-        logits, targets = self._masked_logits(batches)
+        logits, targets = self._masked_logits(batches, visible=True)
         results: dict[str, Tensor] = {}
         for part, count in zip(logits, _mean_counts(list(targets.values())), strict=True):
             weight = self.loss_weights.get(part, 1.0)
@@ -115,12 +117,18 @@ class MaskedDataModeling(BEiT3):
             results[part][masked.flatten(1)] = scores.argmax(dim=-1)
         return results
 
-    def _masked_logits(self, batches: Mapping[str, MaskedBatch]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Compute logits (M, K) and targets (M,) of each part, at the M masked positions only."""
+    def _masked_logits(
+        self, batches: Mapping[str, MaskedBatch], visible: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Compute logits (M, K) and targets (M,) of each part, at the M masked positions only.
+
+        With ``visible``, there are also parts ``NAME.visible`` of the other patches, for the streams that have such a loss.
+        """
         outputs = run_streams(self, [batch.stream for batch in batches.values()])
         masked: dict[str, tuple[Tensor, Tensor]] = {}
         for (name, batch), output in zip(batches.items(), outputs, strict=True):
-            for kind, found in _masked(name, batch, output).items():
+            with_visible = visible and f"{name}.visible" in self.loss_weights
+            for kind, found in _masked(name, batch, output, with_visible).items():
                 masked[f"{name}.{kind}"] = found
         logits = self._logits({part: features for part, (features, _) in masked.items()})
         return {part: logits[part] for part in masked}, {part: targets for part, (_, targets) in masked.items()}
@@ -128,16 +136,16 @@ class MaskedDataModeling(BEiT3):
     def _logits(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Apply each head once to the masked positions of all streams: under FSDP each call gathers the head's weights."""
         logits: dict[str, Tensor] = {}
-        for kind, head in (("image", self.mim_head), ("text", self.mlm_head)):
-            parts = [part for part in features if part.endswith(f".{kind}")]
+        for kinds, head in (((".image", ".visible"), self.mim_head), ((".text",), self.mlm_head)):
+            parts = [part for part in features if part.endswith(kinds)]
             if parts:
                 together = head(torch.cat([features[part] for part in parts]))
                 logits.update(zip(parts, together.split([len(features[part]) for part in parts]), strict=True))
         return logits
 
 
-def _masked(name: str, batch: MaskedBatch, output: BEiT3Output) -> dict[str, tuple[Tensor, Tensor]]:
-    """Select features (M, C) and targets (M,) at a stream's masked positions, by kind (image, text)."""
+def _masked(name: str, batch: MaskedBatch, output: BEiT3Output, visible: bool) -> dict[str, tuple[Tensor, Tensor]]:
+    """Select features (M, C) and targets (M,) at a stream's masked positions, by kind (image, text, visible)."""
     found = {}
     stream = batch.stream
     if stream.masked_positions is not None:
@@ -149,6 +157,8 @@ def _masked(name: str, batch: MaskedBatch, output: BEiT3Output) -> dict[str, tup
             )
         assert output.vision is not None
         found["image"] = output.vision[:, 1:][masked], batch.codes[masked]
+        if visible:
+            found["visible"] = output.vision[:, 1:][~masked], batch.codes[~masked]
     if batch.masked_words is not None:
         if batch.words is None or output.language is None or batch.words.shape != batch.masked_words.shape:
             raise ValueError(f"stream '{name}' has masked_words without the words they mask, or words of another shape")

@@ -43,9 +43,8 @@ def check_streams(streams: Any) -> None:
         if type(batch) is not int or batch < 1:
             raise UserError(f"stream '{name}': batch must be a positive whole number of records, got {batch!r}")
         paths = stream.get("paths")
-        if not isinstance(paths, str | Path) and not (
-            isinstance(paths, list | tuple) and paths and all(isinstance(path, str | Path) for path in paths)
-        ):
+        listed = list(paths) if isinstance(paths, list | tuple) else [paths]
+        if not listed or not all(isinstance(path, str | Path | Mapping) for path in listed):
             raise UserError(f"stream '{name}': paths must be a path or a list of paths, got {paths!r}")
         for part in ("view", "masking"):
             if not isinstance(stream.get(part) or {}, Mapping):

@@ -93,6 +93,11 @@ class TimmTeacher(nn.Module):
         self.register_buffer("mean", torch.tensor(data["mean"]).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(data["std"]).view(-1, 1, 1), persistent=False)
 
+    @property
+    def net(self) -> nn.Module:
+        """The timm model."""
+        return cast(nn.Module, self._net[0])
+
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """Compute features of image patches.

@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmbeit3.pretrain.image_tokenizers import HEAD_DIMS, VQKD, build_vqkd
+from mmbeit3.pretrain.image_tokenizers import HEAD_DIMS, VQKD, build_vqkd, copy_vit
 from mmbeit3.pretrain.teacher import TimmTeacher
 from mmbeit3.registry import MODELS
 
@@ -28,15 +28,20 @@ class VQKDTrainer(BaseModel):
             sizes, optionally with ``decoder_depth``. Heads are 64 wide by default. A checkpoint does not contain the number of
             heads: if it is not the default, give it again when you load the file. ``teacher_dims`` comes from the teacher.
         teacher: arguments of :class:`~mmbeit3.pretrain.teacher.TimmTeacher`; ``grid`` comes from the tokenizer.
+        encoder_from_teacher: True to start the encoder from the teacher's first blocks, see
+            :func:`~mmbeit3.pretrain.image_tokenizers.copy_vit`, and the projection to the codes from the principal components
+            of the first batch, and to train neither. The codes are then clusters of the teacher's features, which takes few
+            images. Only the codebook and the decoder are trained. The encoder needs the teacher's width, heads and patch size,
+            and may have fewer blocks.
 
     Raises:
-        UserError: if the teacher cannot be built.
+        UserError: if the teacher cannot be built, or the encoder cannot start from it.
         ValueError: if the tokenizer's sizes do not fit each other.
     """
 
     tokenizer: VQKD
 
-    def __init__(self, tokenizer: Mapping[str, Any], teacher: Mapping[str, Any]) -> None:
+    def __init__(self, tokenizer: Mapping[str, Any], teacher: Mapping[str, Any], encoder_from_teacher: bool = False) -> None:
         super().__init__()
         sizes = dict(tokenizer)
         if "preset" not in sizes:
@@ -47,6 +52,11 @@ class VQKDTrainer(BaseModel):
             grid = build_vqkd(sizes, teacher_dims=None).grid
         self.teacher = TimmTeacher(**teacher, grid=grid)
         self.tokenizer = build_vqkd(sizes, teacher_dims=self.teacher.dims)
+        if encoder_from_teacher:
+            copy_vit(self.tokenizer.encoder, self.teacher.net, self.teacher.mean, self.teacher.std)
+            self.tokenizer.encoder.requires_grad_(False)
+            self.tokenizer.encode_task_layer.requires_grad_(False)
+        self.encoder_from_teacher = encoder_from_teacher
 
     def forward(self, inputs: Mapping[str, Mapping[str, Tensor]], data_samples: Any = None, mode: str = "loss") -> Any:
         """Compute losses of a step. In training mode this also updates the codebook.
@@ -70,6 +80,8 @@ class VQKDTrainer(BaseModel):
             raise ValueError(f"VQKDTrainer takes one stream of images, got {', '.join(inputs) or 'none'}")
         (stream,) = inputs.values()
         pixels = stream["image"].float() / 255
+        if self.encoder_from_teacher and self.training:
+            self.tokenizer.start_codes(pixels)
         losses, codes = self.tokenizer.distill(pixels, self.teacher(pixels))
         frequencies = torch.bincount(codes.flatten(), minlength=self.tokenizer.num_codes) / codes.numel()
         used = (frequencies > 0).float().mean()

@@ -13,8 +13,8 @@ from mmbeit3.inference.published import PUBLISHED_CONFIG, prediction_config, rea
 from tests.paths import ROOT
 
 ALL = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
-TOKENIZERS = [path for path in ALL if path.startswith("configs/pretrain/vqkd-")]
-PRETRAIN = [path for path in ALL if path.startswith("configs/pretrain/") and path not in TOKENIZERS]
+TOKENIZERS = [path for path in ALL if "/vqkd-" in path]
+PRETRAIN = [path for path in ALL if "_mdm_" in path or "_itc_" in path]
 TASKS = [path for path in ALL if path.split("/")[1] in ("captioning", "imagenet", "nlvr2", "retrieval", "vqa")]
 # tests/recipes tests those of configs/mine, which need data to become complete.
 MINE = [path for path in ALL if path.startswith("configs/mine/")]
@@ -115,7 +115,7 @@ def test_pretraining_builds(path):
     counted = sum(p.numel() for p in model.network.parameters())
     # Counts of the released files. For the giant, the paper gives 1.9 billion without heads, 52 million of them for fusion.
     expected = {
-        "BEiT3Pretrainer": {768: 276.51e6, 1024: 746.71e6, 1408: 1.95e9, 192: 7.415e6},
+        "BEiT3Pretrainer": {768: 276.51e6, 1024: 746.71e6, 1408: 1.95e9, 192: 7.415e6 if "shapes" in path else 7.450e6},
         "BEiT3ContrastiveTuner": {768: 222.17e6, 1024: 674.80e6, 1408: 1.80e9, 192: 7.436e6},
     }[type(model).__name__][model.network.arch.embed_dims]
     assert counted == pytest.approx(expected, rel=1e-3)
@@ -129,7 +129,10 @@ def test_tokenizer_builds(path):
     assert PARTS.isdisjoint(cfg.keys())
     assert cfg.custom_imports["imports"][0] == "mmbeit3.registry"
     assert cfg.default_hooks.checkpoint.type == "mmbeit3.SafeCheckpointHook"
-    cfg.model.teacher.pretrained = False
+    cfg.model.teacher.update(pretrained=False, checkpoint=None)
+    if cfg.model.get("encoder_from_teacher"):
+        # Copying needs values, which the meta device does not have: tests/pretrain/test_real_configs.py builds it.
+        cfg.model.encoder_from_teacher = False
     init_default_scope(cfg.default_scope)
     with torch.device("meta"):
         model = MODELS.build(cfg.model)

@@ -177,6 +177,14 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
             "train_dataloader.dataset.streams.pairs.masking.max_length=48"
         ),
     ),
+    (
+        r"python tools/train.py configs/real/(vqkd|beit3)-tiny",
+        Accept("takes half an hour on real images: tests/pretrain/test_real_configs.py trains a step on made ones"),
+    ),
+    (
+        r"python tools/analyze_codes.py ",
+        Accept("wants a trained tokenizer and CamVid: tests/tools/test_analyze_codes.py analyses made images"),
+    ),
     (r"python tools/train.py configs/shapes/\S+ --work-dir ", Run("train_cfg.max_epochs=1")),
     (r"python tools/train.py configs/shapes/\S+( |$)", Run()),
     (r"python tools/prepare_data.py --list$", Run()),

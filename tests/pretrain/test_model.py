@@ -61,6 +61,23 @@ def test_weights_of_losses():
     torch.testing.assert_close(ours["images.image.loss"], theirs["images.image.loss"])
 
 
+def test_loss_of_visible_patches():
+    plain = MaskedDataModeling(ARCH, CODES).eval()
+    both = MaskedDataModeling(ARCH, CODES, loss_weights={"images.visible": 0.5}).eval()
+    both.load_state_dict(plain.state_dict())
+    given = batches()
+    ours, theirs = both.losses(given), plain.losses(given)
+    # Only the stream with a weight has it, and the other losses do not change.
+    assert set(ours) - set(theirs) == {"images.visible.loss", "images.visible.accuracy"}
+    torch.testing.assert_close({name: ours[name] for name in theirs}, theirs, atol=1e-5, rtol=1e-5)
+    batch = given["images"]
+    out = both(batch.stream.image, masked_positions=batch.stream.masked_positions)
+    visible = ~batch.stream.masked_positions
+    expected = F.cross_entropy(both.mim_head(out.vision[:, 1:])[visible], batch.codes[visible])
+    torch.testing.assert_close(ours["images.visible.loss"], 0.5 * expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(both.reconstruct(given), plain.reconstruct(given))
+
+
 def test_nothing_masked_is_no_loss_and_still_a_gradient_for_all():
     model = MaskedDataModeling(ARCH, CODES)
     given = batches()

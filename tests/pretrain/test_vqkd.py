@@ -123,6 +123,28 @@ def test_codes_move_by_the_stated_rule():
     torch.testing.assert_close(quantizer.cluster_size, torch.tensor([0.5, 0, 0, 0]))
 
 
+def test_unused_codes_are_revived():
+    generator = torch.Generator().manual_seed(0)
+    rows = F.normalize(torch.randn(1, 64, 8, generator=generator), dim=-1)
+    used = {}
+    for revive_below in (0.0, 0.2):
+        torch.manual_seed(0)
+        quantizer = Quantizer(16, 8, decay=0.8, revive_below=revive_below).train()
+        quantizer.embedding.initted.fill_(1)
+        # Codes on the far side of all embeddings, except for one.
+        away = -F.normalize(rows[0].mean(dim=0), dim=-1)
+        start = F.normalize(away + 0.01 * torch.randn(16, 8), dim=-1)
+        start[0] = -away
+        quantizer.embedding.weight.copy_(start)
+        for _ in range(20):
+            quantizer(rows)
+        used[revive_below] = len(quantizer.codes(rows).unique())
+        torch.testing.assert_close(quantizer.embedding.weight.norm(dim=-1), torch.ones(16))
+    assert used[0.0] < 12 < used[0.2]
+    with pytest.raises(ValueError, match="from 0 to below 1, got 1"):
+        Quantizer(4, 8, revive_below=1)
+
+
 def test_kmeans_finds_clusters():
     generator = torch.Generator().manual_seed(0)
     truth = torch.eye(8)[:3]
@@ -228,10 +250,10 @@ def test_loader_names_what_does_not_fit(tmp_path):
         load_vqkd({**state, "encoder.pos_embed": torch.ones(1, 18, 32)})
 
 
-def quantizer_steps(take):
+def quantizer_steps(take, revive_below=0.0):
     """Run three training steps of a quantizer from its k-means start; ``take`` selects the images of this process."""
     torch.manual_seed(0)
-    quantizer = Quantizer(10, 8, decay=0.8).train()
+    quantizer = Quantizer(10, 8, decay=0.8, revive_below=revive_below).train()
     batches = torch.randn(3, 4, 12, 8, generator=torch.Generator().manual_seed(3))
     for batch in F.normalize(batches, dim=-1):
         quantizer(batch[take])
@@ -240,7 +262,10 @@ def quantizer_steps(take):
 
 def worker(rank, folder):
     # Ranks with different numbers of images, as at the end of an epoch.
-    torch.save(quantizer_steps(slice(0, 3) if rank == 0 else slice(3, 4)), f"{folder}/{rank}.pt")
+    take = slice(0, 3) if rank == 0 else slice(3, 4)
+    torch.save(quantizer_steps(take), f"{folder}/{rank}.pt")
+    # Almost every code is below almost the mean: some are replaced in each step.
+    torch.save(quantizer_steps(take, 0.99), f"{folder}/revived-{rank}.pt")
 
 
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
@@ -248,3 +273,6 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     torch.testing.assert_close(first, quantizer_steps(slice(None)), atol=1e-5, rtol=1e-5)
+    revived, other = (torch.load(tmp_path / f"revived-{rank}.pt", weights_only=True) for rank in (0, 1))
+    torch.testing.assert_close(revived, other, atol=0, rtol=0)
+    assert not torch.equal(revived["embedding.weight"], first["embedding.weight"])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmbeit3.ops import wide_dtype, widened
 from mmbeit3.pretrain.ranks import world_size
 
-__all__ = ["Codebook", "Quantizer", "nearest", "spherical_kmeans"]
+__all__ = ["Codebook", "Quantizer", "gather_rows", "nearest", "spherical_kmeans"]
 
 _ROWS = 16384
 """Number of embeddings compared with the codebook at a time: 0.5 GB of float32 products for 8192 codes."""
@@ -53,7 +53,7 @@ class Codebook(nn.Module):
         """
         if self.initted.item():
             return
-        gathered = _gather(embeddings)
+        gathered = gather_rows(embeddings)
         if world_size() == 1 or dist.get_rank() == 0:
             centres, counts = spherical_kmeans(gathered, len(self.weight))
             self.weight.copy_(centres)
@@ -73,19 +73,29 @@ class Quantizer(nn.Module):
     In training, each code becomes ``normalise(decay * code + (1 - decay) * normalise(mean of its embeddings))``, with the mean
     over all ranks; a code without embeddings does not change. In evaluation mode no code changes.
 
+    Embeddings move while the encoder learns, and codes that none of them reaches would stay unused. With ``revive_below``, such
+    a code is replaced by a random embedding of the batch (as in Jukebox, arXiv 2005.00341, section 3.2).
+
     Args:
         num_codes: number of codes.
         dims: width of a code.
         decay: decay of the moving averages.
         beta: weight of the commitment loss.
+        revive_below: use of a code, as a fraction of the mean use of all codes, below which it is replaced. 0 replaces none.
+
+    Raises:
+        ValueError: if ``revive_below`` is not from 0 to below 1.
     """
 
     cluster_size: Tensor
 
-    def __init__(self, num_codes: int, dims: int, decay: float = 0.99, beta: float = 1.0) -> None:
+    def __init__(self, num_codes: int, dims: int, decay: float = 0.99, beta: float = 1.0, revive_below: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= revive_below < 1:
+            raise ValueError(f"revive_below must be from 0 to below 1, got {revive_below}")
         self.decay = decay
         self.beta = beta
+        self.revive_below = revive_below
         self.embedding = Codebook(num_codes, dims)
         self.register_buffer("cluster_size", torch.zeros(num_codes))
 
@@ -134,6 +144,21 @@ class Quantizer(nn.Module):
         # The mean needs no division by the counts, as it is normalised.
         moved = F.normalize(torch.lerp(weight, F.normalize(sums, dim=-1), 1 - self.decay), dim=-1)
         weight.copy_(torch.where(counts[:, None] > 0, moved, weight))
+        if self.revive_below:
+            self._revive(rows)
+
+    def _revive(self, rows: Tensor) -> None:
+        """Replace codes that are hardly used by random ones of ``rows`` (M, dims). All ranks take those of rank 0."""
+        # A moving average that starts at 0 is too small by the same factor for all codes, so their ratio needs no correction.
+        mean = self.cluster_size.mean()
+        unused = (self.cluster_size < self.revive_below * mean).nonzero().flatten()
+        if not len(unused):
+            return
+        drawn = rows[torch.randint(len(rows), (len(unused),), device=rows.device)].to(self.embedding.weight.dtype)
+        if world_size() > 1:
+            dist.broadcast(drawn, src=0)
+        self.embedding.weight[unused] = drawn
+        self.cluster_size[unused] = mean
 
 
 @torch.no_grad()
@@ -188,7 +213,7 @@ def _sum_by_code(rows: Tensor, codes: Tensor, num_codes: int) -> tuple[Tensor, T
     return sums, torch.bincount(codes, minlength=num_codes).to(sums.dtype)
 
 
-def _gather(rows: Tensor) -> Tensor:
+def gather_rows(rows: Tensor) -> Tensor:
     """Gather the rows of all ranks in rank order; their numbers may differ, so rows are padded to the largest."""
     if world_size() == 1:
         return rows

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmbeit3.ops import widened
-from mmbeit3.pretrain.image_tokenizers.quantizer import Quantizer
+from mmbeit3.pretrain.image_tokenizers.from_vit import start_projection
+from mmbeit3.pretrain.image_tokenizers.quantizer import Quantizer, gather_rows
 from mmbeit3.pretrain.image_tokenizers.vit import TokenizerViT, init_linear
+from mmbeit3.pretrain.ranks import world_size
 
 __all__ = ["VQKD", "build_vqkd", "codes_for_grid"]
 
@@ -34,6 +37,8 @@ class VQKD(nn.Module):
         decoder_dims: width of the decoder; the encoder's by default. Its heads have the width of the encoder's heads.
         teacher_dims: width of the teacher's features. None builds no decoder, which :meth:`encode` does not need.
         frozen: True for a tokenizer that gives targets and is not trained, see :meth:`freeze`.
+        revive_below: use of a code below which training replaces it, see
+            :class:`~mmbeit3.pretrain.image_tokenizers.quantizer.Quantizer`. 0 replaces none, as in BEiT v2.
 
     Raises:
         ValueError: if the image size is not a multiple of the patch size, or the width not a multiple of the heads.
@@ -52,6 +57,7 @@ class VQKD(nn.Module):
         decoder_dims: int | None = None,
         teacher_dims: int | None = None,
         frozen: bool = False,
+        revive_below: float = 0.0,
     ) -> None:
         super().__init__()
         if image_size % patch_size:
@@ -65,7 +71,7 @@ class VQKD(nn.Module):
         self.frozen = False
         self.encoder = TokenizerViT(3, self.grid, patch_size, dims, depth, heads)
         self.encode_task_layer = _projection(dims, code_dims)
-        self.quantize = Quantizer(num_codes, code_dims)
+        self.quantize = Quantizer(num_codes, code_dims, revive_below=revive_below)
         if teacher_dims is not None:
             decoder_dims = decoder_dims or dims
             decoder_heads = max(decoder_dims * heads // dims, 1)
@@ -126,6 +132,25 @@ class VQKD(nn.Module):
             # The nearest code depends on small differences, which half precision would lose.
             projected = self.encode_task_layer(features.to(self.encode_task_layer[0].weight.dtype))
             return F.normalize(widened(projected), dim=-1)
+
+    @torch.no_grad()
+    def start_codes(self, image: Tensor) -> None:
+        """Set the projection and the codebook by images, if the codebook is not initialised; for a trained encoder.
+
+        The projection becomes the principal components of the patch features of all ranks, see
+        :func:`~mmbeit3.pretrain.image_tokenizers.start_projection`, and the codebook a k-means of the embeddings.
+
+        Args:
+            image: this rank's images, see :meth:`embed`.
+        """
+        if self.quantize.embedding.initted.item():
+            return
+        features = gather_rows(self.encoder(image * 2 - 1).flatten(0, 1).float())
+        start_projection(self.encode_task_layer, features)
+        if world_size() > 1:
+            for parameter in self.encode_task_layer.parameters():
+                dist.broadcast(parameter.data, src=0)
+        self.quantize.embedding.init_by_kmeans(self.embed(image).flatten(0, 1))
 
     @torch.no_grad()
     def encode(self, image: Tensor, grid: tuple[int, int] | None = None) -> Tensor:

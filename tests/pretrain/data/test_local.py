@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmbeit3.errors import UserError
-from mmbeit3.pretrain.data import ImageFolder, PairFiles, RecordSource, TextFiles, open_records
+from mmbeit3.pretrain.data import ImageFolder, ImageList, PairFiles, RecordSource, TextFiles, open_records
 from tests.pretrain.data.example_records import encoded, picture
 
 
@@ -79,3 +79,76 @@ def test_text_that_is_not_utf8(tmp_path):
     for name in ("latin.txt", "wide.txt"):
         with pytest.raises(UserError, match=f"'{name}:1' of .*not UTF-8"):
             list(RecordSource(TextFiles(tmp_path / name), max_errors=0))
+
+
+@pytest.fixture
+def two_folders(tmp_path):
+    """Folders ``a`` (images 0 to 3) and ``b`` (images 4 and 5), and lists of some of their images."""
+    for index in range(6):
+        folder = tmp_path / ("a" if index < 4 else "b") / "images"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index}.png").write_bytes(encoded(index))
+    coco = {"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "2.png"}], "annotations": []}
+    (tmp_path / "a" / "train.json").write_text(json.dumps(coco))
+    (tmp_path / "a" / "list.txt").write_text("images/3.png\n\n  images/1.png  \n")
+    return tmp_path
+
+
+def indices(records):
+    """Return the indices of the pictures that records contain."""
+    return sorted(int(record["image"][0, 0, 0]) // 10 for record in RecordSource(records))
+
+
+def test_lists_of_images(two_folders):
+    coco = two_folders / "a" / "train.json"
+    folder = two_folders / "a" / "images"
+    assert indices(open_records("images", {"list": coco, "folder": folder})) == [0, 2]
+    assert indices(open_records("images", two_folders / "a" / "list.txt")) == [1, 3]
+    # Several paths are one collection.
+    joined = open_records("images", [{"list": coco, "folder": folder}, str(two_folders / "b"), two_folders / "a" / "list.txt"])
+    assert len(joined) == 6
+    assert indices(joined) == [0, 1, 2, 3, 4, 5]
+    assert [joined.record_at(index).key for index in range(6)] == [
+        *("0.png", "2.png"),
+        *("images/4.png", "images/5.png"),
+        *("images/3.png", "images/1.png"),
+    ]
+    # Resuming finds that the data changed.
+    assert joined.fingerprint != open_records("images", [str(two_folders / "b"), {"list": coco, "folder": folder}]).fingerprint
+
+
+def test_a_missing_image_of_a_list_is_named(two_folders):
+    (two_folders / "a" / "list.txt").write_text("images/9.png\n")
+    with pytest.raises(UserError, match=r"images/9\.png.*does not exist"):
+        list(RecordSource(ImageList(two_folders / "a" / "list.txt"), max_errors=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("l.txt", "\n \n", "has no image"),
+        ("l.json", '{"images": []}', "has no image"),
+        ("l.json", '{"images": {}}', "not a COCO file"),
+        ("l.json", '{"images": [{"file_name": "a.jpg"}, {"id": 2}]}', "image number 2 has no 'file_name'"),
+        ("l.csv", "a.jpg", r"ends in \.txt or \.json"),
+    ],
+)
+def test_unusable_lists(tmp_path, name, content, match):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=match):
+        ImageList(tmp_path / name)
+
+
+def test_lists_and_folders_that_do_not_exist(two_folders):
+    with pytest.raises(UserError, match=r"list of images .*gone\.json' does not exist"):
+        open_records("images", two_folders / "gone.json")
+    with pytest.raises(UserError, match=r"image folder .*gone' does not exist"):
+        open_records("images", {"list": two_folders / "a" / "train.json", "folder": two_folders / "gone"})
+    with pytest.raises(UserError, match=r"dict\(list=FILE, folder=FOLDER\), got"):
+        open_records("images", {"list": two_folders / "a" / "train.json"})
+    with pytest.raises(UserError, match="is for images only"):
+        open_records("texts", {"list": "a.txt", "folder": "b"})
+    with pytest.raises(UserError, match="is refused"):
+        open_records("images", {"list": "pipe:touch x.txt", "folder": "."})
+    with pytest.raises(UserError, match="cannot be mixed"):
+        open_records("images", ["a.tar", {"list": "a.txt", "folder": "b"}])

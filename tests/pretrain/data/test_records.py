@@ -32,7 +32,7 @@ def test_nothing_to_read(tmp_path):
         (lambda: open_records("videos", tmp_path), "unknown kind"),
         (lambda: open_records("texts", []), "no paths are given"),
         (lambda: open_records("texts", ["a.tar", "b.txt"]), "cannot be mixed"),
-        (lambda: open_records("images", ["a", "b"]), "only one is read"),
+        (lambda: open_records("images", ["a", "b"]), "image folder 'a' does not exist"),
     ):
         with pytest.raises(UserError, match=match):
             make()
