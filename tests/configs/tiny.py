@@ -15,6 +15,7 @@ SMALL_TIMM = {
     "vit_base_patch14_reg4_dinov2": "vit_small_patch14_reg4_dinov2",
     "vit_base_patch16_dinov3": "vit_small_patch16_dinov3",
     "eva02_base_patch14_224": "eva02_tiny_patch14_224",
+    "vit_small_patch14_dinov2": "vit_small_patch14_dinov2",
 }
 
 
@@ -28,7 +29,7 @@ def make_tiny(cfg):
         # No stochastic depth, so that every parameter must change.
         part.update({"drop_path_rate": 0.0} if "drop_path_rate" in part else {})
     if vit.type == "mmbeit3.TimmViT":
-        old = 768
+        old = 384 if "_small_" in vit.model_name else 768
         vit.update(model_name=SMALL_TIMM[vit.model_name.split(".")[0]], pretrained=False)
         width, layers = (192, 12) if "tiny" in vit.model_name else (384, 12)
     else:
@@ -93,7 +94,7 @@ def _shrink(part):
 
 
 def lay_out_data(folder: Path):
-    """Write the shapes to ``folder/data`` with the names, classes and folders of COCO, Objects365, ADE20K and COCO-Stuff."""
+    """Write the shapes to ``folder/data`` as COCO, Objects365, ADE20K, COCO-Stuff, BCCD, nuclei and CamVid are laid out."""
     shapes = make_shapes_dataset(folder / "data" / "shapes", train=4, val=2, size=128)
     coco = folder / "data" / "coco"
     shutil.copytree(shapes, coco)
@@ -118,6 +119,25 @@ def lay_out_data(folder: Path):
             # COCO-Stuff's ids start at 0, with 255 for unlabelled.
             shifted = cv2.imread(str(label), cv2.IMREAD_GRAYSCALE) - 1
             cv2.imwrite(str(stuff / "annotations" / f"{split}2017" / f"{label.stem}_labelTrainIds.png"), shifted)
+    for name, classes in (("bccd", ("RBC", "WBC", "Platelets")), ("nuclei", ("nucleus",))):
+        _few_classes(shapes, folder / "data" / name, classes)
+    camvid = folder / "data" / "camvid"
+    for split in ("train", "val"):
+        shutil.copytree(stuff / "images" / f"{split}2017", camvid / "images" / split)
+        (camvid / "annotations" / split).mkdir(parents=True)
+        for label in (stuff / "annotations" / f"{split}2017").iterdir():
+            shutil.copyfile(label, camvid / "annotations" / split / label.name.replace("_labelTrainIds", ""))
+
+
+def _few_classes(shapes, folder, classes):
+    """Copy the shapes as train.json, val.json and images/, with other categories in turn."""
+    for split in ("train", "val"):
+        shutil.copytree(shapes / f"{split}2017", folder / "images", dirs_exist_ok=True)
+        content = json.loads((shapes / "annotations" / f"instances_{split}2017.json").read_text())
+        content["categories"] = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = annotation["category_id"] % len(classes) + 1
+        (folder / f"{split}.json").write_text(json.dumps(content))
 
 
 def _rename(folder, kind, things, stuff=()):
