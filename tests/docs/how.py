@@ -182,6 +182,18 @@ COMMANDS: list[tuple[str, Callable[[str], None]]] = [
         Accept("takes half an hour on real images: tests/pretrain/test_real_configs.py trains a step on made ones"),
     ),
     (
+        r"python tools/train.py configs/real/",
+        Accept("takes minutes to an hour on real images: tests/configs/test_configs_run.py trains a step on made ones"),
+    ),
+    (
+        r"python tools/(train_seeds|contact_sheet).py ",
+        Accept("wants trainings of several minutes: tests/demos runs what they call"),
+    ),
+    (
+        r"python tools/predict.py work_dirs/(mask|faster)-rcnn_\S+_(bccd|nuclei) ",
+        Accept("wants a model of the command before, which is not run"),
+    ),
+    (
         r"python tools/analyze_codes.py ",
         Accept("wants a trained tokenizer and CamVid: tests/tools/test_analyze_codes.py analyses made images"),
     ),
