@@ -295,10 +295,14 @@ def streams(code: str) -> None:
     """Check that the streams of this part of a pretraining config give a step of data."""
     cfg = read_config("configs/pretrain/beit3-tiny_mdm_shapes.py")
     found = _execute(code)["streams"]
-    for name, paths in (("images", "train2017"), ("texts", "texts_train.txt"), ("pairs", "pairs_train.jsonl")):
-        found[name].update(paths=f"data/shapes/{paths}", batch=2)
+    for name, path in (("images", "train2017"), ("texts", "texts_train.txt"), ("pairs", "pairs_train.jsonl")):
+        if name in found:
+            paths = [f"data/shapes/{path}"]
+            if any(isinstance(given, dict) for given in found[name]["paths"]):
+                paths.append({"list": "data/shapes/annotations/instances_train2017.json", "folder": paths[0]})
+            found[name].update(paths=paths, batch=2)
     cfg.train_dataloader.dataset.streams = found
-    assert set(next(iter(DATASETS.build(cfg.train_dataloader.dataset)))["inputs"]) == {"images", "texts", "pairs"}
+    assert set(next(iter(DATASETS.build(cfg.train_dataloader.dataset)))["inputs"]) == set(found)
 
 
 def start_from(code: str) -> None:
