@@ -20,7 +20,6 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmbeit3.datasets.prepared import prepare_dataset
-
     from mmbeit3.demos.training import model_section, print_end, train_once
     from mmbeit3.errors import UserError
     from mmbeit3.visualization import Section, write_report
