@@ -154,7 +154,7 @@ def test_rotary_positions_that_are_drawn_are_the_same_for_all_blocks():
 
 def test_weights_that_cannot_be_had(monkeypatch):
     shallow(monkeypatch, pretrained_cfg_overlay={"hf_hub_id": None, "url": "", "file": "", "source": ""})
-    with pytest.raises(UserError, match=r"weights of 'test_vit2' cannot be loaded: .*init_cfg") as error:
+    with pytest.raises(UserError, match=r"weights of 'test_vit2' cannot be loaded: .*set checkpoint= instead") as error:
         TimmViT("test_vit2", pretrained=True)
     assert "\n" not in str(error.value)
 

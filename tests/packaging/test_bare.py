@@ -79,7 +79,7 @@ def test_the_overview_lists_tools_and_configs(environment, tmp_path):
 def test_an_unknown_tool_or_config_is_named(environment, tmp_path):
     done = environment().run("-m", "mmbeit3", "trian", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: there is no tool 'trian': choose one of analyze_errors")
+    assert done.stderr.startswith("error: there is no tool 'trian': choose one of analyze_codes, analyze_errors")
 
 
 def test_the_zoos_index_is_read_from_the_wheel(environment, tmp_path):
