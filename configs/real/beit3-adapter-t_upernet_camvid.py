@@ -1,15 +1,10 @@
 # UperNet with a tiny BEiT-3 in a ViT-Adapter on CamVid, from random weights.
 # Differs from dinov2-adapter-s_upernet_camvid.py in: the ViT, its learning rate, and the normalisation of images, which is that of
 # beit3-tiny_mdm_real.py.
-_base_ = ["./dinov2-adapter-s_upernet_camvid.py", "../_base_/models/adapter-t.py"]
+_base_ = ["./dinov2-adapter-s_upernet_camvid.py", "../_base_/models/adapter-t_real.py"]
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, size_divisor=32),
-    backbone=dict(
-        _base_.pop("adapter"),
-        _delete_=True,
-        vit=dict(type="mmbeit3.BEiT3Vision", arch=dict(base="tiny", init="magneto"), image_size=224),
-        conv_inplane=32,
-    ),
+    backbone=dict(_base_.pop("adapter"), _delete_=True),
     decode_head=dict(in_channels=[192] * 4),
     auxiliary_head=dict(in_channels=192),
 )

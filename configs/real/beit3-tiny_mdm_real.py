@@ -2,22 +2,9 @@
 # CPU cores. Train the image tokenizer first: python tools/train.py configs/real/vqkd-tiny_real.py
 # For fine-tuning, normalise images as here: mean and deviation of 127.5.
 # Our choice: all values except the masking ratio, the betas and the weight decay, which are the BEiT-3 paper's.
-_base_ = "../_base_/pretrain.py"
+_base_ = "../_base_/pretrain_real.py"
 image_size, patch_size = 224, 16
-# Only training images: one folder holds the images of both splits of nuclei and BCCD.
-images = [
-    "data/camvid/images/train",
-    dict(list="data/nuclei/train.json", folder="data/nuclei/images"),
-    dict(list="data/bccd/train.json", folder="data/bccd/images"),
-]
-__stream = dict(
-    kind="images",
-    paths=images,
-    batch=16,
-    view=dict(scale=(0.2, 1.0), color_jitter=0.0),
-    masking=dict(image_ratio=0.4),
-)
-streams = dict(_delete_=True, images=__stream)
+streams = dict(images=dict(batch=16, masking=dict(image_ratio=0.4)))
 # The codes of visible patches are predicted, too: in so short a training, masked patches alone taught the network little.
 loss_weights = {"images.image": 1.0, "images.visible": 1.0}
 model = dict(
@@ -35,10 +22,7 @@ model = dict(
         checkpoint="work_dirs/vqkd-tiny_real/iter_15.pth",
     ),
 )
-train_dataloader = dict(
-    num_workers=1,
-    dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=None, streams=streams),
-)
+train_dataloader = dict(dataset=dict(image_size=image_size, patch_size=patch_size, streams=streams))
 max_iters = 820
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
@@ -58,4 +42,3 @@ default_hooks = dict(
     checkpoint=dict(interval=100, max_keep_ckpts=-1),
     reconstruction=dict(type="mmbeit3.ReconstructionHook", interval=400),
 )
-env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

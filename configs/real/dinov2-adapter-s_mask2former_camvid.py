@@ -2,54 +2,23 @@
 # Scores and cost: docs/real-images.md.
 # Our choice: all values.
 _base_ = [
-    "../_base_/models/mask2former_seg.py",
+    "../_base_/models/small_mask2former.py",
     "../_base_/models/adapter-s_dinov2.py",
     "../_base_/datasets/camvid.py",
     "../_base_/seg_runtime.py",
     "../_base_/schedules/real.py",
 ]
 num_classes = 11
-width = 96
-__attention = dict(embed_dims=width, num_heads=6)
-__positions = dict(num_feats=width // 2)
 model = dict(
     # Batches are padded to whole patches.
     data_preprocessor=dict(size=None, size_divisor=28),
     backbone=_base_.pop("adapter"),
     decode_head=dict(
         in_channels=[384] * 4,
-        feat_channels=width,
-        out_channels=width,
         num_classes=num_classes,
         num_queries=22,
-        pixel_decoder=dict(
-            encoder=dict(
-                num_layers=2,
-                layer_cfg=dict(self_attn_cfg=__attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width)),
-            ),
-            positional_encoding=__positions,
-        ),
-        positional_encoding=__positions,
-        transformer_decoder=dict(
-            num_layers=3,
-            layer_cfg=dict(
-                self_attn_cfg=__attention,
-                cross_attn_cfg=__attention,
-                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
-            ),
-        ),
         loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
-        # A high classification cost lets each query specialise in one class early in this short training.
-        train_cfg=dict(
-            num_points=4096,
-            assigner=dict(
-                match_costs=[
-                    dict(type="mmdet.ClassificationCost", weight=30.0),
-                    dict(type="mmdet.CrossEntropyLossCost", weight=5.0, use_sigmoid=True),
-                    dict(type="mmdet.DiceCost", weight=5.0, pred_act=True, eps=1.0),
-                ]
-            ),
-        ),
+        train_cfg=dict(num_points=4096),
     ),
 )
 max_epochs = 6

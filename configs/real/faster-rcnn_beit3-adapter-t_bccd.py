@@ -1,15 +1,10 @@
 # Faster R-CNN with a tiny BEiT-3 in a ViT-Adapter on BCCD, from random weights.
 # Differs from faster-rcnn_dinov2-adapter-s_bccd.py in: the ViT, its learning rate, and the normalisation of images, which is that of
 # beit3-tiny_mdm_real.py.
-_base_ = ["./faster-rcnn_dinov2-adapter-s_bccd.py", "../_base_/models/adapter-t.py"]
+_base_ = ["./faster-rcnn_dinov2-adapter-s_bccd.py", "../_base_/models/adapter-t_real.py"]
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, pad_size_divisor=32),
-    backbone=dict(
-        _base_.pop("adapter"),
-        _delete_=True,
-        vit=dict(type="mmbeit3.BEiT3Vision", arch=dict(base="tiny", init="magneto"), image_size=224),
-        conv_inplane=32,
-    ),
+    backbone=dict(_base_.pop("adapter"), _delete_=True),
     neck=dict(in_channels=[192] * 4),
 )
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=1.0, custom_keys={"backbone.vit.": dict(lr_mult=0.3)}))

@@ -4,22 +4,9 @@
 # 16, and resizes its images of 224 pixels to 196 for the tokenizer.
 # BFloat16OptimWrapper needs a CPU with bfloat16 instructions to save time.
 # Our choice: all values.
-_base_ = "../_base_/pretrain.py"
+_base_ = "../_base_/pretrain_real.py"
 image_size, patch_size = 196, 14
-# Only training images: one folder holds the images of both splits of nuclei and BCCD.
-images = [
-    "data/camvid/images/train",
-    dict(list="data/nuclei/train.json", folder="data/nuclei/images"),
-    dict(list="data/bccd/train.json", folder="data/bccd/images"),
-]
-__stream = dict(
-    kind="images",
-    paths=images,
-    batch=64,
-    view=dict(scale=(0.2, 1.0), color_jitter=0.0),
-    masking=dict(image_ratio=None),
-)
-streams = dict(_delete_=True, images=__stream)
+streams = dict(images=dict(batch=64, masking=dict(image_ratio=None)))
 model = dict(
     type="mmbeit3.VQKDTrainer",
     tokenizer=dict(
@@ -37,10 +24,7 @@ model = dict(
     teacher=dict(model="vit_small_patch14_dinov2", checkpoint="checkpoints/dinov2_vits14.safetensors"),
     encoder_from_teacher=True,
 )
-train_dataloader = dict(
-    num_workers=1,
-    dataset=dict(image_size=image_size, patch_size=patch_size, tokenizer=None, streams=streams),
-)
+train_dataloader = dict(dataset=dict(image_size=image_size, patch_size=patch_size, streams=streams))
 max_iters = 15
 train_cfg = dict(max_iters=max_iters)
 optim_wrapper = dict(
@@ -54,4 +38,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, begin=0, end=max_iters, T_max=max_iters),
 ]
 default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=15, max_keep_ckpts=2))
-env_cfg = dict(cudnn_benchmark=False, dist_cfg=dict(backend="gloo"))

@@ -1,7 +1,7 @@
 # Mask2Former for semantic segmentation with a tiny BEiT-3 ViT-Adapter on the shapes dataset, 1300 iterations, from random
 # weights on two CPU cores.
 # Our choice: all values, tuned for this short training.
-_base_ = ["../_base_/models/mask2former_seg.py", "../_base_/models/adapter-t.py", "../_base_/seg_runtime.py"]
+_base_ = ["../_base_/models/small_mask2former.py", "../_base_/models/adapter-t.py", "../_base_/seg_runtime.py"]
 data_root = "data/shapes/ade"
 metainfo = dict(
     classes=("stripes", "checks", "clouds", "circle", "square", "triangle", "star", "cross", "crescent"),
@@ -12,47 +12,15 @@ metainfo = dict(
 )  # fmt: skip
 num_classes = 9
 crop_size = (128, 128)
-width = 96
-attention = dict(embed_dims=width, num_heads=6)
-__positions = dict(num_feats=width // 2)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(_base_.pop("adapter"), conv_inplane=64),
     decode_head=dict(
         in_channels=[192] * 4,
-        feat_channels=width,
-        out_channels=width,
         num_classes=num_classes,
         num_queries=12,
-        pixel_decoder=dict(
-            encoder=dict(
-                num_layers=2,
-                layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=width, feedforward_channels=2 * width)),
-            ),
-            positional_encoding=__positions,
-        ),
-        positional_encoding=__positions,
-        transformer_decoder=dict(
-            num_layers=3,
-            layer_cfg=dict(
-                self_attn_cfg=attention,
-                cross_attn_cfg=attention,
-                ffn_cfg=dict(embed_dims=width, feedforward_channels=4 * width),
-            ),
-        ),
         loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
-        # A high classification cost lets each query specialise in one class early. With the usual weight of 2, this
-        # takes longer than this short schedule lasts.
-        train_cfg=dict(
-            num_points=2048,
-            assigner=dict(
-                match_costs=[
-                    dict(type="mmdet.ClassificationCost", weight=30.0),
-                    dict(type="mmdet.CrossEntropyLossCost", weight=5.0, use_sigmoid=True),
-                    dict(type="mmdet.DiceCost", weight=5.0, pred_act=True, eps=1.0),
-                ]
-            ),
-        ),
+        train_cfg=dict(num_points=2048),
     ),
 )
 

@@ -135,10 +135,11 @@ def draw_codes(patches: Patches, images: Indexed, codes: int = 16, count: int = 
     for index in needed:
         # Each image is read once, and only one is kept.
         pixels = (_resized(images, index, patches.side) * 255).round().byte().permute(1, 2, 0).numpy()
+        padded = np.pad(pixels, ((patches.patch_size,) * 2, (patches.patch_size,) * 2, (0, 0)), constant_values=255)
         for code, places in chosen.items():
             for number, (image, row, column) in enumerate(places.tolist()):
                 if image == index:
-                    pictures[code][number] = _with_context(pixels, row, column, patches.patch_size)
+                    pictures[code][number] = _with_context(padded, row, column, patches.patch_size)
     titles = [f"{code}: {counts[code] / len(patches.codes):.1%}" for code in frequent]
     return with_titles([pictures[code] for code in frequent], titles, gap=4)
 
@@ -253,9 +254,8 @@ def _choose(patches: Patches, code: int, count: int, rng: np.random.Generator) -
     return places[torch.from_numpy(order)]
 
 
-def _with_context(pixels: np.ndarray, row: int, column: int, patch: int) -> np.ndarray:
-    """Cut out a patch with a patch of context on each side; white beyond the image, a frame around the patch."""
-    padded = np.pad(pixels, ((patch, patch), (patch, patch), (0, 0)), constant_values=255)
+def _with_context(padded: np.ndarray, row: int, column: int, patch: int) -> np.ndarray:
+    """Cut out a patch with a patch of context on each side, and a frame around it, of an image with a border of one patch."""
     cut = padded[row * patch : (row + 3) * patch, column * patch : (column + 3) * patch].copy()
     low, high = patch - 1, 2 * patch
     for line in (low, high):

@@ -1,6 +1,7 @@
 # BCCD: microscope photographs of blood of 640 x 480 pixels, with boxes of red cells, white cells and platelets. `python
 # tools/prepare_data.py bccd` writes data/bccd.
 # Our choice: images at about half their size.
+_base_ = "./coco_files.py"
 data_root = "data/bccd/"
 metainfo = dict(classes=("RBC", "WBC", "Platelets"), palette=[(220, 60, 60), (90, 60, 200), (240, 170, 30)])
 image_scale = (336, 252)
@@ -17,22 +18,9 @@ test_pipeline = [
     dict(type="LoadAnnotations", with_bbox=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
-__common = dict(type="CocoDataset", data_root=data_root, data_prefix=dict(img="images/"), metainfo=metainfo)
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    drop_last=True,
-    dataset=dict(ann_file="train.json", pipeline=train_pipeline, **__common),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(ann_file="val.json", pipeline=test_pipeline, test_mode=True, **__common),
-)
+__common = dict(data_root=data_root, metainfo=metainfo)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **__common))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **__common))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="CocoMetric", ann_file=data_root + "val.json", metric="bbox")
 test_evaluator = val_evaluator

@@ -2,6 +2,7 @@
 # tools/prepare_data.py nuclei` writes data/nuclei.
 # Images of 256 pixels are enlarged twice, as their nuclei are small. Random crops in training, whole images in testing.
 # Our choice: all values.
+_base_ = "./coco_files.py"
 data_root = "data/nuclei/"
 metainfo = dict(classes=("nucleus",), palette=[(240, 190, 40)])
 image_scale = (1024, 512)
@@ -20,22 +21,9 @@ test_pipeline = [
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
-__common = dict(type="CocoDataset", data_root=data_root, data_prefix=dict(img="images/"), metainfo=metainfo)
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    drop_last=True,
-    dataset=dict(ann_file="train.json", pipeline=train_pipeline, **__common),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(ann_file="val.json", pipeline=test_pipeline, test_mode=True, **__common),
-)
+__common = dict(data_root=data_root, metainfo=metainfo)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **__common))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **__common))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="CocoMetric", ann_file=data_root + "val.json", metric=["bbox", "segm"])
 test_evaluator = val_evaluator
