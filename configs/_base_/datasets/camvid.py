@@ -1,5 +1,5 @@
 # CamVid: street scenes of 480 x 360 pixels, 11 classes. `python tools/prepare_data.py camvid` writes data/camvid.
-# Random crops in training, whole images in testing.
+# Random crops in training; a model's test_cfg may test windows of the same size.
 # Our choice: all values but the classes and their colours, which are the dataset's.
 data_root = "data/camvid"
 metainfo = dict(
