@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.cli import OptionsAction, run
+from mmbeit3.terminal import quiet_terminal
 
 
 def main() -> None:
@@ -17,12 +18,13 @@ def main() -> None:
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="config settings to override, as name=value")
     args = parser.parse_args()
 
-    from mmbeit3.evaluation.errors.page import report_errors
-    from mmbeit3.runner.config import read_config
-
     out = args.out or Path("work_dirs/errors") / Path(args.config).stem
-    cfg = read_config(args.config, args.cfg_options, str(out / "logs"))
-    path = report_errors(cfg, args.checkpoint, out, args.images, args.score)
+    with quiet_terminal():
+        from mmbeit3.evaluation.errors.page import report_errors
+        from mmbeit3.runner.config import read_config
+
+        cfg = read_config(args.config, args.cfg_options, str(out / "logs"))
+        path = report_errors(cfg, args.checkpoint, out, args.images, args.score)
     print(f"report in {path}")
 
 

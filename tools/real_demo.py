@@ -36,7 +36,7 @@ def main() -> None:
         options = {"model.backbone.vit.init_cfg.checkpoint": weights}
     print(f"model: Faster R-CNN with {start}")
     if weights is None:
-        print(f"note: with the weights of DINOv2 ViT-S/14 as {WEIGHTS}, it is more accurate")
+        print(f"note: with the weights of DINOv2 ViT-S/14 as {WEIGHTS}, the detector would use that ViT, frozen")
     # A folder for each start: a training never continues from the other one's checkpoint.
     work_dir = OUT / ("random" if weights is None else "dinov2")
     scores = train_once(config, work_dir, "training", options)

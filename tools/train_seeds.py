@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import quiet_terminal
 
 
 def main() -> None:
@@ -14,9 +15,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work_dirs/seeds"), help="folder of the trainings (%(default)s)")
     args = parser.parse_args()
 
-    from mmbeit3.demos.seeds import Contender, table_of_seeds, train_seeds
-    from mmbeit3.errors import UserError
-    from mmbeit3.files import write_atomically
+    with quiet_terminal():
+        from mmbeit3.demos.seeds import Contender, table_of_seeds, train_seeds
+        from mmbeit3.errors import UserError
+        from mmbeit3.files import write_atomically
 
     contenders = [Contender(Path(config.rpartition("::")[2]).stem, config) for config in args.configs]
     if len({contender.name for contender in contenders}) < len(contenders):

@@ -66,19 +66,19 @@ def train(runner: Runner, command: str | None = None) -> None:
         raise KeyboardInterrupt(_interrupted(runner, command)) from None
 
 
-def test(runner: Runner) -> None:
-    """Test, and report errors as :func:`train` does."""
+def test(runner: Runner) -> dict[str, float]:
+    """Test, return the scores, and report errors as :func:`train` does."""
     try:
-        _run(runner, runner.test, "testing")
+        return dict(_run(runner, runner.test, "testing"))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: testing has no intermediate results, start it again") from None
 
 
-def _run(runner: Runner, run: Callable[[], Any], what: str) -> None:
+def _run(runner: Runner, run: Callable[[], Any], what: str) -> Any:
     progress = _Progress()
     runner.register_hook(progress, priority="LOWEST")
     try:
-        run()
+        return run()
     except UserError:
         raise
     except Exception as error:

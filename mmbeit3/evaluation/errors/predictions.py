@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
 from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.engine.hooks import ConsoleHook
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
 from mmbeit3.evaluation.metrics.confusion import ConfusionMatrix
@@ -19,6 +20,8 @@ from mmbeit3.files import check_writable
 from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.runner.build import build_runner
 from mmbeit3.runner.loading import use_checked_loading
+from mmbeit3.runner.running import test
+from mmbeit3.terminal import current_terminal
 from mmbeit3.visualization import Figure
 
 __all__ = ["Detections", "Regions", "detect", "draw_examples", "find_metric", "segment"]
@@ -133,5 +136,7 @@ def _run(cfg: Config, checkpoint: str | Path) -> tuple[BaseModel, object, dict[s
     cfg.launcher = "none"
     runner = build_runner(cfg, ("test",))
     load_checkpoint(runner.model, checkpoint, strict=True)
-    scores = runner.test()
+    if (terminal := current_terminal()) is not None:
+        runner.register_hook(ConsoleHook(terminal, ("test",)))
+    scores = test(runner)
     return runner.model, runner.test_loop.evaluator.metrics[0], scores

@@ -14,7 +14,7 @@ DETECTOR = ROOT / "configs" / "shapes" / "mask-rcnn_beit3-adapter-t_shapes.py"
 
 
 @pytest.fixture
-def report(monkeypatch, tmp_path):
+def report(monkeypatch, tmp_path, capsys):
     """Call the tool; return the page without its pictures, and their number."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
@@ -25,6 +25,10 @@ def report(monkeypatch, tmp_path):
         arguments = [config, weights, "--out", "out", "--images", 1, "--cfg-options", *OPTIONS, *options]
         monkeypatch.setattr(sys, "argv", ["errors.py", *map(str, arguments)])
         runpy.run_path(str(ROOT / "tools" / "analyze_errors.py"), run_name="__main__")
+        # MMEngine's log is in a file.
+        printed = capsys.readouterr().out
+        assert "test data    3 images" in printed
+        assert "INFO" not in printed
         page, pictures = re.subn(r'src="data:[^"]*"', "", (tmp_path / "out" / "report.html").read_text())
         return page, pictures
 
