@@ -11,6 +11,7 @@ from torch import nn
 from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError, list_first, one_line
 from mmbeit3.registry import MODELS
+from mmbeit3.runner.weights import without_downloads
 
 __all__ = ["build_backbone"]
 
@@ -41,8 +42,7 @@ def build_backbone(cfg: Config, checkpoint: str | Path | None = None) -> tuple[n
             f"config '{cfg.filename}' has the backbone '{unknown[0]}': only {' and '.join(_EXPORTED)} can be exported"
         )
     if checkpoint is not None:
-        for part in _parts(options):
-            part.pop("init_cfg", None)
+        options = without_downloads(options)
     try:
         model = MODELS.build(options)
     except (ValueError, KeyError, TypeError) as error:

@@ -20,7 +20,7 @@ from mmbeit3.ops import replace_layers
 from mmbeit3.ops.folding import fold_batch_norms
 from mmbeit3.resources import CONFIG_PREFIX
 from mmbeit3.runner.config import read_config
-from mmbeit3.runner.weights import move_to_device
+from mmbeit3.runner.weights import move_to_device, without_downloads
 from mmbeit3.zoo import fetch, find
 
 __all__ = ["build_trained", "find_model", "load_model", "refuse_task", "resolve_model"]
@@ -76,7 +76,7 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
     """
     init_default_scope(cfg.get("default_scope", "mmengine"))
     try:
-        model = MODELS.build(_without_downloads(cfg.model))
+        model = MODELS.build(without_downloads(cfg.model))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the model of config '{cfg.filename}' cannot be built: {one_line(error)}") from error
     check_trained_classes(cfg, checkpoint)
@@ -85,16 +85,6 @@ def build_trained(cfg: Config, checkpoint: str | Path, device: str | None = None
     fold_batch_norms(model.eval())
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return move_to_device(model, device)
-
-
-def _without_downloads(model: Any) -> Any:
-    """Return the config of a model in which no ViT of timm downloads its initial weights: the trained ones replace them."""
-    if isinstance(model, dict):
-        changed = {key: _without_downloads(value) for key, value in model.items()}
-        if model.get("type") == "mmbeit3.TimmViT" and "pretrained" in model:
-            changed["pretrained"] = False
-        return type(model)(changed)
-    return model
 
 
 def find_model(folder: str | Path) -> tuple[Path, Path]:

@@ -16,7 +16,7 @@ from mmbeit3.errors import UserError, one_line
 from mmbeit3.runner.checks import check_config
 from mmbeit3.runner.console import watch_logger
 from mmbeit3.runner.runners import CheckedFlexibleRunner, CheckedRunner
-from mmbeit3.runner.weights import without_wrappers
+from mmbeit3.runner.weights import without_downloads, without_wrappers
 
 __all__ = ["build_runner"]
 
@@ -40,6 +40,9 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         # MMEngine would assign a GPU to each process.
         dist.init_process_group("gloo")
     try:
+        if "train" not in splits:
+            cfg = cfg.copy()
+            cfg.model = without_downloads(cfg.model)
         # Strategies, such as sharded training, need MMEngine's flexible runner.
         runner_type = CheckedFlexibleRunner if "strategy" in cfg else CheckedRunner
         runner = runner_type.from_cfg(cfg)

@@ -1,9 +1,9 @@
-"""Load trained weights into a model that is to be tested."""
+"""Weights of a model that is to be tested."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mmengine.logging import print_log
 from torch import nn
@@ -12,7 +12,7 @@ from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.tasks.base import TaskModel
 
-__all__ = ["load_trained", "move_to_device", "without_wrappers"]
+__all__ = ["load_trained", "move_to_device", "without_downloads", "without_wrappers"]
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -52,6 +52,16 @@ def move_to_device(model: T, device: str) -> T:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"device '{device}' cannot be used ({reason}): give cpu, or cuda on a machine with a GPU") from error
+
+
+def without_downloads(model: Any) -> Any:
+    """Return the config of a model in which no ViT of timm downloads its initial weights: trained ones will replace them."""
+    if isinstance(model, dict):
+        changed = {key: without_downloads(value) for key, value in model.items()}
+        if model.get("type") == "mmbeit3.TimmViT" and "pretrained" in model:
+            changed["pretrained"] = False
+        return type(model)(changed)
+    return model
 
 
 def without_wrappers(model: nn.Module) -> nn.Module:

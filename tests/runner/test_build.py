@@ -1,4 +1,4 @@
-"""Missing parts of a config are reported before anything is built."""
+"""Missing parts of a config are reported before anything is built; a test downloads no initial weights."""
 
 import pytest
 from mmengine.config import Config
@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmbeit3.errors import UserError
 from mmbeit3.runner import checks
 from mmbeit3.runner.build import build_runner
+from mmbeit3.runner.runners import CheckedRunner
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,20 @@ def test_a_library_is_missing(monkeypatch, cfg, reason):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=reason):
         build_runner(Config(cfg), ())
+
+
+@pytest.mark.parametrize(("splits", "pretrained"), [(("test",), False), (("train", "val"), True)])
+def test_only_training_downloads_initial_weights(monkeypatch, splits, pretrained):
+    vit = {"type": "mmbeit3.TimmViT", "model_name": "vit_small_patch14_dinov2", "pretrained": True}
+    cfg = Config({"model": {"type": "EncoderDecoder", "backbone": {"type": "mmbeit3.ViTAdapter", "vit": vit}}})
+    built = []
+
+    def from_cfg(built_cfg):
+        built.append(built_cfg.model.backbone.vit.pretrained)
+        raise UserError("enough")
+
+    monkeypatch.setattr(CheckedRunner, "from_cfg", from_cfg)
+    with pytest.raises(UserError, match="enough"):
+        build_runner(cfg, splits)
+    assert built == [pretrained]
+    assert cfg.model.backbone.vit.pretrained
