@@ -67,8 +67,13 @@ def make_tiny(cfg):
     for part in (cfg.model.get("train_cfg"), cfg.model.get("decode_head", {}).get("train_cfg")):
         if part and "num_points" in part:
             part.num_points = 512
-    for part in (cfg.model.data_preprocessor, cfg.model.get("test_cfg", {})):
+    test_cfg = cfg.model.get("test_cfg") or {}
+    # Strides of windows may be below 200 pixels.
+    stride = test_cfg.pop("stride", None)
+    for part in (cfg.model.data_preprocessor, test_cfg):
         _shrink(part)
+    if stride is not None:
+        test_cfg.stride = tuple(value // FACTOR for value in stride)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader", "tta_pipeline"):
         _shrink(cfg.get(name))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
