@@ -20,7 +20,7 @@ model = dict(
         loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
         train_cfg=dict(num_points=4096),
     ),
-    test_cfg=dict(mode="slide", crop_size=(252, 252), stride=(108, 114)),
+    test_cfg=_base_.pop("windows"),
 )
 max_epochs = 8
 train_cfg = dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)

@@ -22,7 +22,7 @@ model = dict(
     decode_head=dict(in_channels=[384] * 4, channels=96, loss_decode=[__cross_entropy, __lovasz], **__head),
     auxiliary_head=dict(in_channels=384, channels=64, loss_decode=dict(__cross_entropy, loss_weight=0.4), **__head),
     # Windows of the size of the training crops: 2 mIoU more than with whole images.
-    test_cfg=dict(crop_size=(252, 252), stride=(108, 114)),
+    test_cfg=_base_.pop("windows"),
 )
 max_epochs = 8
 train_cfg = dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)

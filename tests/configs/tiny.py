@@ -67,13 +67,9 @@ def make_tiny(cfg):
     for part in (cfg.model.get("train_cfg"), cfg.model.get("decode_head", {}).get("train_cfg")):
         if part and "num_points" in part:
             part.num_points = 512
-    test_cfg = cfg.model.get("test_cfg") or {}
+    _shrink(cfg.model.data_preprocessor)
     # Strides of windows may be below 200 pixels.
-    stride = test_cfg.pop("stride", None)
-    for part in (cfg.model.data_preprocessor, test_cfg):
-        _shrink(part)
-    if stride is not None:
-        test_cfg.stride = tuple(value // FACTOR for value in stride)
+    _shrink(cfg.model.get("test_cfg"), least=FACTOR)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader", "tta_pipeline"):
         _shrink(cfg.get(name))
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -86,15 +82,15 @@ def make_tiny(cfg):
     return cfg
 
 
-def _shrink(part):
-    """Divide every pair of sizes of at least 200 pixels inside a config."""
+def _shrink(part, least=200):
+    """Divide every pair of sizes of at least ``least`` pixels inside a config."""
     if isinstance(part, dict):
         for key, value in part.items():
-            part[key] = _shrink(value)
+            part[key] = _shrink(value, least)
     elif isinstance(part, list | tuple):
-        if len(part) == 2 and all(isinstance(value, int) and value >= 200 for value in part):
+        if len(part) == 2 and all(isinstance(value, int) and value >= least for value in part):
             return tuple(value // FACTOR for value in part)
-        return type(part)(_shrink(value) for value in part)
+        return type(part)(_shrink(value, least) for value in part)
     return part
 
 

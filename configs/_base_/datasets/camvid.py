@@ -1,5 +1,5 @@
 # CamVid: street scenes of 480 x 360 pixels, 11 classes. `python tools/prepare_data.py camvid` writes data/camvid.
-# Random crops in training; a model's test_cfg may test windows of the same size.
+# Random crops in training, windows of the same size in testing. A config takes them with `test_cfg=_base_.pop("windows")`.
 # Our choice: all values but the classes and their colours, which are the dataset's.
 data_root = "data/camvid"
 metainfo = dict(
@@ -12,6 +12,7 @@ metainfo = dict(
     ],
 )  # fmt: skip
 crop_size = (252, 252)
+windows = dict(mode="slide", crop_size=crop_size, stride=(108, 114))
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),

@@ -11,7 +11,6 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
-from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.engine.hooks import ConsoleHook
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
@@ -21,6 +20,7 @@ from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.runner.build import build_runner
 from mmbeit3.runner.loading import use_checked_loading
 from mmbeit3.runner.running import test
+from mmbeit3.runner.weights import load_trained
 from mmbeit3.terminal import current_terminal
 from mmbeit3.visualization import Figure
 
@@ -135,7 +135,7 @@ def _run(cfg: Config, checkpoint: str | Path) -> tuple[BaseModel, object, dict[s
     cfg.load_from = None
     cfg.launcher = "none"
     runner = build_runner(cfg, ("test",))
-    load_checkpoint(runner.model, checkpoint, strict=True)
+    load_trained(runner.model, checkpoint)
     if (terminal := current_terminal()) is not None:
         runner.register_hook(ConsoleHook(terminal, ("test",)))
     scores = test(runner)
