@@ -1,23 +1,28 @@
 # Nuclei of the Data Science Bowl 2018: microscope images of many kinds, 256 to 1388 pixels, with masks. `python
 # tools/prepare_data.py nuclei` writes data/nuclei.
-# Images of 256 pixels are enlarged twice, as their nuclei are small. Random crops in training, whole images in testing.
+# All images are enlarged by the same factor, as nuclei are small in small and in large images. Random crops in training, whole images
+# in testing.
 # Our choice: all values.
 _base_ = "./coco_files.py"
 data_root = "data/nuclei/"
 metainfo = dict(classes=("nucleus",), palette=[(240, 190, 40)])
-image_scale = (1024, 512)
-crop_size = (252, 252)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="RandomResize", scale=image_scale, ratio_range=(0.7, 1.3), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size),
+    # Crops of 126 to 252 pixels become 252: enlarged 1 to 2 times. Cropping first spares enlarging hundreds of masks.
+    dict(
+        type="RandomChoice",
+        transforms=[
+            [dict(type="RandomCrop", crop_size=(size, size)), dict(type="Resize", scale=(252, 252), keep_ratio=True)]
+            for size in (126, 144, 168, 202, 252)
+        ],
+    ),
     dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=image_scale, keep_ratio=True),
+    dict(type="Resize", scale_factor=1.5, keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
