@@ -230,8 +230,8 @@ def test_weights_gathered_in_half_precision(tmp_path):
     run_together(half_precision, tmp_path)
 
 
-def base_step(rank, folder):
-    sizes = {"arch": "base", "with_cp": True}
+def wide_step(rank, folder):
+    sizes = {"arch": {"base": "base", "num_layers": 3}, "with_cp": True}
     built = STRATEGIES.build({"work_dir": folder, "log_kwargs": {"log_level": "ERROR"}, **SHARDED})
     model = ConfigDict({**MODEL, "network": sizes, "tokenizer": {**MODEL["tokenizer"], "image_size": 224}})
     built.prepare(model, optim_wrapper=ConfigDict(OPTIMIZER))
@@ -248,8 +248,8 @@ def base_step(rank, folder):
 
 
 @sharding
-def test_a_step_of_base(tmp_path):
-    run_together(base_step, tmp_path)
+def test_a_step_with_the_width_of_base(tmp_path):
+    run_together(wide_step, tmp_path)
 
 
 @sharding
