@@ -22,7 +22,7 @@ SMALL_TIMM = {
 
 
 def make_tiny(cfg):
-    """Shrink a config in place. Its losses, pipelines and metrics do not change, and of its heads only the number of channels."""
+    """Shrink a config in place. Its losses, pipelines and metrics stay, and of its heads all but the number of channels."""
     backbone = cfg.model.backbone
     vit = backbone.get("vit", backbone)
     for key in ("init_cfg", "checkpoint"):
