@@ -121,7 +121,7 @@ def test_faults_are_refused_or_harmless(task, tmp_path):
     true = [{k: v for k, v in entry.items() if k != "sample_idx"} for entry in entries(read(tmp_path))]
     texts = {name: (tmp_path / name).read_text() for name in names}
     refused, read_all_the_same = 0, 0
-    for seed in range(60):
+    for seed in range(30):
         rng = random.Random(seed)
         name = rng.choice(names)
         broken, kind = damage(rng, texts[name], load(tmp_path / name))
@@ -141,5 +141,5 @@ def test_faults_are_refused_or_harmless(task, tmp_path):
             assert len({json.dumps(entry) for entry in found}) == len(found), (seed, kind)
         (tmp_path / name).write_text(texts[name])
     # Errors of several lines count as neither.
-    assert refused + read_all_the_same == 60
-    assert refused > 25
+    assert refused + read_all_the_same == 30
+    assert refused > 12

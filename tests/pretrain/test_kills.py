@@ -24,7 +24,7 @@ if not hasattr(os, "fork"):
     pytest.skip("needs fork, to start training quickly", allow_module_level=True)
 
 STEPS = 24
-KILLS = 10
+KILLS = 6
 
 
 class Journal(Hook):

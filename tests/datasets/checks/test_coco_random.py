@@ -82,11 +82,11 @@ def score_of_the_truth(path, content):
 
 
 def test_faulty_files_are_refused_or_right(tmp_path):
-    """Of 400 files with random faults, each is refused, or mmdet reads exactly what it contains."""
+    """Of 160 files with random faults, each is refused, or mmdet reads exactly what it contains."""
     init_default_scope("mmdet")
     rng = random.Random(0)
     refused, messages = 0, []
-    for _ in range(400):
+    for _ in range(160):
         content = coco_content()
         for _ in range(rng.choice((1, 1, 2))):
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -113,7 +113,7 @@ def test_faulty_files_are_refused_or_right(tmp_path):
             )
         if not file.dropped.any():
             assert score_of_the_truth(path, content) == pytest.approx(1.0), content
-    assert 250 < refused < 395
+    assert 100 < refused < 158
     assert not [message for message in messages if "\n" in message]
 
 

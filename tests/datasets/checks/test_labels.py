@@ -194,11 +194,11 @@ def break_labels(folder, rng):
 
 
 def test_faulty_labels_are_refused_or_right(tmp_path):
-    """Of 300 folders with random faults, each is refused, or mmseg reads exactly what it contains."""
+    """Of 120 folders with random faults, each is refused, or mmseg reads exactly what it contains."""
     init_default_scope("mmseg")
     rng = random.Random(0)
     count = 0
-    for number in range(300):
+    for number in range(120):
         folder = tmp_path / str(number)
         write_labels(folder)
         for _ in range(rng.choice((1, 1, 2))):
@@ -220,4 +220,4 @@ def test_faulty_labels_are_refused_or_right(tmp_path):
             np.testing.assert_array_equal(sample["gt_seg_map"], values)
             assert set(np.unique(values)) <= {*range(len(CLASSES)), 255}
             assert sample["gt_seg_map"].shape == sample["img"].shape[:2]
-    assert 200 < count < 299
+    assert 80 < count < 119
