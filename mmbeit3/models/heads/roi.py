@@ -131,7 +131,16 @@ class FCNMaskHead(MMDetFCNMaskHead):
     """mmdet's ``FCNMaskHead``, whose targets are cropped on the GPU for all images at once.
 
     mmdet copies boxes to the host, and masks to the GPU, the host and back, for each image.
+
+    With fewer than 80 classes, the last layer starts as small as with 80. mmdet draws its weights with a standard deviation of
+    sqrt(2 / classes), so that one class starts with logits of about 10 instead of 1, and the mask loss with 2 to 4.
     """
+
+    def init_weights(self) -> None:
+        """Initialize the weights."""
+        super().init_weights()
+        with torch.no_grad():
+            self.conv_logits.weight.mul_(min(1.0, (self.conv_logits.out_channels / 80) ** 0.5))
 
     def get_targets(self, sampling_results: Sequence[Any], batch_gt_instances: Sequence[Any], rcnn_train_cfg: Any) -> Tensor:
         """Crop and resize the masks of the positive boxes; polygons and masks of several sizes are left to mmdet.

@@ -19,6 +19,7 @@ from mmbeit3.profiling.launches import count_launches
 from tests.paths import ROOT
 
 SIZE = 128
+MASK_LOSS = {"type": "CrossEntropyLoss", "use_mask": True}
 THEIRS = {
     "mmbeit3.RPNHead": "RPNHead",
     "mmbeit3.DeltaXYWHBBoxCoder": "DeltaXYWHBBoxCoder",
@@ -259,3 +260,22 @@ def test_other_parts_are_refused(part, value, message):
 def test_settings_of_the_assigner_are_refused():
     with pytest.raises(ValueError, match=r"has no gpu_assign_thr and perm_repeat_gt_cfg: use mmdet\.MaxIoUAssigner"):
         assigning.MaxIoUAssigner(0.5, 0.5, gpu_assign_thr=10)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 80, 365])
+def test_initial_weights_of_the_mask_head(classes):
+    """As mmdet's from 80 classes on. With fewer, the first loss stays close to that of equal chances, 0.69."""
+    heads = []
+    for name in ("FCNMaskHead", "mmbeit3.FCNMaskHead"):
+        torch.manual_seed(0)
+        heads.append(MODELS.build({"type": name, "num_classes": classes, "loss_mask": MASK_LOSS}))
+        heads[-1].init_weights()
+    theirs, ours = (head.conv_logits.weight for head in heads)
+    if classes >= 80:
+        assert torch.equal(ours, theirs)
+    assert ours.std().item() == pytest.approx((2 / max(classes, 80)) ** 0.5, rel=0.15)
+    features = torch.randn(40, 256, 14, 14, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(40) % classes
+    first, second = (head.loss_mask(head(features), torch.ones(40, 28, 28), labels).item() for head in heads)
+    assert second < 1.2
+    assert first > 2 or classes > 1
