@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import quiet_terminal
 
 OUT = Path("work_dirs/real-demo")
 WEIGHTS = Path("checkpoints/dinov2_vits14.safetensors")
@@ -19,10 +20,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help=f"weights of DINOv2 ViT-S/14 ({WEIGHTS}, if it exists)")
     args = parser.parse_args()
 
-    from mmbeit3.datasets.prepared import prepare_dataset
-    from mmbeit3.demos.training import model_section, print_end, train_once
-    from mmbeit3.errors import UserError
-    from mmbeit3.visualization import Section, write_report
+    with quiet_terminal():
+        from mmbeit3.datasets.prepared import prepare_dataset
+        from mmbeit3.demos.training import model_section, print_end, train_once
+        from mmbeit3.errors import UserError
+        from mmbeit3.visualization import Section, write_report
 
     begin = time.monotonic()
     if args.weights is not None and not args.weights.is_file():
@@ -47,7 +49,8 @@ def main() -> None:
         f"of BCCD (github.com/Shenggan/BCCD_Dataset, MIT), evaluated on {data.splits['val']} others. Scores are in percent."
     )
     about = Section("About this report", text)
-    section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
+    with quiet_terminal():
+        section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
     write_report(work_dir / "report.html", "mmbeit3 demo on real images", [about, section])
     print_end(work_dir / "report.html", begin, work_dir, str(data.folder / "images"))
 

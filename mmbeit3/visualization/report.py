@@ -19,6 +19,7 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #777; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+p, figcaption { overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 1rem 0; }
 td, th { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
 td:last-child { font-variant-numeric: tabular-nums; }
