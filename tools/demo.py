@@ -40,8 +40,7 @@ def main() -> None:
         work_dir = train_config(config, OUT / name, f"training {name}")
         minutes = (time.monotonic() - start) / 60
         scores = read_scores(work_dir)
-        with quiet_terminal():
-            sections.append(model_section(title, config, work_dir, scores, minutes))
+        sections.append(model_section(title, config, work_dir, scores, minutes))
         print(f"{title}: " + ", ".join(f"{label} {value:.1f}" for label, value in scores.items()) + f", {minutes:.1f} minutes")
         write_report(OUT / "report.html", "mmbeit3 demo", sections)
     with quiet_terminal():

@@ -3,13 +3,15 @@
 import argparse
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import quiet_terminal
 
 
 def main() -> None:
     """Parse arguments and run."""
     argparse.ArgumentParser(description=__doc__).parse_args()
 
-    from mmbeit3.demos.pretraining import run_demo
+    with quiet_terminal():
+        from mmbeit3.demos.pretraining import run_demo
 
     run_demo()
 

@@ -3,6 +3,7 @@
 import argparse
 
 from mmbeit3.cli import run
+from mmbeit3.terminal import quiet_terminal
 
 TASKS = ("vqa", "imagenet", "nlvr2", "retrieval", "captioning")
 
@@ -13,7 +14,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="tasks to train (all)")
     args = parser.parse_args()
 
-    from mmbeit3.demos.tasks import run_demo
+    with quiet_terminal():
+        from mmbeit3.demos.tasks import run_demo
 
     run_demo(args.tasks)
 

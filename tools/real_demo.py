@@ -49,8 +49,7 @@ def main() -> None:
         f"of BCCD (github.com/Shenggan/BCCD_Dataset, MIT), evaluated on {data.splits['val']} others. Scores are in percent."
     )
     about = Section("About this report", text)
-    with quiet_terminal():
-        section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
+    section = model_section("Detection: Faster R-CNN", config, work_dir, scores, minutes)
     write_report(work_dir / "report.html", "mmbeit3 demo on real images", [about, section])
     print_end(work_dir / "report.html", begin, work_dir, str(data.folder / "images"))
 

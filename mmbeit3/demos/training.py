@@ -17,7 +17,7 @@ from mmbeit3.files import write_atomically
 from mmbeit3.inference.comparison import compare_with_truth
 from mmbeit3.inference.loading import load_model
 from mmbeit3.resources import path_of
-from mmbeit3.terminal import format_duration
+from mmbeit3.terminal import format_duration, quiet_terminal
 from mmbeit3.text import train_text_tokenizer
 from mmbeit3.visualization import Figure, Section
 from mmbeit3.visualization.curves import draw_curve, read_scalars
@@ -178,8 +178,9 @@ def show_training(config: str, work_dir: Path, count: int = 8) -> list[list[Figu
     Returns:
         Rows for a report: the curve, and for each image the pictures of image, ground truth and prediction.
     """
-    predictor = load_model(config, last_checkpoint(work_dir))
-    pictures = compare_with_truth(predictor.model, predictor.cfg, count)
+    with quiet_terminal():
+        predictor = load_model(config, last_checkpoint(work_dir))
+        pictures = compare_with_truth(predictor.model, predictor.cfg, count)
     rows = [[Figure(draw_curve(read_scalars(work_dir)), "training loss")]]
     rows += [[Figure(*pair, lossy=True) for pair in zip(row, _CAPTIONS, strict=True)] for row in pictures]
     return rows

@@ -1,7 +1,6 @@
 # Nuclei of the Data Science Bowl 2018: microscope images of many kinds, 256 to 1388 pixels, with masks. `python
 # tools/prepare_data.py nuclei` writes data/nuclei.
-# All images are enlarged by the same factor, as nuclei are small in small and in large images. Random crops in training, whole images
-# in testing.
+# Small and large images are enlarged alike, as nuclei are small in both. Random crops in training, whole images in testing.
 # Our choice: all values.
 _base_ = "./coco_files.py"
 data_root = "data/nuclei/"

@@ -19,7 +19,6 @@ from mmbeit3.profiling.launches import count_launches
 from tests.paths import ROOT
 
 SIZE = 128
-MASK_LOSS = {"type": "CrossEntropyLoss", "use_mask": True}
 THEIRS = {
     "mmbeit3.RPNHead": "RPNHead",
     "mmbeit3.DeltaXYWHBBoxCoder": "DeltaXYWHBBoxCoder",
@@ -268,7 +267,7 @@ def test_initial_weights_of_the_mask_head(classes):
     heads = []
     for name in ("FCNMaskHead", "mmbeit3.FCNMaskHead"):
         torch.manual_seed(0)
-        heads.append(MODELS.build({"type": name, "num_classes": classes, "loss_mask": MASK_LOSS}))
+        heads.append(MODELS.build({"type": name, "num_classes": classes}))
         heads[-1].init_weights()
     theirs, ours = (head.conv_logits.weight for head in heads)
     if classes >= 80:
