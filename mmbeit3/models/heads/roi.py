@@ -14,15 +14,20 @@ from mmdet.models.roi_heads import Shared2FCBBoxHead as MMDetShared2FCBBoxHead
 from mmdet.models.roi_heads import Shared4Conv1FCBBoxHead as MMDetShared4Conv1FCBBoxHead
 from mmdet.models.roi_heads import SingleRoIExtractor as MMDetSingleRoIExtractor
 from mmdet.structures.mask import BitmapMasks
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmbeit3.models.heads.transfer import HostCopy, to_device
+from mmbeit3.ops import widened
 
 __all__ = ["FCNMaskHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "SingleRoIExtractor"]
 
 
 class SingleRoIExtractor(MMDetSingleRoIExtractor):
-    """mmdet's ``SingleRoIExtractor`` with one wait, for the number of RoIs of all levels. mmdet's waits for each level."""
+    """mmdet's ``SingleRoIExtractor`` with one wait, for the number of RoIs of all levels. mmdet's waits for each level.
+
+    RoIs stay in float32 if the features are in half precision. mmdet rounds them to the features' dtype: in bfloat16, whose
+    numbers are 4 pixels apart from 512 on, small boxes are pooled beside their objects.
+    """
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Pool the features of RoIs.
@@ -30,28 +35,38 @@ class SingleRoIExtractor(MMDetSingleRoIExtractor):
         Args:
             feats: (B, C, h, w) of each level.
             rois: (N, 5), image and x1, y1, x2, y2.
-            roi_scale_factor: enlargement of the RoIs.
+            roi_scale_factor: enlargement of the RoIs; as in mmdet, it is ignored for a single level.
 
         Returns:
-            (N, C, size, size).
+            (N, C, size, size), in the features' dtype.
         """
-        if len(feats) == 1 or not len(rois):
-            pooled: Tensor = super().forward(feats, rois, roi_scale_factor)
-            return pooled
-        rois = rois.type_as(feats[0])
+        if not len(rois):
+            empty: Tensor = super().forward(feats, rois, roi_scale_factor)
+            return empty
+        if len(feats) == 1:
+            return _pool(self.roi_layers[0], feats[0], rois)
         levels = self.map_roi_levels(rois, len(feats))
         if roi_scale_factor is not None:
             rois = self.roi_rescale(rois, roi_scale_factor)
         order = levels.sort(stable=True).indices
         numbers = torch.stack([(levels == level).sum() for level in range(len(feats))])
         parts = rois[order].split(HostCopy(numbers).read().tolist())
-        found = [layer(level, part) for layer, level, part in zip(self.roi_layers, feats, parts, strict=True) if len(part)]
+        found = [
+            _pool(layer, level, part) for layer, level, part in zip(self.roi_layers, feats, parts, strict=True) if len(part)
+        ]
         pooled = torch.cat(found).index_select(0, order.argsort())
         for level, part in zip(feats, parts, strict=True):
             if not len(part):
                 # Every process of a distributed training must compute gradients of the same maps.
                 pooled = pooled + level.sum() * 0.0
         return pooled
+
+
+def _pool(layer: nn.Module, level: Tensor, rois: Tensor) -> Tensor:
+    # mmcv's compiled operator needs one dtype for both.
+    wide = widened(level)
+    pooled: Tensor = layer(wide, rois.to(wide.dtype))
+    return pooled.to(level.dtype)
 
 
 class _BBoxLoss:
