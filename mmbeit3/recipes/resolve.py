@@ -61,7 +61,13 @@ def resolve_recipe(cfg: Config) -> Config:
     _set_num_classes(full.model, len(data.classes))
     batch_size = recipe["batch_size"] or _BATCH_SIZE
     full.train_dataloader.batch_size = batch_size
-    _set_schedule(full, plan(data.train_images, batch_size, recipe["epochs"]))
+    drop_last = full.train_dataloader.get("drop_last", False)
+    if drop_last and data.train_images < batch_size:
+        raise UserError(
+            f"'{recipe['data']}' has too few training images for a batch: {data.train_images}, and the {task} recipe trains "
+            f"only on whole batches, of {batch_size}: add images, or set recipe.batch_size (at least 2)"
+        )
+    _set_schedule(full, plan(data.train_images, batch_size, recipe["epochs"], drop_last))
     changes = cfg.to_dict()
     changes.pop("recipe")
     changes.pop("custom_imports", None)
@@ -144,6 +150,10 @@ def _set_num_classes(part: Any, count: int) -> None:
 def _set_schedule(full: Config, schedule: Schedule) -> None:
     full.train_cfg.update(max_epochs=schedule.epochs, val_interval=schedule.val_interval)
     warmup, decay = full.param_scheduler
-    warmup.end = schedule.warmup
+    if schedule.warmup:
+        warmup.end = schedule.warmup
+    else:
+        # It stays in the list, so that settings such as param_scheduler.1.eta_min mean the same for all data.
+        warmup.update(start_factor=1.0, end=1)
     decay.end = decay.T_max = schedule.epochs
     full.default_hooks.checkpoint.interval = schedule.val_interval

@@ -18,7 +18,7 @@ class Schedule:
     Attributes:
         epochs: passes over the data.
         iterations: iterations in all epochs.
-        warmup: iterations in which the learning rate rises.
+        warmup: iterations in which the learning rate rises; 0 for none, otherwise at least 2.
         val_interval: epochs between two evaluations. The last epoch is always evaluated.
     """
 
@@ -28,19 +28,22 @@ class Schedule:
     val_interval: int
 
 
-def plan(images: int, batch_size: int, epochs: int | None = None) -> Schedule:
+def plan(images: int, batch_size: int, epochs: int | None = None, drop_last: bool = False) -> Schedule:
     """Choose the schedule for a number of images.
 
     Without a number of epochs, training aims for :data:`TARGET` iterations, in 12 to 100 epochs. The warm-up is a tenth of the
-    iterations, at most 500. Five evaluations take place.
+    iterations, at most 500; trainings of less than 20 iterations have none. At most five evaluations take place.
 
     Args:
-        images: number of training images, at least 1.
+        images: number of training images, at least 1; with ``drop_last``, at least ``batch_size``.
         batch_size: images of an iteration.
         epochs: number of epochs; None chooses it.
+        drop_last: True if an epoch has no last batch of fewer images.
     """
-    per_epoch = math.ceil(images / batch_size)
+    per_epoch = images // batch_size if drop_last else math.ceil(images / batch_size)
     if epochs is None:
         epochs = min(max(math.ceil(TARGET / per_epoch), FEWEST), MOST)
     iterations = epochs * per_epoch
-    return Schedule(epochs, iterations, max(1, min(500, iterations // 10)), max(1, math.ceil(epochs / 5)))
+    warmup = min(500, iterations // 10)
+    # MMEngine's LinearLR needs two iterations: after a single one, the learning rate would stay at its start.
+    return Schedule(epochs, iterations, warmup if warmup > 1 else 0, math.ceil(epochs / 5))

@@ -20,8 +20,9 @@ _KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ValueError,
         r"Expected more than 1 value per channel when training",
-        "batch norm got a single value per channel, because the images are too small for a batch of one: use a batch_size of "
-        "at least 2, larger images, or norm_cfg=dict(type='mmbeit3.LN2d')",
+        "batch norm got a single value per channel, from a batch of one image (the last batch of an epoch can be smaller than "
+        "batch_size): use a batch_size of at least 2 and drop_last=True in train_dataloader, larger images, or "
+        "norm_cfg=dict(type='mmbeit3.LN2d')",
     ),
     (
         torch.OutOfMemoryError,

@@ -63,6 +63,25 @@ def test_the_complete_config_builds_and_fits_its_data(folders, task, arch):
         assert (model.with_mask) == (task == "instance")
 
 
+@pytest.mark.parametrize(("task", "batches"), [("detection", 3), ("instance", 3), ("semantic", 2)])
+def test_the_schedule_counts_the_batches_of_the_data_loader(task, batches, tmp_path):
+    """UperNet cannot train on a batch of one, the last one of an odd number of images."""
+    make = label_folder if task == "semantic" else coco_folder
+    root = make(tmp_path, train=5, **({"masks": True} if task == "instance" else {}))
+    cfg = resolve({task: root}, task, **{"recipe.epochs": 20})
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
+    init_default_scope(cfg.default_scope)
+    assert len(Runner.build_dataloader(cfg.train_dataloader, seed=0)) == batches
+    assert cfg.param_scheduler[0].end == 20 * batches // 10
+
+
+@pytest.mark.parametrize("options", [{}, {"recipe.batch_size": 4}])
+def test_less_than_a_batch_of_label_images(options, tmp_path):
+    root = label_folder(tmp_path, train=3 if options else 1)
+    with pytest.raises(UserError, match=r"too few training images for a batch: ., and the semantic .* set recipe.batch_size"):
+        resolve({"semantic": root}, "semantic", **options)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_it_trains_a_step_and_predicts(folders, task):
     cfg = resolve(folders, task, **{"recipe.image_size": 96})

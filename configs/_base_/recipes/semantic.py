@@ -33,6 +33,8 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
+    # UperNet cannot train on a batch of one, which the last one of an epoch may be.
+    drop_last=True,
     dataset=dict(data_prefix=dict(img_path="images/train", seg_map_path="labels/train"), pipeline=train_pipeline, **__common),
 )
 val_dataloader = dict(
