@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from mmbeit3.datasets.prepared.index import KnownDataset, find_known
 from mmbeit3.datasets.prepared.sources import Source, open_source
 from mmbeit3.datasets.prepared.target import Target
 from mmbeit3.downloads import download
-from mmbeit3.errors import UserError
+from mmbeit3.errors import UserError, list_first
 from mmbeit3.files import hash_file, write_atomically
 from mmbeit3.terminal import quiet_terminal
 from mmbeit3.zoo.schema import CheckedMapping
@@ -28,7 +30,7 @@ RECORD = "source.yml"
 """File of a complete folder: source, licence, counts and files. It is written last. Not JSON, which would be taken for COCO."""
 
 _UNFINISHED = ".preparing.json"
-"""File of an incomplete folder: the copy that it is made from."""
+"""File of a folder that was never complete: the copy that it is made from."""
 
 _VERSION = 1
 """Version of the conversions. Raise it if the same copy gives other files."""
@@ -76,7 +78,7 @@ class Prepared:
 
 def next_step(known: KnownDataset, folder: Path) -> str:
     """Return the command that trains on a prepared folder."""
-    return f"python tools/train.py {known.recipe} --cfg-options recipe.data={folder}"
+    return f"python tools/train.py {known.recipe} --cfg-options recipe.data={shlex.quote(str(folder))}"
 
 
 def prepare_dataset(
@@ -85,6 +87,7 @@ def prepare_dataset(
     """Prepare a public data set, unless the folder already contains it.
 
     A call that was interrupted is continued by the same call: files are written atomically, and the record of the folder last.
+    Missing files of a complete folder are written again. Existing files are never replaced or deleted.
 
     Args:
         name: name in ``dataset-index.yml``.
@@ -95,7 +98,7 @@ def prepare_dataset(
 
     Raises:
         UserError: if there is no such data set, it cannot be downloaded, the copy is damaged or another data set, the folder
-            contains something else, or the result has faults.
+            contains something else or files that were changed, or the result has faults.
     """
     known = find_known(name)
     root = Path(folder) if folder is not None else Path("data") / name
@@ -168,7 +171,7 @@ def _contains(folder: Path, other: Path) -> bool:
 
 def _check_free(root: Path) -> None:
     """Refuse to write into a folder with other content."""
-    if root.is_dir() and not (root / _UNFINISHED).is_file() and any(root.iterdir()):
+    if root.is_dir() and not any((root / name).is_file() for name in (RECORD, _UNFINISHED)) and any(root.iterdir()):
         raise UserError(
             f"'{root}' contains files that this command did not write: give another folder by --out, or "
             "check it as it is by --check"
@@ -180,16 +183,19 @@ def _check_free(root: Path) -> None:
 def _begin(root: Path, copy: Mapping[str, Any]) -> None:
     """Record the copy that a folder is made from; refuse to continue with another one."""
     path = root / _UNFINISHED
-    if path.is_file():
-        try:
+    before: Any = None
+    if (root / RECORD).is_file():
+        record = CheckedMapping.of_file(root / RECORD)
+        before = {key: record.get(key, int if key == "version" else str) for key in copy}
+    elif path.is_file():
+        with suppress(ValueError):
             before = json.loads(path.read_bytes())
-        except ValueError:
-            before = None
-        if before != copy:
-            was = f"was begun from '{before['source']}'" if isinstance(before, dict) and "source" in before else "is unfinished"
-            raise UserError(f"'{root}' {was}, and '{copy['source']}' is another copy: delete the folder to start over")
+    else:
+        write_atomically(path, json.dumps(copy).encode())
         return
-    write_atomically(path, json.dumps(copy).encode())
+    if before != copy:
+        was = f"was begun from '{before['source']}'" if isinstance(before, dict) and "source" in before else "is unfinished"
+        raise UserError(f"'{root}' {was}, and '{copy['source']}' is another copy: delete the folder to start over")
 
 
 def _forget_if_empty(root: Path) -> None:
@@ -220,10 +226,11 @@ def _finish(
 
 
 def _read_complete(known: KnownDataset, root: Path, source: str | None, tell: Callable[[str], None]) -> Prepared | None:
-    """Return a complete folder. If its files have changed, mark it as unfinished and return None.
+    """Return a complete folder; None if files are missing, so that they are written again.
 
     Raises:
-        UserError: if it is another data set, or made from another copy than the given one.
+        UserError: if it is another data set, made from another copy than the given one or by another version of the
+            conversions, or if files were changed.
     """
     path = root / RECORD
     if not path.is_file():
@@ -234,25 +241,22 @@ def _read_complete(known: KnownDataset, root: Path, source: str | None, tell: Ca
         raise UserError(f"'{root}' contains '{name}': give another folder by --out")
     if source not in (None, origin):
         raise UserError(f"'{root}' is complete, made from {origin}: delete it to take '{source}'")
+    if record.get("version", int) != _VERSION:
+        raise UserError(f"'{root}' was prepared by another version of this command: delete or rename it to prepare it again")
     files = record.section("files").numbers()
-    changed = [file for file, size in files.items() if not _has_size(root / file, int(size))]
-    if record.get("version", int) == _VERSION and not changed:
+    sizes = {file: (root / file).stat().st_size for file in files if (root / file).is_file()}
+    if changed := [file for file, size in sizes.items() if size != files[file]]:
+        raise UserError(
+            f"'{root}' has files that were changed, and this command does not replace them ({list_first(changed)}): train on "
+            "them as they are, or delete or rename them and run it again"
+        )
+    missing = [file for file in files if file not in sizes]
+    if not missing:
         splits = {split: int(count) for split, count in record.section("images").numbers().items()}
         return Prepared(known, root, origin, splits)
     if urlsplit(origin).scheme not in ("http", "https") and source is None:
         raise UserError(
-            f"'{root}' has {len(changed)} missing or changed files: give --from {origin} again, or delete the folder"
+            f"'{root}' has {len(missing)} missing files: give --from {shlex.quote(origin)} again, or delete the folder"
         )
-    tell(
-        f"'{root}' has {len(changed)} missing or changed files, such as '{changed[0]}'" if changed else f"'{root}' is outdated"
-    )
-    copy = {"name": name, "source": origin, "sha256": record.get("sha256", str), "version": _VERSION}
-    write_atomically(root / _UNFINISHED, json.dumps(copy).encode())
-    path.unlink()
-    for file in changed or files:
-        (root / file).unlink(missing_ok=True)
+    tell(f"'{root}' has {len(missing)} missing files, such as '{missing[0]}'")
     return None
-
-
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size

@@ -107,22 +107,70 @@ def test_an_unfinished_folder_does_not_take_another_copy(tmp_path, monkeypatch):
         prepare_dataset("bccd", tmp_path / "out", tmp_path / "two.zip")
 
 
-def test_changed_files_are_written_again(published, tmp_path):
+def test_missing_files_are_written_again(published, tmp_path):
     out, lines = tmp_path / "out", []
     prepare_dataset("camvid", out)
     before = contents(out)
-    (out / "images" / "val" / "0003.jpg").write_bytes(b"cut")
+    (out / "images" / "val" / "0003.jpg").unlink()
     (out / "annotations" / "train" / "0000.png").unlink()
     assert prepare_dataset("camvid", out, tell=lines.append).report is not None
-    assert "has 2 missing or changed files, such as 'annotations/train/0000.png'" in lines[0]
+    assert "has 2 missing files, such as 'annotations/train/0000.png'" in lines[0]
     assert contents(out) == before
 
 
-def test_changed_files_of_a_copy(tmp_path):
+def test_changed_files_are_kept(published, tmp_path):
+    out = tmp_path / "out"
+    prepare_dataset("bccd", out)
+    original = (out / "train.json").read_bytes()
+    (out / "train.json").write_bytes(original + b" ")
+    (out / "val.json").unlink()
+    before = contents(out)
+    with pytest.raises(
+        UserError, match=r"does not replace them \(train.json\): train on them as they are, or delete or rename"
+    ):
+        prepare_dataset("bccd", out)
+    assert contents(out) == before
+    (out / "train.json").rename(out / ".mine.json")
+    prepare_dataset("bccd", out)
+    assert (out / "train.json").read_bytes() == original
+    assert (out / ".mine.json").read_bytes() == original + b" "
+
+
+def test_a_repair_that_fails_keeps_the_record(published, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    prepare_dataset("bccd", out)
+    whole = contents(out)
+    (out / "val.json").unlink()
+    before = contents(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "download", lambda *_, **__: (_ for _ in ()).throw(UserError("offline")))
+        with pytest.raises(UserError, match="offline"):
+            prepare_dataset("bccd", out)
+    # A branch has moved on.
+    (tmp_path / "newer.zip").write_bytes(zip_bytes(made.voc(train=1)))
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "download", lambda *_, **__: tmp_path / "newer.zip")
+        with pytest.raises(UserError, match=r"was begun from 'http.*' is another copy"):
+            prepare_dataset("bccd", out)
+    assert contents(out) == before
+    prepare_dataset("bccd", out)
+    assert contents(out) == whole
+
+
+def test_another_version_of_the_conversions(published, tmp_path, monkeypatch):
+    prepare_dataset("bccd", tmp_path / "out")
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(run, "_VERSION", 2)
+    with pytest.raises(UserError, match=r"was prepared by another version .*: delete or rename it"):
+        prepare_dataset("bccd", tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+def test_missing_files_of_a_copy(tmp_path):
     copy = write_folder(tmp_path / "copy", made.camvid())
     prepare_dataset("camvid", tmp_path / "out", copy)
     (tmp_path / "out" / "classes.txt").unlink()
-    with pytest.raises(UserError, match="has 1 missing or changed files: give --from"):
+    with pytest.raises(UserError, match="has 1 missing files: give --from"):
         prepare_dataset("camvid", tmp_path / "out")
     assert prepare_dataset("camvid", tmp_path / "out", copy).splits == COUNTS["camvid"]
 
