@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +26,7 @@ __all__ = [
     "decode_image",
     "image_size",
     "is_complete_jpeg",
+    "is_complete_png",
     "loaded_orientation",
     "open_image",
     "read_orientation",
@@ -37,6 +40,9 @@ EXIF_ORIENTATION = 0x0112
 """EXIF tag of the orientation: 1 is upright, 2 to 8 are the other flips and rotations."""
 
 _TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""Marker that begins a segment with a length, or ends the image. The others are part of coded pixels, or filling."""
 
 _ROTATED = range(5, 9)
 """EXIF orientations that swap width and height."""
@@ -109,11 +115,23 @@ def image_size(file: str | Path | BinaryIO, orient: bool = True) -> tuple[int, i
 
 
 def is_complete_jpeg(data: bytes) -> bool:
-    """Return True if a JPEG has an end marker (FFD9) after the last start of scan (FFDA).
+    """Return True if a JPEG has its image's end marker (FFD9).
 
-    Coded pixels cannot contain the end marker. A thumbnail has its own end marker, but before the scan of the image.
+    Segments are skipped by their lengths, because a thumbnail in one has its own end marker. Coded pixels, after the segment
+    that starts a scan, cannot contain markers of segments. Data after the end, such as the video of a motion photo, do not
+    count.
     """
-    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    position = 2
+    while (marker := _JPEG_MARKER.search(data, position)) is not None:
+        if marker[0] == b"\xff\xd9":
+            return True
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return False
+
+
+def is_complete_png(file: BinaryIO) -> bool:
+    """Return True if a PNG has its last chunk (IEND). Data after it do not count. Moves the file's position."""
+    return any(kind == b"IEND" for kind, _ in _png_chunks(file))
 
 
 def open_image(file: BinaryIO) -> Image.Image:
@@ -187,16 +205,22 @@ def _png_exif(file: BinaryIO) -> bytes:
     """Return the EXIF data of a PNG that stores it after the pixels. Pillow would decode all pixels to find it."""
     position = file.tell()
     try:
-        # After the signature of 8 bytes, each chunk is: length, type, data, and a checksum of 4 bytes.
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return b"Exif\0\0" + file.read(length)
-            file.seek(length + 4, io.SEEK_CUR)
-        return b""
+        return next((b"Exif\0\0" + file.read(length) for kind, length in _png_chunks(file) if kind == b"eXIf"), b"")
     finally:
         file.seek(position)
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the type and length of each chunk up to the last one (IEND), with the file at the chunk's data."""
+    # After the signature of 8 bytes, each chunk is: length, type, data, and a checksum of 4 bytes.
+    start, kind = 8, b""
+    while kind != b"IEND":
+        file.seek(start)
+        if len(head := file.read(8)) < 8:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, length
+        start += 12 + length
 
 
 def _decode_jpeg(data: bytes) -> np.ndarray:

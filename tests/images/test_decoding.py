@@ -6,12 +6,16 @@ import os
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
+from mmbeit3.datasets.checks.files import check_complete
 from mmbeit3.datasets.transforms import LoadImageOrFail
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, decode_image, image_size, read_pixels
+from mmbeit3.images.decoding import is_complete_jpeg
 
 RAMP = (np.indices((40, 60)).sum(0) * 2).astype(np.uint8)
 COLOURS = np.dstack([RAMP, RAMP[::-1], 255 - RAMP])
@@ -88,6 +92,49 @@ def test_a_thumbnail_does_not_end_a_jpeg():
     assert decode_image(data).shape == (60, 60, 3)
     with pytest.raises(ImageError, match="is truncated"):
         decode_image(data[:-200])
+
+
+def jpeg(**options):
+    """Encode a small JPEG with a thumbnail in its EXIF data, as cameras write it."""
+    data = encoded(COLOURS, "JPEG", **options)
+    thumbnail = b"Exif\0\0" + encoded(COLOURS[:8, :8], "JPEG")
+    return data[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + data[2:]
+
+
+JPEGS = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 2},
+    "progressive with restart markers": {"progressive": True, "restart_marker_blocks": 3},
+}
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+def test_a_jpeg_is_complete_from_its_end_marker_on(options):
+    data = jpeg(**options)
+    assert data.endswith(b"\xff\xd9")
+    assert [end for end in range(2, len(data) + 1) if is_complete_jpeg(data[:end])] == [len(data)]
+
+
+@pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+@given(trailing=st.one_of(st.binary(), st.lists(st.sampled_from([b"\xff", b"\xda", b"\xd9", b"\xd8", b"\0"])).map(b"".join)))
+def test_data_after_the_end_of_a_jpeg_do_not_count(options, trailing):
+    """Motion photos have a video there."""
+    data = jpeg(**options) + trailing
+    assert is_complete_jpeg(data)
+    assert decode_image(data).shape == (40, 60, 3)
+
+
+def test_a_png_is_complete_from_its_last_chunk_on(tmp_path):
+    data = encoded(COLOURS, "PNG")
+    path = tmp_path / "image.png"
+    for content in (data, data + bytes(5000), data + b"IEND"):
+        path.write_bytes(content)
+        assert check_complete(str(path)) == (60, 40)
+    for content in (data[:-12], data[:-12] + bytes(5000), data[:-12] + b"IEND"):
+        path.write_bytes(content)
+        with pytest.raises(ImageError, match="is truncated"):
+            check_complete(str(path))
 
 
 def test_loading_equals_mmcv(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from mmbeit3.errors import UserError
 from mmbeit3.images import ImageError, image_size, walk_files
-from mmbeit3.images.decoding import is_complete_jpeg
+from mmbeit3.images.decoding import is_complete_jpeg, is_complete_png
 
 __all__ = [
     "SAMPLE",
@@ -109,8 +109,6 @@ def check_complete(path: str, orient: bool = True) -> tuple[int, int]:
         # The markers of a JPEG and a PNG; other formats have no cheap check.
         if head == b"\xff\xd8" and not is_complete_jpeg(head + file.read()):
             raise ImageError("is truncated")
-        if head == b"\x89P":
-            file.seek(-min(Path(path).stat().st_size, 1 << 12), os.SEEK_END)
-            if b"IEND" not in file.read():
-                raise ImageError("is truncated")
+        if head == b"\x89P" and not is_complete_png(file):
+            raise ImageError("is truncated")
     return size
