@@ -82,8 +82,6 @@ def check(folder: str, out: str | None, images: int, copy_of: str | None = None)
         from mmbeit3.errors import UserError
 
         report = inspect_folder(folder, max(images, 2), copy_of)
-        path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
-        drawn = draw_sheet(report, path) if images else 0
     print(show_report(report))
     for note in report.notes:
         print(f"note: {note}")
@@ -91,6 +89,9 @@ def check(folder: str, out: str | None, images: int, copy_of: str | None = None)
         print(f"fault: {fault}")
     if len(report.faults) > 20:
         print(f"fault: and {len(report.faults) - 20} more")
+    path = out or f"work_dirs/check_{Path(folder).resolve().name}.png"
+    with quiet_terminal():
+        drawn = draw_sheet(report, path) if images else 0
     if drawn:
         print(f"contact sheet of {drawn} images: {path}")
     if report.faults:

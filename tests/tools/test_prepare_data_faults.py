@@ -180,6 +180,35 @@ def test_faults(fault, run_tool, tmp_path):
         assert PIXELS in found
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ([10, 10, 30, 10, 30, 30, 10, 30], "has a polygon of type int"),
+        ([[10, 10]], "has a polygon of 1 points"),
+        ([[10, 10, 3e6, 10, 30, 3e6]], "has a polygon with the coordinate 3e+06"),
+        ({"size": [HEIGHT, WIDTH], "counts": "abc"}, "has a damaged RLE mask"),
+        ({"size": [HEIGHT, WIDTH], "counts": [1e9]}, "has a damaged RLE mask"),
+        ("mask", "has a 'segmentation' of type str"),
+    ],
+)
+def test_invalid_masks_are_not_drawn(segmentation, words, run_tool, tmp_path):
+    root = coco_folder(tmp_path, masks=True)
+    first(segmentation=segmentation)(root)
+    code, output = run_tool("prepare_data", "--check", str(root), "--images", "4", "--out", str(tmp_path / "sheet.png"))
+    refused((code, output.err), f"'{root}' has 1 fault: see above")
+    assert f"annotation 1 {words}" in output.out
+    assert f"contact sheet of 4 images: {tmp_path}/sheet.png" in output.out
+
+
+def test_a_sheet_that_cannot_be_written_comes_after_the_report(run_tool, tmp_path):
+    root = coco_folder(tmp_path)
+    (tmp_path / "file").write_text("")
+    first(bbox=[100, 4, 20, 30])(root)
+    code, output = run_tool("prepare_data", "--check", str(root), "--out", str(tmp_path / "file" / "sheet.png"))
+    refused((code, output.err), f"'{tmp_path}/file/sheet.png' cannot be written")
+    assert "fault: " in output.out
+
+
 def test_a_label_of_16_bits_with_small_numbers_is_valid(run_tool, tmp_path):
     root = label_folder(tmp_path)
     labels(lambda values: values.astype(np.uint16))(root)

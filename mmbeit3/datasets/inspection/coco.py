@@ -12,6 +12,7 @@ import numpy as np
 
 from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.coco_file import CocoFile, read_coco
+from mmbeit3.datasets.coco_masks import mask_fault, polygon_limit
 from mmbeit3.datasets.coco_records import read_coco_json
 from mmbeit3.datasets.inspection.files import read_files
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
@@ -118,20 +119,16 @@ def _add_objects(split: SplitReport, coco: CocoFile, folder: Path, examples: int
     # Images with objects tell more than empty ones.
     filled = np.unique(coco.image_index).tolist() or list(range(len(coco.images)))
     names = list(coco.images.values())
+    limit = polygon_limit(coco.images)
     for image in sample(filled, examples):
-        split.examples.append(
-            _example(folder / names[image][0], objects, boxes, np.flatnonzero(coco.image_index == image), index)
-        )
-
-
-def _example(
-    path: Path, objects: list[dict[str, Any]], boxes: np.ndarray, chosen: np.ndarray, index: Mapping[int, int]
-) -> Example:
-    corners = boxes[chosen].copy()
-    corners[:, 2:] += corners[:, :2]
-    shapes = [objects[one].get("segmentation") for one in chosen]
-    labels = np.array([index[objects[one]["category_id"]] for one in chosen], int)
-    return Example(path, corners, labels, shapes if shapes and all(shapes) else [])
+        chosen = np.flatnonzero(coco.image_index == image)
+        corners = boxes[chosen]
+        corners[:, 2:] += corners[:, :2]
+        labels = np.array([index[objects[one]["category_id"]] for one in chosen], int)
+        shapes = [objects[one].get("segmentation") for one in chosen]
+        # For invalid masks pycocotools would fail, or need any amount of memory.
+        drawn = all(shapes) and all(mask_fault(objects[one], coco.images, limit) is None for one in chosen)
+        split.examples.append(Example(folder / names[image][0], corners, labels, shapes if drawn else []))
 
 
 def _note_unused(report: FolderReport, layout: CocoFiles, files: Mapping[str, tuple[str, str]]) -> None:

@@ -31,7 +31,7 @@ class Example:
         path: the image.
         boxes: float (N, 4), x0, y0, x1, y1 in pixels.
         labels: int (N,), indices of the classes.
-        segmentations: one COCO segmentation per box (polygons or run-length encoding); empty without masks.
+        segmentations: one COCO segmentation per box (polygons or run-length encoding); empty if a mask is missing or invalid.
         label_image: file of the labels of each pixel, for semantic segmentation.
         title: text below the image; the name of the file if empty.
     """
