@@ -1,6 +1,7 @@
 """Download and convert a public data set, check a folder of data and show what it holds, or split it."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from mmbeit3.cli import run
@@ -103,9 +104,10 @@ def split(folder: str, share: float, seed: int) -> None:
     """Split a folder, and print what was written."""
     from mmbeit3.datasets.splitting import split_folder
 
-    for path, count in split_folder(folder, share, seed).values():
+    written = split_folder(folder, share, seed)
+    for path, count in written.values():
         print(f"{path}: {count} images")
-    print(f"next: python tools/prepare_data.py --check {folder}")
+    print(f"next: python tools/prepare_data.py --check {shlex.quote(str(written['train'][0].parent))}")
 
 
 if __name__ == "__main__":

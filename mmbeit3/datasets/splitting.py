@@ -10,7 +10,7 @@ from typing import Any
 
 from mmbeit3.datasets.coco_file import read_coco
 from mmbeit3.datasets.coco_records import read_coco_json
-from mmbeit3.datasets.layouts import CocoFiles, LabelImages, find_layout, only_suffix
+from mmbeit3.datasets.layouts import SPLITS, CocoFiles, LabelImages, find_layout, only_suffix
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.files import write_atomically
 from mmbeit3.images.folders import walk_files
@@ -36,14 +36,17 @@ def split_folder(folder: str | Path, share: float = 0.2, seed: int = 0) -> dict[
         raise UserError(f"the share of validation images is {share}: give a number between 0 and 1, such as 0.2")
     path = Path(folder)
     if path.suffix == ".json" and path.is_file():
-        return _split_coco(path, path.parent, share, seed)
+        return _split_coco(path, path.parent.parent if path.parent.name == "annotations" else path.parent, share, seed)
     layout = find_layout(path)
     if isinstance(layout, CocoFiles):
         if set(layout.files) == {"train", "val"}:
             raise UserError(f"'{path}' is split already: it has {layout.files['train'][0]} and {layout.files['val'][0]}")
         if layout.files:
             file = next(iter(layout.files.values()))[0]
-            raise UserError(f"'{path / file}' has the name of a split, but is alone: rename it to 'all.json', and split again")
+            remedy = "rename it to 'all.json', and split again"
+            if layout.unsplit:
+                remedy = f"if it was split from {list_first(layout.unsplit)}, remove it, and split again"
+            raise UserError(f"'{path / file}' has the name of a split, but is alone: {remedy}")
         if len(layout.unsplit) != 1:
             raise UserError(
                 f"'{path}' has the files {list_first(layout.unsplit)}: name the one to split, --split {path}/FILE.json"
@@ -58,6 +61,8 @@ def split_folder(folder: str | Path, share: float = 0.2, seed: int = 0) -> dict[
 
 def choose_val(groups: Mapping[Any, Iterable[Any]], share: float, seed: int) -> set[Any]:
     """Choose items for validation at random, so that each class of at least two items is in both splits if possible.
+
+    No class is only in validation if at least as many items are left for training as there are classes.
 
     Args:
         groups: item to its classes.
@@ -76,19 +81,31 @@ def choose_val(groups: Mapping[Any, Iterable[Any]], share: float, seed: int) -> 
     for item in items:
         for name in set(groups[item]):
             of_class.setdefault(name, []).append(item)
-    chosen: dict[Any, None] = {}
-    # Rare classes first: one image of each, as long as another image keeps the class.
+    left = {name: len(members) for name, members in of_class.items()}
+    chosen: set[Any] = set()
+
+    def choose(item: Any) -> None:
+        chosen.add(item)
+        for name in set(groups[item]):
+            left[name] -= 1
+
+    def is_last(item: Any) -> bool:
+        """Return True if training would lose a class with the item."""
+        return any(left[name] == 1 for name in groups[item])
+
+    # Rare classes first.
     for members in sorted(of_class.values(), key=len):
-        if len(chosen) < count and len(members) > 1 and not any(item in chosen for item in members):
-            chosen[members[0]] = None
+        if len(chosen) < count and chosen.isdisjoint(members):
+            free = next((item for item in members if not is_last(item)), None)
+            if free is not None:
+                choose(free)
     for item in items:
-        last = any(all(other in chosen or other == item for other in of_class[name]) for name in groups[item])
-        if len(chosen) < count and not last:
-            chosen[item] = None
+        if len(chosen) < count and item not in chosen and not is_last(item):
+            choose(item)
     for item in items:
         if len(chosen) < count:
-            chosen[item] = None
-    return set(chosen)
+            chosen.add(item)
+    return chosen
 
 
 def _split_coco(path: Path, folder: Path, share: float, seed: int) -> dict[str, tuple[Path, int]]:
@@ -98,14 +115,13 @@ def _split_coco(path: Path, folder: Path, share: float, seed: int) -> dict[str, 
     for one in content.get("annotations") or []:
         groups[one["image_id"]].append(one.get("category_id"))
     val = choose_val(groups, share, seed)
-    written: dict[str, tuple[Path, int]] = {}
-    for split in ("train", "val"):
-        target = _new_file(folder / f"{split}.json")
+    contents, counts = {}, {}
+    for split in SPLITS:
         images = [image for image in content["images"] if (image["id"] in val) == (split == "val")]
         chosen = [one for one in content.get("annotations") or [] if (one["image_id"] in val) == (split == "val")]
-        write_atomically(target, json.dumps({**content, "images": images, "annotations": chosen}).encode())
-        written[split] = target, len(images)
-    return written
+        contents[split] = json.dumps({**content, "images": images, "annotations": chosen}).encode()
+        counts[split] = len(images)
+    return _write(folder, ".json", contents, counts)
 
 
 def _split_labels(root: Path, images: str, labels: str, share: float, seed: int) -> dict[str, tuple[Path, int]]:
@@ -114,16 +130,24 @@ def _split_labels(root: Path, images: str, labels: str, share: float, seed: int)
     stems = sorted(name.removesuffix(image_suffix) for name in walk_files(root / images) if name.endswith(image_suffix))
     groups: dict[str, list[Any]] = {stem: [] for stem in stems if stem in with_labels}
     val = choose_val(groups, share, seed)
-    written: dict[str, tuple[Path, int]] = {}
-    for split in ("train", "val"):
-        chosen = [stem for stem in groups if (stem in val) == (split == "val")]
-        target = _new_file(root / f"{split}.txt")
-        write_atomically(target, "".join(f"{stem}\n" for stem in chosen).encode())
-        written[split] = target, len(chosen)
-    return written
+    chosen = {split: [stem for stem in groups if (stem in val) == (split == "val")] for split in SPLITS}
+    contents = {split: "".join(f"{stem}\n" for stem in stems).encode() for split, stems in chosen.items()}
+    return _write(root, ".txt", contents, {split: len(stems) for split, stems in chosen.items()})
 
 
-def _new_file(path: Path) -> Path:
-    if path.exists():
-        raise UserError(f"'{path}' exists: the data are split already; remove it to split again")
-    return path
+def _write(folder: Path, suffix: str, contents: Mapping[str, bytes], counts: Mapping[str, int]) -> dict[str, tuple[Path, int]]:
+    """Write the files of both splits, or none. Return split to its file and its number of images."""
+    paths = {split: folder / f"{split}{suffix}" for split in contents}
+    for path in paths.values():
+        if path.exists():
+            raise UserError(f"'{path}' exists: the data are split already; remove it to split again")
+    written: list[Path] = []
+    try:
+        for split, path in paths.items():
+            write_atomically(path, contents[split])
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink()
+        raise
+    return {split: (path, counts[split]) for split, path in paths.items()}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _read_coco(task: str, layout: CocoFiles, classes: Sequence[str] | None) -> R
     if missing := [split for split in SPLITS if split not in layout.files]:
         held = list_first([*(file for file, _ in layout.files.values()), *layout.unsplit], 3)
         raise UserError(
-            f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {root}` writes "
+            f"'{root}' has {held}, but no {missing[0]}.json: `python tools/prepare_data.py --split {quote(str(root))}` writes "
             "train.json and val.json from one COCO file"
         )
     names: dict[str, tuple[str, ...]] = {}
@@ -170,8 +171,8 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
     root = layout.root
     if missing := [split for split in SPLITS if split not in layout.folders]:
         raise UserError(
-            f"'{root}' has no images/{missing[0]} and no {missing[0]}.txt: `python tools/prepare_data.py --split {root}` "
-            "writes train.txt and val.txt, lists of the names"
+            f"'{root}' has no images/{missing[0]} and no {missing[0]}.txt: `python tools/prepare_data.py --split "
+            f"{quote(str(root))}` writes train.txt and val.txt, lists of the names"
         )
     names = read_class_list(root, classes)
     datasets: dict[str, dict[str, Any]] = {}

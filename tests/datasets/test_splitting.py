@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmbeit3.datasets import splitting
 from mmbeit3.datasets.layouts import find_layout
 from mmbeit3.datasets.splitting import choose_val, split_folder
 from mmbeit3.errors import UserError
@@ -22,6 +23,25 @@ def test_the_share_is_kept_and_reproducible(groups, share, seed):
     assert val == choose_val(groups, share, seed)
     assert len(val) == min(max(1, round(share * len(groups))), len(groups) - 1)
     assert val <= groups.keys()
+
+
+@given(
+    groups=st.dictionaries(st.integers(), st.lists(st.sampled_from("abcdef"), max_size=4), min_size=2, max_size=30),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 99),
+)
+def test_no_class_is_only_in_validation(groups, share, seed):
+    """As long as training has an image for each class."""
+    classes = {name for names in groups.values() for name in names}
+    train = groups.keys() - choose_val(groups, share, seed)
+    if len(train) >= len(classes):
+        assert {name for item in train for name in groups[item]} == classes
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_image_of_two_rare_classes(seed):
+    groups = {1: ["a"], 2: ["a", "c"], 4: ["c"], **{number: [] for number in range(5, 12)}}
+    assert choose_val(groups, 0.2, seed) & {1, 2, 4} in ({1, 4}, {2})
 
 
 @given(seed=st.integers(0, 999))
@@ -42,6 +62,35 @@ def test_coco(tmp_path):
         assert {one["image_id"] for one in part["annotations"]} == {one["id"] for one in part["images"]}
     assert set(find_layout(root).files) == {"train", "val"}
     with pytest.raises(UserError, match="is split already"):
+        split_folder(root)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_both_files_or_none(tmp_path, monkeypatch, broken):
+    root = coco_folder(tmp_path, unsplit=True)
+    if broken:
+        monkeypatch.setattr(splitting, "write_atomically", one_file_only)
+    else:
+        (root / "val.json").write_text("{}")
+    with pytest.raises(UserError, match="disk is full" if broken else r"val\.json' exists: the data are split already"):
+        split_folder(root / "all.json")
+    assert not (root / "train.json").exists()
+
+
+def one_file_only(path, content):
+    if path.name == "val.json":
+        raise UserError("disk is full")
+    path.write_bytes(content)
+
+
+def test_one_file_of_a_folder_of_annotations(tmp_path):
+    root = coco_folder(tmp_path, unsplit=True)
+    (root / "annotations").mkdir()
+    (root / "all.json").rename(root / "annotations" / "all.json")
+    assert split_folder(root / "annotations" / "all.json")["val"] == (root / "val.json", 1)
+    # The original is not overwritten.
+    (root / "val.json").unlink()
+    with pytest.raises(UserError, match=r"is alone: if it was split from annotations/all\.json, remove it, and split again"):
         split_folder(root)
 
 

@@ -45,6 +45,25 @@ def test_split_then_check(run_tool, tmp_path):
     ]
 
 
+def test_commands_are_quoted(run_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    coco_folder(tmp_path / "my cells", unsplit=True)
+    write_folder(tmp_path / "copy", voc())
+    split = ("--split", "my cells/all.json")
+    for arguments, step in (
+        (("--check", "my cells", "--images", "0"), "prepare_data.py --split 'my cells'"),
+        (split, "prepare_data.py --check 'my cells'"),
+        (("--check", "my cells", "--images", "0"), "train.py configs/mine/detection.py --cfg-options recipe.data='my cells'"),
+        (
+            ("bccd", "--from", "copy", "--out", "my data"),
+            "train.py configs/mine/detection.py --cfg-options recipe.data='my data'",
+        ),
+    ):
+        code, output = run_tool("prepare_data", *arguments)
+        assert code == 0, output.err
+        assert output.out.splitlines()[-1] == f"next: python tools/{step}"
+
+
 def test_bad_folders(call, tmp_path):
     refused(call("prepare_data", "--check", str(tmp_path / "none")), "does not exist")
     refused(call("prepare_data", "--check", str(tmp_path)), "has no images and no annotations")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mmbeit3.datasets.checks.files import sample
@@ -96,7 +97,7 @@ def _note_missing_classes(report: FolderReport) -> None:
 
 def _advice(report: FolderReport) -> str:
     """Return the command to try next."""
-    root = report.root
+    root = shlex.quote(str(report.root))
     if report.kind == "images":
         return "annotate the images: docs/own-data.md shows the files, 'Lay out the data'"
     if report.kind == "classes":
