@@ -96,17 +96,27 @@ def find_layout(folder: str | Path) -> Layout:
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"data folder '{root}' does not exist: give the folder that contains your images and annotations")
-    if coco := _find_coco(root):
+    coco = _find_coco(root)
+    if coco is not None and coco.files:
         return coco
-    if labels := _find_labels(root):
+    # JSON files of other names may be anything, such as notes beside another layout.
+    labels = _find_labels(root)
+    if labels is not None and (coco is None or any(_has_images(root / folder) for _, folder in labels.folders.values())):
         return labels
-    if classes := _find_classes(root):
+    classes = _find_classes(root)
+    if classes is not None and (coco is None or set(classes.folders) == set(SPLITS)):
         return classes
-    if not any(is_image_name(name.rpartition("/")[2]) for name in walk_files(root)):
+    if coco is not None:
+        return coco
+    if not _has_images(root):
         raise UserError(
             f"data folder '{root}' has no images and no annotations: see 'Lay out the data' in docs/own-data.md for its files"
         )
     return ImagesOnly(root)
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(is_image_name(name.rpartition("/")[2]) for name in walk_files(folder))
 
 
 def _find_coco(root: Path) -> CocoFiles | None:

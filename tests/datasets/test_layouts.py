@@ -43,6 +43,22 @@ def test_labels(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("images/train/a.jpg", "labels/train/a.png", "images/val/b.jpg", "labels/val/b.png"), LabelImages),
+        (("images/a.jpg", "annotations/a.png"), LabelImages),
+        (("train/cat/a.jpg", "val/cat/b.jpg"), ClassFolders),
+        (("images/a.jpg",), CocoFiles),
+        (("images/a.jpg", "annotations/mine.json"), CocoFiles),
+        (("train/2017/a.jpg",), CocoFiles),
+    ],
+)
+def test_a_json_file_of_another_name(tmp_path, names, kind):
+    touch(tmp_path, *names, "meta.json")
+    assert isinstance(find_layout(tmp_path), kind)
+
+
 def test_others(tmp_path):
     touch(tmp_path / "a", "train/cat/a.jpg", "val/cat/b.jpg")
     assert find_layout(tmp_path / "a") == ClassFolders(tmp_path / "a", {"train": "train", "val": "val"})
