@@ -9,13 +9,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import numpy as np
-
 from mmbeit3.datasets.annotations import find_missing, read_text
 from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.coco_records import read_coco_json, read_list, read_names
 from mmbeit3.datasets.labels import IGNORED, decode_labels
 from mmbeit3.datasets.layouts import SPLITS, ClassFolders, CocoFiles, ImagesOnly, LabelImages, Layout, find_layout, only_suffix
+from mmbeit3.datasets.progress import show_progress
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.images import naming_image
 from mmbeit3.images.folders import walk_files
@@ -186,28 +185,40 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
         }
         if split in layout.lists:
             datasets[split]["ann_file"] = layout.lists[split]
-    suffix = datasets["train"]["img_suffix"]
-    if "train" in layout.lists:
-        stems = [
-            line.strip() for line in read_text(root / layout.lists["train"], "list of images").splitlines() if line.strip()
-        ]
-    else:
-        folder = root / layout.folders["train"][0]
-        stems = sorted(name.removesuffix(suffix) for name in walk_files(folder) if name.endswith(suffix))
+    stems = {split: _read_stems(layout, split, datasets[split]["img_suffix"]) for split in SPLITS}
     if reduce_zero_label is None:
-        label_folder = root / layout.folders["train"][1]
-        paths = [str(label_folder / f"{stem}{datasets['train']['seg_map_suffix']}") for stem in stems]
-        reduce_zero_label = counts_from_one(_read_numbers(paths), len(names), str(label_folder))
+        folders = {split: f"{root / layout.folders[split][1]}/" for split in SPLITS}
+        paths = {
+            split: [f"{folders[split]}{stem}{datasets[split]['seg_map_suffix']}" for stem in stems[split]] for split in SPLITS
+        }
+        numbers = _read_ends([*sample(paths["train"], 100), *paths["train"], *paths["val"]], len(names))
+        reduce_zero_label = counts_from_one(numbers, len(names), str(root))
     for dataset in datasets.values():
         dataset["reduce_zero_label"] = reduce_zero_label
-    return RecipeData(names, len(stems), datasets, {})
+    return RecipeData(names, len(stems["train"]), datasets, {})
 
 
-def _read_numbers(paths: list[str]) -> set[int]:
-    """Return the numbers in a sample of label images, without 255. Missing files are left to the checks of the data."""
+def _read_stems(layout: LabelImages, split: str, suffix: str) -> list[str]:
+    """Return the names of a split's images without the suffix."""
+    if split in layout.lists:
+        lines = read_text(layout.root / layout.lists[split], "list of images").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    names = walk_files(layout.root / layout.folders[split][0])
+    return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+
+
+def _read_ends(paths: list[str], last: int) -> set[int]:
+    """Find out which of the numbers 0 and ``last`` label images have. Reads them until one has the last number.
+
+    All are read if none has it, because a rare class may be the last. Missing files are left to the checks of the data.
+    """
     numbers: set[int] = set()
     missing = set(find_missing(paths))
-    for path in sample([path for path in paths if path not in missing], 100):
+    rest = [path for path in dict.fromkeys(paths) if path not in missing]
+    for path in show_progress(rest, "label images, to find the first class number", 1000):
         with naming_image(f"label image '{path}'"):
-            numbers |= set(np.unique(decode_labels(Path(path).read_bytes())).tolist())
-    return numbers - {IGNORED}
+            values = decode_labels(Path(path).read_bytes())
+        numbers |= {number for number in {0, last} - {IGNORED} if (values == number).any()}
+        if last in numbers:
+            break
+    return numbers

@@ -12,6 +12,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmbeit3.datasets.checks import check_data
+from mmbeit3.datasets.checks.files import sample
+from mmbeit3.datasets.inspection import inspect_folder
 from mmbeit3.errors import UserError
 from mmbeit3.runner.config import read_config
 from tests.datasets.checks.made import CLASSES
@@ -73,6 +75,21 @@ def test_the_schedule_counts_the_batches_of_the_data_loader(task, batches, tmp_p
     init_default_scope(cfg.default_scope)
     assert len(Runner.build_dataloader(cfg.train_dataloader, seed=0)) == batches
     assert cfg.param_scheduler[0].end == 20 * batches // 10
+
+
+@pytest.mark.parametrize("split", ["train", "val", None])
+def test_a_rare_last_class_tells_where_numbers_begin(split, tmp_path):
+    """As in --check, which reads all label images."""
+    root = label_folder(tmp_path, train=110, val=2)
+    for path in (root / "labels").rglob("*.png"):
+        Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8).repeat(48, 0).repeat(16, 1)).save(path)
+    if split is not None:
+        paths = sorted((root / "labels" / split).iterdir())
+        # Of the training images, one that a sample does not have.
+        rare = min(set(paths) - set(sample(paths, 100))) if split == "train" else paths[0]
+        Image.fromarray(np.full((48, 64), 3, np.uint8)).save(rare)
+    found = resolve({"semantic": root}, "semantic").train_dataloader.dataset.reduce_zero_label
+    assert found == inspect_folder(root).reduce_zero_label == (split is not None)
 
 
 @pytest.mark.parametrize("options", [{}, {"recipe.batch_size": 4}])
