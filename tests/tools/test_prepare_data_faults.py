@@ -131,7 +131,7 @@ LABELS = {
     ),
     "missing label": (
         lambda root: (root / LABEL).unlink(),
-        "train: 1 images in '{}/images/train' have no label image, such as '0.jpg': mmseg leaves them out; add",
+        "train: 1 images in '{}/images/train' have no label image, such as '0.jpg': add the label images to ",
     ),
     "missing image of a label": (
         lambda root: (root / "images/train/0.jpg").unlink(),

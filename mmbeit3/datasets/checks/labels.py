@@ -121,7 +121,7 @@ def check_label_images(
 
 
 def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], where: str) -> None:
-    """Log the images and label images that mmseg skips without a message, because of their suffix or because one is missing."""
+    """Log the files that mmseg skips without a message: images of another suffix, and label images without an image."""
     for kind, used in (("img_path", images), ("seg_map_path", labels)):
         folder = dataset.data_prefix.get(kind)
         if not used or not folder or dataset.ann_file:
@@ -130,10 +130,11 @@ def _log_unused(dataset: Any, images: Sequence[str], labels: Sequence[str], wher
         names = sorted(name.rpartition("/")[2] for name in walk_files(folder))
         unused = [name for name in names if is_image_name(name) and name not in known]
         if unused:
-            what = "images" if kind == "img_path" else "label images"
+            rule = f"images must end in '{dataset.img_suffix}'"
+            if kind == "seg_map_path":
+                rule = f"label images must have the name of an image and end in '{dataset.seg_map_suffix}'"
             print_log(
-                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0]}': {what} must end in "
-                f"'{dataset.img_suffix if kind == 'img_path' else dataset.seg_map_suffix}', and each image needs a label image",
+                f"{where}: {len(unused)} files in '{folder}' are not used, such as '{unused[0]}': {rule}",
                 "current",
                 logging.WARNING,
             )

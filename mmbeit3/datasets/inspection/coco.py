@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def inspect_coco(layout: CocoFiles, examples: int, data: PublicData | None = Non
     report = FolderReport(layout.root, "coco")
     files = dict(layout.files) or {file: (file, image_folder(layout.root, "", file)) for file in layout.unsplit}
     categories: dict[str, list[str]] = {}
+    named: set[Path] = set()
     for name, (file, folder) in files.items():
         path = layout.root / file
         try:
@@ -53,6 +54,7 @@ def inspect_coco(layout: CocoFiles, examples: int, data: PublicData | None = Non
         if data is not None:
             images = {number: (data.image_name(one), width, height) for number, (one, width, height) in coco.images.items()}
             coco, absent = replace(coco, images=images), data.absent
+        named |= {layout.root / folder / image for image, _, _ in coco.images.values()}
         split = _inspect_split(name, coco, layout.root / folder, report.faults, absent)
         if coco.is_panoptic:
             report.notes.append(f"'{file}' has panoptic annotations, for which there is no recipe: see docs/configs.md")
@@ -68,7 +70,7 @@ def inspect_coco(layout: CocoFiles, examples: int, data: PublicData | None = Non
                 f"'{file}' has other categories than '{first}': category {index + 1} is {here} in '{file}' and {there} in "
                 f"'{first}'; give both the same, in the same order"
             )
-    _note_unused(report, layout, files)
+    _note_unused(report, {layout.root / folder for _, folder in files.values()}, named)
     if layout.files and layout.unsplit:
         report.notes.append(f"not used: {', '.join(layout.unsplit)} (recipes read train.json and val.json)")
     return report
@@ -131,11 +133,8 @@ def _add_objects(split: SplitReport, coco: CocoFile, folder: Path, examples: int
         split.examples.append(Example(folder / names[image][0], corners, labels, shapes if drawn else []))
 
 
-def _note_unused(report: FolderReport, layout: CocoFiles, files: Mapping[str, tuple[str, str]]) -> None:
+def _note_unused(report: FolderReport, folders: set[Path], named: set[Path]) -> None:
     """Note the images that no annotation file names."""
-    known = {(folder, name) for split in report.splits for folder in [files[split.name][1]] for name in split.hashes.values()}
-    named = {layout.root / folder / name for folder, name in known}
-    folders = {folder for _, folder in files.values()}
-    found = [layout.root / folder / name for folder in sorted(folders) for name in walk_files(layout.root / folder)]
+    found = [folder / name for folder in sorted(folders) for name in walk_files(folder)]
     if unused := [path for path in found if is_image_name(path.name) and path not in named] if not report.faults else []:
         report.notes.append(f"{len(unused)} images are in no annotation file, such as '{unused[0].name}': they are not used")

@@ -117,8 +117,8 @@ def _pairs(layout: LabelImages, split: str, images: Path, labels: Path, report: 
             )
         if alone := sorted(set(stems) - found):
             report.faults.append(
-                f"{split}: {len(alone)} images in '{images}' have no label image, such as '{alone[0]}{image_suffix}': mmseg "
-                f"leaves them out; add the label images to '{labels}', or remove the images"
+                f"{split}: {len(alone)} images in '{images}' have no label image, such as '{alone[0]}{image_suffix}': "
+                f"add the label images to '{labels}', or remove the images"
             )
             stems = [stem for stem in stems if stem in found]
     return [(stem, images / f"{stem}{image_suffix}", labels / f"{stem}{label_suffix}") for stem in stems]

@@ -80,7 +80,7 @@ def test_files_that_are_not_used_are_logged(tmp_path, monkeypatch):
     check_data(label_config(tmp_path), ("train",))
     assert "1 files in" in logged[0]
     assert "such as '0.JPG': images must end in '.jpg'" in logged[0]
-    assert "such as '0.png': label images must end in '.png', and each image needs a label image" in logged[1]
+    assert "such as '0.png': label images must have the name of an image and end in '.png'" in logged[1]
 
 
 def test_an_image_that_is_turned(tmp_path):

@@ -54,6 +54,8 @@ def test_images_without_objects_and_unused_ones(tmp_path):
     content["annotations"] = [one for one in content["annotations"] if one["image_id"] > 1]
     (root / "train.json").write_text(json.dumps(content))
     write_image(root / "images" / "other.jpg", 99)
+    # The same content under two names, both of which are used.
+    shutil.copy(root / "images" / "1.jpg", root / "images" / "2.jpg")
     report = inspect_folder(root)
     assert split_of(report, "train").empty == 1
     assert report.notes == ["1 images are in no annotation file, such as 'other.jpg': they are not used"]
