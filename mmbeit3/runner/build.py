@@ -15,6 +15,7 @@ from mmbeit3.engine.scale_lr import scale_runner_lr
 from mmbeit3.errors import UserError, one_line
 from mmbeit3.runner.checks import check_config
 from mmbeit3.runner.console import watch_logger
+from mmbeit3.runner.iterations import check_iterations
 from mmbeit3.runner.runners import CheckedFlexibleRunner, CheckedRunner
 from mmbeit3.runner.weights import without_downloads, without_wrappers
 
@@ -25,7 +26,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
     """Check a config, build its runner, and prepare the runner for training.
 
     The steps are :func:`~mmbeit3.runner.checks.check_config`, MMEngine's ``from_cfg`` including data and metrics, and, for
-    training, the scaled learning rate, the check for losses that are not finite and the check of a resumed checkpoint.
+    training, the scaled learning rate, the check for losses that are not finite, and the checks of the number of iterations and
+    of a resumed checkpoint.
 
     Args:
         cfg: the config; it is not changed.
@@ -51,6 +53,8 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         for split in splits:
             # MMEngine builds data and metrics at first use, which may be an epoch later.
             getattr(runner, f"{split}_loop")
+        if "train" in splits:
+            check_iterations(runner.train_loop, cfg.get("param_scheduler"))
         if "train" in splits and cfg.get("resume") and isinstance(runner.model, nn.Module):
             _check_resumed(runner.model, cfg.get("load_from") or find_latest_checkpoint(runner.work_dir))
     except UserError:
