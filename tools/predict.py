@@ -32,30 +32,32 @@ def main() -> None:
     with quiet_terminal():
         from mmbeit3.errors import UserError
         from mmbeit3.inference import load_model
+        from mmbeit3.inference.images import is_folder
         from mmbeit3.inference.saving import predict_to_folder
+        from mmbeit3.inference.sources import is_video
 
+        images = args.images[0] if len(args.images) == 1 else args.images
+        folder, video = is_folder(images), is_video(images)
+        picture = args.out and Path(args.out).suffix.lower() in _PICTURES and not os.path.isdir(args.out)  # noqa: PTH112
+        if picture and (folder or video or len(args.images) > 1):
+            raise UserError(f"--out '{args.out}' is a picture, but there are several images or a video: give a folder")
         model = load_model(args.model, args.checkpoint, args.device)
 
-    images = args.images[0] if len(args.images) == 1 else args.images
     options = {"score": args.score, "tile": args.tile, "overlap": args.overlap}
-    single = isinstance(images, str) and not os.path.isdir(images)  # noqa: PTH112  (Path.is_dir fails for long names)
-    if args.out and Path(args.out).suffix.lower() in _PICTURES and not os.path.isdir(args.out):  # noqa: PTH112
-        if not single:
-            raise UserError(f"--out '{args.out}' is a picture, but there are several images: give a folder")
+    if picture:
         result = model.predict(images, **options)
         print(_describe(result.counts()))
         print(f"picture in {result.save(args.out)}")
         return
-    name = Path(images).resolve().stem if isinstance(images, str) else "images"
+    source = Path(args.images[0]).resolve()
+    name = "images" if len(args.images) > 1 else source.name if folder else source.stem
     out = Path(args.out) if args.out else Path("work_dirs/predict") / name
-    settings = {"model": args.model, "checkpoint": args.checkpoint}
     start = time.monotonic()
     try:
-        done = predict_to_folder(
-            model, images, out, settings, args.batch_size, not args.no_pictures, on_error=_report, **options
-        )
+        done = predict_to_folder(model, images, out, args.batch_size, not args.no_pictures, on_error=_report, **options)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted: the same command continues after the images that are done") from None
+        again = "starts the video again from its first frame" if video else "continues after the images that are done"
+        raise KeyboardInterrupt(f"interrupted: the same command {again}") from None
     seconds = time.monotonic() - start
     fresh = done.images - done.earlier
     earlier = f", {done.earlier} more from earlier runs" if done.earlier else ""

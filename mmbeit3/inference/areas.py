@@ -47,6 +47,14 @@ class _Areas(Result):
             "class_id": np.array([label for label, *_ in areas], np.int64),
         }
 
+    def _write_map(self, path: str | Path, values: np.ndarray) -> Path:
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise UserError(f"labels cannot be written to '{path}': give a name that ends in .png, because JPEG changes values")
+        self._refuse_source(path)
+        write_atomically(path, encode_image(path, values))
+        return path
+
 
 @dataclass(kw_only=True)
 class Regions(_Areas):
@@ -58,9 +66,10 @@ class Regions(_Areas):
 
     labels: np.ndarray
 
-    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+    def draw(self, image: ImageInput | None = None, legend_lines: int | None = None) -> np.ndarray:
         """Draw the classes in colours with a legend, see :meth:`Result.draw`."""
-        return draw_regions(self.image(image), self.labels, classes=self.classes, colours=self.colours)
+        picture = self.image(image)
+        return draw_regions(picture, self.labels, classes=self.classes, colours=self.colours, legend_lines=legend_lines)
 
     def shares(self) -> dict[str, float]:
         """Return the share of pixels of each class that occurs, largest first."""
@@ -70,9 +79,9 @@ class Regions(_Areas):
         """Write the labels as a PNG file with one channel, the form of label images for training.
 
         Raises:
-            UserError: if it cannot be written, or the path does not end in ``.png``.
+            UserError: if it cannot be written, the path does not end in ``.png``, or it is the image itself.
         """
-        return _write_map(path, self.labels)
+        return self._write_map(path, self.labels)
 
     def _labels(self) -> Sequence[int]:
         return list(self._pixel_counts())
@@ -119,28 +128,21 @@ class Segments(_Areas):
     def __len__(self) -> int:
         return len(self.segments)
 
-    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+    def draw(self, image: ImageInput | None = None, legend_lines: int | None = None) -> np.ndarray:
         """Draw the segments in the colours of their classes, see :meth:`Result.draw`."""
-        return draw_segments(self.image(image), self.ids, self.segments, classes=self.classes, colours=self.colours)
+        drawn = (self.image(image), self.ids, self.segments)
+        return draw_segments(*drawn, classes=self.classes, colours=self.colours, legend_lines=legend_lines)
 
     def save_labels(self, path: str | Path) -> Path:
         """Write the ids as a PNG file with one channel of 16 bits.
 
         Raises:
-            UserError: if it cannot be written, or the path does not end in ``.png``.
+            UserError: if it cannot be written, the path does not end in ``.png``, or it is the image itself.
         """
-        return _write_map(path, self.ids.astype(np.uint16))
+        return self._write_map(path, self.ids.astype(np.uint16))
 
     def _labels(self) -> Sequence[int]:
         return [segment.label for segment in self.segments]
 
     def _areas(self) -> list[tuple[int, float | None, np.ndarray]]:
         return [(segment.label, segment.score, self.ids == segment.id) for segment in self.segments]
-
-
-def _write_map(path: str | Path, values: np.ndarray) -> Path:
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UserError(f"labels cannot be written to '{path}': give a name that ends in .png, because JPEG changes values")
-    write_atomically(path, encode_image(path, values))
-    return path

@@ -69,11 +69,14 @@ class Result:
             )
         return pixels[..., ::-1]
 
-    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+    def draw(self, image: ImageInput | None = None, legend_lines: int | None = None) -> np.ndarray:
         """Draw the result on the image.
 
         Args:
             image: the image, for results that do not keep it, such as frames of a video; default: it is read again.
+            legend_lines: for the pictures of one video: all get a legend of the same height, at most this number of lines.
+                Classes that do not fit are left out. Default: a legend as high as needed, and for objects only if their labels
+                do not fit.
 
         Returns:
             uint8 (H', W', 3), RGB. Small images are enlarged by a whole factor, so that names are readable.
@@ -97,8 +100,7 @@ class Result:
             UserError: if the image cannot be read, the picture cannot be written, or ``path`` is the image itself.
         """
         path = Path(path)
-        if self.path is not None:
-            refuse_overwriting(path, self.path)
+        self._refuse_source(path)
         write_atomically(path, encode_image(path, self.draw(image)[..., ::-1]))
         return path
 
@@ -135,6 +137,11 @@ class Result:
         names = np.array([self.classes[label] for label in columns["class_id"]], dtype=object).astype(str)
         return supervision.Detections(**columns, data={"class_name": names})
 
+    def _refuse_source(self, path: Path) -> None:
+        """Refuse to write a file over the image."""
+        if self.path is not None:
+            refuse_overwriting(path, self.path)
+
     def _labels(self) -> Sequence[int]:
         """Return the class of each object or region."""
         raise NotImplementedError
@@ -167,10 +174,17 @@ class Objects(Result):
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def draw(self, image: ImageInput | None = None) -> np.ndarray:
+    def draw(self, image: ImageInput | None = None, legend_lines: int | None = None) -> np.ndarray:
         """Draw boxes, masks, names and scores, see :meth:`Result.draw`."""
         return draw_objects(
-            self.image(image), self.boxes, self.labels, self.scores, self.masks, classes=self.classes, colours=self.colours
+            self.image(image),
+            self.boxes,
+            self.labels,
+            self.scores,
+            self.masks,
+            classes=self.classes,
+            colours=self.colours,
+            legend_lines=legend_lines,
         )
 
     def full_masks(self) -> np.ndarray:

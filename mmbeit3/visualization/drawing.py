@@ -62,6 +62,7 @@ def draw_objects(
     colours: Colours | None = None,
     *,
     legend: bool | None = None,
+    legend_lines: int | None = None,
     min_side: int = 400,
     opacity: float = 0.5,
 ) -> np.ndarray:
@@ -79,6 +80,8 @@ def draw_objects(
         classes: names of the classes. A class without a name is shown by its number.
         colours: colours of the classes; None for :func:`class_colours`.
         legend: True for a legend, False for none, None for a legend if labels are left out or cut. It makes the picture higher.
+        legend_lines: for the pictures of one video: a legend as high as one with all classes, at most this number of lines;
+            what does not fit is left out. None for the height that the picture needs.
         min_side: if the longer side of the image has fewer pixels, the picture is enlarged by a whole factor.
         opacity: opacity of the masks, 0 to 1. Their outlines are opaque.
 
@@ -120,10 +123,11 @@ def draw_objects(
             else:
                 paste(picture, render_text(cut[index], size, table[labels[index]]), *position)
                 incomplete |= cut[index] != names[index] + texts[index]
-    if legend or (legend is None and incomplete):
+    if legend or legend_lines is not None or (legend is None and incomplete):
         counts = Counter(int(labels[index]) for index in order).most_common()
         entries = [LegendEntry(class_name(classes, label), f"({count})", table[label]) for label, count in counts]
-        picture = append_legend(picture, entries, text_height(picture))
+        fixed = None if legend_lines is None else (classes, legend_lines)
+        picture = append_legend(picture, entries, text_height(picture), fixed)
     return picture
 
 

@@ -56,6 +56,7 @@ def draw_regions(
     ignore_index: int | None = None,
     opacity: float = 0.5,
     legend: bool = True,
+    legend_lines: int | None = None,
     min_side: int = 400,
 ) -> np.ndarray:
     """Draw a semantic label map: translucent colours, opaque borders, and names in the regions that have room for them.
@@ -68,6 +69,8 @@ def draw_regions(
         ignore_index: label of pixels without a class; None for 255 if there are fewer than 256 classes.
         opacity: opacity of the regions, 0 to 1.
         legend: True for a legend below the picture: the classes in it, with their share of all pixels.
+        legend_lines: for the pictures of one video: a legend as high as one with all classes, at most this number of lines;
+            what does not fit is left out. None for the height that the picture needs.
         min_side: if the longer side of the image has fewer pixels, the picture is enlarged by a whole factor.
 
     Returns:
@@ -91,7 +94,8 @@ def draw_regions(
         share = dict(zip(found.tolist(), counts / labels.size, strict=True))
         order = sorted(range(len(present)), key=lambda index: -share[present[index]])
         entries = [LegendEntry(names[index], _percent(share[present[index]]), table[present[index]]) for index in order]
-        picture = append_legend(picture, entries, text_height(picture))
+        fixed = None if legend_lines is None else (classes, legend_lines)
+        picture = append_legend(picture, entries, text_height(picture), fixed)
     return picture
 
 
@@ -104,6 +108,7 @@ def draw_segments(
     *,
     opacity: float = 0.5,
     legend: bool = True,
+    legend_lines: int | None = None,
     min_side: int = 400,
 ) -> np.ndarray:
     """Draw a panoptic result: one colour per class, opaque outlines between segments, names in segments with room for them.
@@ -116,6 +121,8 @@ def draw_segments(
         colours: colours of the classes; None for :func:`~mmbeit3.visualization.drawing.class_colours`.
         opacity: opacity of the segments, 0 to 1.
         legend: True for a legend below the picture: objects with their number, other classes with their share of all pixels.
+        legend_lines: for the pictures of one video: a legend as high as one with all classes, at most this number of lines;
+            what does not fit is left out. None for the height that the picture needs.
         min_side: if the longer side of the image has fewer pixels, the picture is enlarged by a whole factor.
 
     Returns:
@@ -145,7 +152,8 @@ def draw_segments(
             LegendEntry(class_name(classes, label), f"({things[label]})" if things[label] else _percent(part), table[label])
             for label, part in shares.most_common()
         ]
-        picture = append_legend(picture, entries, text_height(picture))
+        fixed = None if legend_lines is None else (classes, legend_lines)
+        picture = append_legend(picture, entries, text_height(picture), fixed)
     return picture
 
 

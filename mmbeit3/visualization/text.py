@@ -17,6 +17,7 @@ from mmbeit3.visualization.fonts import find_font
 __all__ = ["LegendEntry", "append_legend", "class_name", "render_text", "shorten", "text_size"]
 
 _ELLIPSIS = "…"
+_WHITE = np.full(3, 255, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class LegendEntry:
     name: str
     note: str
     colour: np.ndarray
+
+    @property
+    def end(self) -> str:
+        """What follows the name."""
+        return f" {self.note}" if self.note else ""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.name + self.end
 
 
 def class_name(classes: Sequence[str], label: int) -> str:
@@ -101,41 +112,62 @@ def render_text(text: str, size: int, background: np.ndarray) -> np.ndarray:
     return np.asarray(picture)
 
 
-def append_legend(picture: np.ndarray, entries: Sequence[LegendEntry], size: int) -> np.ndarray:
+def append_legend(
+    picture: np.ndarray, entries: Sequence[LegendEntry], size: int, fixed: tuple[Sequence[str], int] | None = None
+) -> np.ndarray:
     """Return a picture with a legend below it, black on white; entries that do not fit into a line go to the next one.
 
     Args:
         picture: uint8 (H, W, 3), RGB.
         entries: one per class.
         size: size of the font in pixels.
+        fixed: names of all classes, and a number of lines: the legend has the height of one with all classes, but at most this
+            number of lines, whatever the entries. Entries that do not fit are left out.
 
     Returns:
-        uint8 (H + legend, W, 3), RGB; the picture itself if there are no entries.
+        uint8 (H + legend, W, 3), RGB; the picture itself if there are no entries and the height is not fixed.
     """
-    if not entries:
+    if not entries and fixed is None:
         return picture
-    margin = _margin(size)
-    ends = [f" {entry.note}" if entry.note else "" for entry in entries]
+    margin, width = _margin(size), picture.shape[1]
+    names, most = ([], None) if fixed is None else fixed
+    every = [*entries, *(LegendEntry(class_name(names, label), "100.0%", np.zeros(3)) for label in range(len(names)))]
     # Fonts differ in height: a line is as high as its highest text.
-    line = max(text_size(entry.name + end, size)[1] for entry, end in zip(entries, ends, strict=True))
-    width = picture.shape[1]
-    texts = [
-        shorten(entry.name, size, max(width - line - 2 * margin, 1), end) for entry, end in zip(entries, ends, strict=True)
-    ]
+    line = max((text_size(entry.text, size)[1] for entry in every), default=0)
+    places = _lay_out(entries, size, line, width)
+    lines = max((number for *_, number in places), default=-1) + 1
+    if most is not None:
+        lines = min(most, max((number for *_, number in _lay_out(every[len(entries) :], size, line, width)), default=-1) + 1)
+    strip = np.full((margin + lines * (line + margin), width, 3), 255, np.uint8)
+    inset = max(1, line // 8)
+    for entry, (text, left, number) in zip(entries, places, strict=True):
+        if number < lines:
+            top = margin + number * (line + margin)
+            strip[top + inset : top + line - inset, left + inset : left + line - inset] = entry.colour
+            paste(strip, render_text(text, size, _WHITE), left + line, top)
+    return np.concatenate([picture, strip])
+
+
+def _lay_out(entries: Sequence[LegendEntry], size: int, line: int, width: int) -> list[tuple[str, int, int]]:
+    """Return the text, the left side in pixels and the number of the line of each entry of a legend.
+
+    Args:
+        entries: the entries.
+        size: size of the font in pixels.
+        line: height of a line in pixels.
+        width: width of the legend in pixels.
+    """
+    margin = _margin(size)
     places = []
-    left, top = margin, margin
-    for text in texts:
+    left, number = margin, 0
+    for entry in entries:
+        text = shorten(entry.name, size, max(width - line - 2 * margin, 1), entry.end)
         taken = line + text_size(text, size)[0] + margin
         if left > margin and left + taken > width:
-            left, top = margin, top + line + margin
-        places.append((left, top))
+            left, number = margin, number + 1
+        places.append((text, left, number))
         left += taken
-    strip = np.full((top + line + margin, width, 3), 255, np.uint8)
-    inset = max(1, line // 8)
-    for entry, text, (left, top) in zip(entries, texts, places, strict=True):
-        strip[top + inset : top + line - inset, left + inset : left + line - inset] = entry.colour
-        paste(strip, render_text(text, size, strip[0, 0]), left + line, top)
-    return np.concatenate([picture, strip])
+    return places
 
 
 def _margin(size: int) -> int:
