@@ -13,7 +13,9 @@ def main() -> None:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint that training with this config wrote")
     parser.add_argument("--out", type=Path, help="output folder (work_dirs/errors/CONFIG)")
-    parser.add_argument("--images", type=int, default=8, help="number of worst and of best images to show (%(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=8, help="number of worst and of best images to show; 0 for none (%(default)s)"
+    )
     parser.add_argument("--score", type=float, default=0.5, help="lowest score of detections that are drawn (%(default)s)")
     parser.add_argument("--cfg-options", nargs="+", action=OptionsAction, help="config settings to override, as name=value")
     args = parser.parse_args()

@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="work dir of a training, or its config")
     parser.add_argument("checkpoint", nargs="?", help="checkpoint of the model; needed for a config")
-    parser.add_argument("--images", type=int, nargs="+", default=[0, 1, 2, 3], metavar="N", help="indices of test images")
+    parser.add_argument("--images", type=int, nargs="+", default=4, metavar="N", help="indices of test images (the first four)")
     parser.add_argument("--out", type=Path, default=Path("contact_sheet.jpg"), metavar="FILE", help="JPEG or PNG (%(default)s)")
     args = parser.parse_args()
 
@@ -24,7 +24,7 @@ def main() -> None:
         predictor = load_model(args.model, args.checkpoint)
         name = "regions" if predictor.cfg.default_scope == "mmseg" else "objects"
         write_image(args.out, draw_models({name: predictor}, args.images)[..., ::-1])
-    print(f"contact sheet of {len(args.images)} images: {args.out}")
+    print(f"contact sheet: {args.out}")
 
 
 if __name__ == "__main__":

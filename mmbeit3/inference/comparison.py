@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, init_default_scope
 
-from mmbeit3.images import read_image
+from mmbeit3.errors import UserError
 from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.predictor import Predictor
 from mmbeit3.inference.results import Objects, Result
@@ -18,18 +18,24 @@ from mmbeit3.runner.loading import use_checked_loading
 from mmbeit3.visualization.canvas import new_canvas
 from mmbeit3.visualization.drawing import draw_objects, draw_regions, draw_segments
 
-__all__ = ["compare_with_truth"]
+__all__ = ["build_test_dataset", "compare_with_truth"]
 
 
 def compare_with_truth(
-    model: BaseModel, cfg: Config, count: int, score: float = 0.5, *, legend: bool = True, min_side: int = 300
+    model: BaseModel,
+    cfg: Config,
+    images: int | Sequence[int],
+    score: float = 0.5,
+    *,
+    legend: bool = True,
+    min_side: int = 300,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Predict on the first images of a config's test dataset, and draw ground truth and prediction in the same colours.
+    """Predict on images of a config's test dataset, and draw ground truth and prediction in the same colours.
 
     Args:
         model: the model, in evaluation mode.
         cfg: config of the model.
-        count: number of images.
+        images: indices of the images, or the number of the first images, at most as many as there are.
         score: smallest score of the objects to draw.
         legend: False for pictures without legends.
         min_side: if the longer side of an image has fewer pixels, the picture is enlarged by a whole factor. Pictures of the
@@ -37,20 +43,33 @@ def compare_with_truth(
 
     Yields:
         The image, the ground truth and the prediction: uint8 (H', W', 3) each, RGB. A legend makes a picture higher.
+
+    Raises:
+        UserError: if an index is not that of an image, or the data cannot be used.
     """
-    init_default_scope(cfg.default_scope)
-    dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
+    dataset = build_test_dataset(cfg)
+    if isinstance(images, int):
+        images = range(min(images, len(dataset)))
+    for index in images:
+        if not 0 <= index < len(dataset):
+            raise UserError(f"the test data have no image {index}: give indices from 0 to {len(dataset) - 1}")
     predictor = Predictor(model, cfg)
     options: dict[str, Any] = {"classes": predictor.classes, "colours": predictor.colours, "min_side": min_side}
-    for index in range(min(count, len(dataset))):
+    for index in images:
         sample = dataset[index]["data_samples"]
-        image = read_image(sample.img_path)[..., ::-1]
         found = predictor.predict(sample.img_path, score=score)
+        image = found.image()
         yield (
             new_canvas(image, min_side)[0],
             _draw_truth(image, sample, found, legend, options),
             _draw(image, found, legend, options),
         )
+
+
+def build_test_dataset(cfg: Config) -> Any:
+    """Build the test dataset of a config, with loading transforms that check what they read."""
+    init_default_scope(cfg.default_scope)
+    return DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
 
 
 def _draw(image: np.ndarray, found: Result, legend: bool, options: dict[str, Any]) -> np.ndarray:

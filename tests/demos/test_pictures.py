@@ -21,14 +21,14 @@ def test_titles_columns_and_one_legend(monkeypatch):
         cfg = Config({"test_dataloader": {"dataset": {}}})
         return SimpleNamespace(model=config, cfg=cfg, classes=classes[config], colours=np.array(colours[config], np.uint8))
 
-    def compare(model, cfg, count, legend, min_side):
-        asked.append((model, cfg.test_dataloader.dataset.indices, count, legend))
-        for _ in range(count):
+    def compare(model, cfg, images, legend, min_side):
+        asked.append((model, images, legend))
+        for _ in images:
             yield tuple(np.full((256, 200, 3), (red, 0, 1), np.uint8) for red in REDS)
 
     monkeypatch.setattr(pictures, "compare_with_truth", compare)
     picture = draw_models({"objects": load("detector"), "regions": load("segmentor")}, (2, 6))
-    assert asked == [("detector", [2, 6], 2, False), ("segmentor", [2, 6], 2, False)]
+    assert asked == [("detector", (2, 6), False), ("segmentor", (2, 6), False)]
     for column, red in enumerate(REDS):
         inside = (picture == (red, 0, 1)).all(2)
         assert inside[:, 208 * column + 8 : 208 * column + 208].sum() == 4 * 256 * 200

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
 from mmbeit3.datasets.shapes import make_shapes_dataset
+from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
 from mmbeit3.inference import comparison
 from mmbeit3.inference.areas import Regions, Segment, Segments
@@ -30,7 +31,7 @@ def compare(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     make_shapes_dataset("data/shapes", train=1, val=2, size=64)
 
-    def comparing(config, predict, **options):
+    def comparing(config, predict, images=2, **options):
         def fixed(predictor, path, score):
             pixels = read_image(path)
             common = {"path": path, "size": pixels.shape[:2], "classes": predictor.classes, "colours": predictor.colours}
@@ -38,7 +39,7 @@ def compare(monkeypatch, tmp_path):
 
         monkeypatch.setattr(Predictor, "predict", fixed)
         cfg = Config.fromfile(config)
-        return list(compare_with_truth(torch.nn.Identity(), cfg, 2, **options)), cfg
+        return list(compare_with_truth(torch.nn.Identity(), cfg, images, **options)), cfg
 
     return comparing
 
@@ -77,6 +78,20 @@ def test_regions(compare):
         assert len(colours_in(truth, cfg)) >= 2
         # One region has no border, so only the name is opaque.
         assert np.array_equal(prediction[0, 0], np.round(image[0, 0] / 2 + np.array(cfg.metainfo.palette[4]) / 2 + 1e-6))
+
+
+def test_which_images(compare):
+    def predict(common):
+        return Regions(labels=np.full(common["size"], 4, np.uint8), **common)
+
+    options = {"legend": False, "min_side": 0}
+    both, _ = compare(SEGMENTOR, predict, **options)
+    assert len(compare(SEGMENTOR, predict, 4, **options)[0]) == 2
+    (second,), _ = compare(SEGMENTOR, predict, [1], **options)
+    assert np.array_equal(second, both[1])
+    for images in ([0, 2], [-1]):
+        with pytest.raises(UserError, match=rf"the test data have no image {images[-1]}: give indices from 0 to 1"):
+            compare(SEGMENTOR, predict, images)
 
 
 def test_panoptic_truth():

@@ -99,7 +99,7 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float
     return float(np.append(precision, 0.0)[np.minimum(indices, len(precision))].mean())
 
 
-def image_scores(matches: Matches, images: Sequence[int], score: float) -> dict[int, float]:
+def image_scores(matches: Matches, images: Sequence[int | str], score: float) -> dict[int | str, float]:
     """Return the F1 score of each image at an IoU of 0.5, from 0 to 1; 1 for an image without objects and detections.
 
     Args:

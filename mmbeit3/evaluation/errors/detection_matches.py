@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,12 @@ class Matches:
     found: np.ndarray
 
 
-def read_truth(path: str | Path) -> COCO:
+def read_truth(path: str | Path, classes: Iterable[str] = ()) -> COCO:
     """Read COCO annotations.
+
+    Args:
+        path: the file.
+        classes: names of the classes that count; objects of other categories are left out, as by mmdet. Default: all.
 
     Raises:
         UserError: if the file is missing, is not a COCO annotation file, or has an annotation with id 0.
@@ -58,6 +63,10 @@ def read_truth(path: str | Path) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(str(path))
+            kept = set(truth.getCatIds(catNms=list(classes)))
+            for part, key in (("categories", "id"), ("annotations", "category_id")):
+                truth.dataset[part] = [entry for entry in truth.dataset[part] if entry[key] in kept]
+            truth.createIndex()
     except (OSError, ValueError, KeyError, AssertionError) as error:
         raise UserError(f"'{path}' is not a COCO annotation file ({type(error).__name__}: {error})") from error
     if 0 in truth.anns:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
 
+from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_ap import COLUMNS, class_table
 from mmbeit3.evaluation.errors.detection_errors import break_down, count_misclassified, image_scores
 from mmbeit3.evaluation.errors.detection_matches import Matches, match_detections
-from mmbeit3.evaluation.errors.predictions import Detections, Regions, detect, draw_examples, find_metric, segment
+from mmbeit3.evaluation.errors.predictions import (
+    Detections,
+    Regions,
+    detect,
+    draw_examples,
+    find_metric,
+    index_images,
+    segment,
+)
 from mmbeit3.evaluation.metrics.confusion import class_scores, most_confused
+from mmbeit3.files import check_writable
 from mmbeit3.visualization import Section, write_report
 
 __all__ = ["report_errors"]
@@ -36,21 +46,26 @@ def report_errors(cfg: Config, checkpoint: str | Path, out: Path, images: int = 
         cfg: config of a detector with mmdet's ``CocoMetric``, or of a segmentor with mmseg's ``IoUMetric``.
         checkpoint: checkpoint that training with this config wrote.
         out: output folder.
-        images: number of the worst and of the best images to show.
+        images: number of the worst and of the best images to show; 0 for none.
         score: lowest score of detections that are drawn and that count for the F1 score of an image.
 
     Returns:
         Path of the page.
 
     Raises:
-        UserError: if config, checkpoint or data cannot be used.
+        UserError: if config, checkpoint or data cannot be used, an argument is not valid, or the page cannot be written.
     """
+    if images < 0:
+        raise UserError(f"images must be a number from 0, got {images}")
+    if not 0 <= score <= 1:
+        raise UserError(f"score must be a number from 0 to 1, got {score}")
+    path = out / "report.html"
+    check_writable(path)
     title = f"Errors of {Path(str(cfg.filename)).stem}"
     if find_metric(cfg)["type"].endswith("CocoMetric"):
         sections = _detection(cfg, detect(cfg, checkpoint, out), images, score)
     else:
         sections = _segmentation(cfg, segment(cfg, checkpoint), images, score)
-    path = out / "report.html"
     write_report(path, title, sections)
     return path
 
@@ -75,9 +90,11 @@ def _detection(cfg: Config, found: Detections, images: int, score: float) -> lis
     pairs = [[names[truth], names[predicted], str(count)] for (truth, predicted), count in confused]
     if pairs:
         sections.append(Section("Confused classes", table=[["class", "predicted as", "count"], *pairs]))
-    f1 = image_scores(boxes, list(found.truth.imgs), score)
+    # The test dataset may be a part of the file.
+    indices = index_images(cfg)
+    f1 = image_scores(boxes, list(indices), score)
     ranked = sorted(((image, 100 * value) for image, value in f1.items()), key=lambda pair: pair[1])
-    return sections + _galleries(cfg, found, ranked, images, score, "F1 {:.1f}")
+    return sections + _galleries(cfg, found, ranked, indices, images, score, "F1 {:.1f}")
 
 
 def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> list[Section]:
@@ -95,19 +112,27 @@ def _segmentation(cfg: Config, found: Regions, images: int, score: float) -> lis
         Section("Scores", "In percent.", {name: f"{value:.1f}" for name, value in found.scores.items()}),
         Section("Classes", "In percent.", table=table),
         Section("Confused classes", table=[["class", "predicted as", "% of the pixels of the class"], *pairs]),
-        *_galleries(cfg, found, ranked, images, score, "mIoU {:.1f}"),
+        *_galleries(cfg, found, ranked, index_images(cfg), images, score, "mIoU {:.1f}"),
     ]
 
 
 def _galleries(
-    cfg: Config, found: Detections | Regions, ranked: Sequence[tuple[int | str, float]], images: int, score: float, text: str
+    cfg: Config,
+    found: Detections | Regions,
+    ranked: Sequence[tuple[int | str, float]],
+    indices: Mapping[int | str, int],
+    images: int,
+    score: float,
+    text: str,
 ) -> list[Section]:
-    """Return sections with the worst images, and with the best images that are not among the worst."""
+    """Return sections with the worst images, and with the best images that are not among the worst; none for 0 images."""
+    if not images:
+        return []
     worst = ranked[:images]
     best = ranked[max(len(ranked) - images, len(worst)) :][::-1]
     both = [*worst, *best]
     captions = [f"{Path(_file_name(found, image)).name}: {text.format(value)}" for image, value in both]
-    rows = draw_examples(found.model, cfg, [image for image, _ in both], captions, score)
+    rows = draw_examples(found.model, cfg, [indices[image] for image, _ in both], captions, score)
     return [Section("Worst images", rows=rows[: len(worst)]), Section("Best images", rows=rows[len(worst) :])]
 
 

@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS
 from pycocotools.coco import COCO
 
+from mmbeit3.datasets.checks.pipelines import find_datasets
+from mmbeit3.datasets.metainfo import read_metainfo
 from mmbeit3.engine.hooks import ConsoleHook
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_matches import read_results, read_truth
 from mmbeit3.evaluation.metrics.confusion import ConfusionMatrix
-from mmbeit3.files import check_writable
-from mmbeit3.inference.comparison import compare_with_truth
+from mmbeit3.inference.comparison import build_test_dataset, compare_with_truth
 from mmbeit3.runner.build import build_runner
-from mmbeit3.runner.loading import use_checked_loading
 from mmbeit3.runner.running import test
 from mmbeit3.runner.weights import load_trained
 from mmbeit3.terminal import current_terminal
 from mmbeit3.visualization import Figure
 
-__all__ = ["Detections", "Regions", "detect", "draw_examples", "find_metric", "segment"]
+__all__ = ["Detections", "Regions", "detect", "draw_examples", "find_metric", "index_images", "segment"]
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Detections:
 
     Attributes:
         model: the detector.
-        truth: annotations.
+        truth: annotations of the dataset's classes.
         results: ``bbox``, and ``segm`` if the metric evaluates masks, to detections.
     """
 
@@ -79,11 +78,11 @@ def detect(cfg: Config, checkpoint: str | Path, folder: Path) -> Detections:
         UserError: if config, checkpoint or data cannot be used.
     """
     metric = find_metric(cfg)
-    check_writable(folder / "detections.bbox.json")
     prefix = folder / "detections"
     cfg.test_evaluator = {**metric, "format_only": True, "outfile_prefix": str(prefix)}
     model, _, _ = _run(cfg, checkpoint)
-    truth = read_truth(metric["ann_file"])
+    dataset = next(find_datasets(cfg.test_dataloader.dataset))
+    truth = read_truth(metric["ann_file"], read_metainfo(dataset, cfg.get("default_scope")).get("classes") or ())
     wanted = metric.get("metric", "bbox")
     kinds = [kind for kind in ("bbox", "segm") if kind in ([wanted] if isinstance(wanted, str) else wanted)]
     return Detections(model, truth, {kind: read_results(truth, f"{prefix}.{kind}.json") for kind in kinds})
@@ -101,26 +100,24 @@ def segment(cfg: Config, checkpoint: str | Path) -> Regions:
     return Regions(model, tuple(metric.dataset_meta["classes"]), metric, scores)
 
 
-def draw_examples(
-    model: BaseModel, cfg: Config, wanted: list[int | str], captions: list[str], score: float
-) -> list[list[Figure]]:
+def index_images(cfg: Config) -> dict[int | str, int]:
+    """Return the index of each image of the test dataset, by its id, or its path for a segmentor."""
+    dataset = build_test_dataset(cfg)
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return {info.get("img_id", info["img_path"]): index for index, info in enumerate(infos)}
+
+
+def draw_examples(model: BaseModel, cfg: Config, wanted: list[int], captions: list[str], score: float) -> list[list[Figure]]:
     """Return one row per image: the image, the ground truth and the prediction.
 
     Args:
         model: the model; it predicts the images once more.
         cfg: config of the model.
-        wanted: ids or paths of the images.
+        wanted: indices of the images in the test dataset.
         captions: one caption per image.
         score: lowest score of detections that are drawn.
     """
-    dataset = DATASETS.build(use_checked_loading(cfg.test_dataloader, cfg)["dataset"])
-    indices = {}
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        indices[info.get("img_id", info["img_path"])] = index
-    chosen = cfg.copy()
-    chosen.test_dataloader.dataset.indices = [indices[image] for image in wanted]
-    rows = compare_with_truth(model, chosen, len(wanted), score)
+    rows = compare_with_truth(model, cfg, wanted, score)
     return [
         [
             Figure(np.ascontiguousarray(picture), text, lossy=True)

@@ -26,7 +26,7 @@ def square(box):
 def make(tmp_path):
     """Make ground truth and results from lists of image, category, box and score; for ground truth optionally ``iscrowd``."""
 
-    def making(objects, detections, images=2, categories=(CAT, DOG)):
+    def making(objects, detections, images=2, categories=(CAT, DOG), classes=()):
         truth = {
             "images": [
                 {"id": number + 1, "height": 100, "width": 100, "file_name": f"{number}.jpg"} for number in range(images)
@@ -51,7 +51,7 @@ def make(tmp_path):
         ]
         for name, content in (("truth", truth), ("results", results)):
             (tmp_path / f"{name}.json").write_text(json.dumps(content))
-        truth = read_truth(tmp_path / "truth.json")
+        truth = read_truth(tmp_path / "truth.json", classes)
         return truth, read_results(truth, tmp_path / "results.json")
 
     return making
@@ -224,6 +224,18 @@ def test_class_table(make):
     assert whole.values == cat.values
 
 
+def test_only_the_classes_of_the_dataset_count(make):
+    """mmdet leaves out objects of other categories: the model cannot find them."""
+    objects = [(1, CAT, OBJECT), (1, DOG, FAR), (2, 3, OBJECT)]
+    found = [(1, CAT, OBJECT, 0.9), (1, CAT, FAR, 0.8)]
+    truth, results = make(objects, found, categories=(CAT, DOG, 3), classes=("class 1", "class 3"))
+    matches, gains = analyse(truth, results)
+    assert names(matches) == [None, "background"]
+    assert matches.truth_categories.tolist() == [CAT, 3]
+    assert gains.ap50 == pytest.approx(50)
+    assert [row.name for row in class_table(truth, results, "bbox")] == ["class 1", "class 3", "all"]
+
+
 def test_average_precision_by_hand():
     # Hit, false, hit, of three objects: precision 1 up to recall 1/3, 2/3 up to 2/3, then 0.
     ap = average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 3)
@@ -234,7 +246,13 @@ def test_average_precision_by_hand():
 def test_files_that_are_no_annotations(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "zero.json").write_text(
-        json.dumps({"images": [{"id": 1}], "categories": [], "annotations": [{"id": 0, "image_id": 1, "category_id": 1}]})
+        json.dumps(
+            {
+                "images": [{"id": 1}],
+                "categories": [{"id": 1, "name": "cat"}],
+                "annotations": [{"id": 0, "image_id": 1, "category_id": 1}],
+            }
+        )
     )
     for name, message in (("none", "is not a COCO"), ("list", "is not a COCO"), ("zero", "count ids from 1")):
         with pytest.raises(UserError, match=message):
