@@ -25,7 +25,7 @@ LARGEST_DOWNLOAD = 100_000_000
 _LONGEST_NAME = 4096
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, orient: bool = True) -> np.ndarray:
     """Read an image file as uint8 (H, W, 3), BGR, see :func:`~mmbeit3.images.decode_image`.
 
     Raises:
@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> np.ndarray:
             raise UserError(f"'{name}' is a folder: give the path of one image")
         if path.exists() and not path.is_file():
             raise UserError(f"'{name}' is not a regular file: give the path of an image")
-        return decode_image(path.read_bytes())
+        return decode_image(path.read_bytes(), orient)
     except FileNotFoundError as error:
         raise UserError(f"image '{name}' does not exist: give a JPEG or PNG file") from error
     except ImageError as error:
@@ -50,13 +50,14 @@ def read_image(path: str | Path) -> np.ndarray:
         raise UserError(f"'{name}' is not a valid path ({error}): give the path of an image") from error
 
 
-def read_pixels(image: ImageInput) -> np.ndarray:
-    """Return an image's pixels, rotated upright by the EXIF orientation.
+def read_pixels(image: ImageInput, orient: bool = True) -> np.ndarray:
+    """Return an image's pixels.
 
     Args:
         image: a path; an ``http(s)://`` URL; an array (H, W, 3), BGR, (H, W, 4), BGR and transparency, which is dropped, or
             (H, W), grey, of a type that :func:`~mmbeit3.images.depth.to_8_bits` supports; or a PIL image. A PIL image that is
             open but not loaded gives the same pixels as its file.
+        orient: rotate the image upright by its EXIF orientation.
 
     Returns:
         uint8 (H, W, 3), BGR.
@@ -67,10 +68,10 @@ def read_pixels(image: ImageInput) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if isinstance(image, Image.Image):
-        return _from_pil(image)
+        return _from_pil(image, orient)
     if not isinstance(image, str | Path):
         raise UserError(f"{type(image).__name__} is not an image: give a path, a URL, an array (BGR) or a PIL image")
-    return _from_address(str(image)) if is_url(image) else read_image(image)
+    return _from_address(str(image), orient) if is_url(image) else read_image(image, orient)
 
 
 def _unreadable(name: str, error: ImageError) -> UserError:
@@ -82,10 +83,10 @@ def _shown(name: str | Path) -> str:
     return printable(str(name), _LONGEST_NAME)
 
 
-def _from_address(address: str) -> np.ndarray:
+def _from_address(address: str, orient: bool) -> np.ndarray:
     data = fetch(address, LARGEST_DOWNLOAD)
     try:
-        return decode_image(data)
+        return decode_image(data, orient)
     except ImageError as error:
         raise _unreadable(address, error) from error
 
@@ -102,13 +103,13 @@ def _from_array(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels.repeat(3, 2))
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
+def _from_pil(image: Image.Image, orient: bool) -> np.ndarray:
     try:
         data = _read_file(image)
         if data is not None:
-            return decode_image(data)
+            return decode_image(data, orient)
         image.load()
-        return apply_orientation(to_bgr(image), loaded_orientation(image))
+        return apply_orientation(to_bgr(image), loaded_orientation(image) if orient else 1)
     except ImageError as error:
         raise UserError(f"a PIL image {error}: give a complete one") from error
     except DECODE_ERRORS as error:

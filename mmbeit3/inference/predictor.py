@@ -20,11 +20,11 @@ from torch import Tensor
 from mmbeit3.datasets.checks.pipelines import find_datasets
 from mmbeit3.datasets.metainfo import read_class_colours
 from mmbeit3.errors import UserError
-from mmbeit3.images import ImageInput, read_pixels
+from mmbeit3.images import ImageInput
 from mmbeit3.inference.ahead import reading_threads, run_ahead, run_model_ahead
 from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.found import FoundObjects, FoundSegments
-from mmbeit3.inference.jobs import Job, build_pipeline, in_batches
+from mmbeit3.inference.jobs import ImagePipeline, Job, in_batches
 from mmbeit3.inference.logits import ClassLogits, label_dtype
 from mmbeit3.inference.results import Objects, Result
 from mmbeit3.inference.sources import Source, Sources, list_sources
@@ -52,7 +52,7 @@ class Predictor:
         colours: uint8 (C, 3), RGB, the colours of the classes in pictures.
 
     Raises:
-        UserError: if the config has no test pipeline or no classes.
+        UserError: if the config has no test pipeline or no classes, or its images cannot be given to ``predict``.
     """
 
     def __init__(self, model: BaseModel, cfg: Config) -> None:
@@ -62,7 +62,7 @@ class Predictor:
         self.classes, self.colours = read_class_colours(dataset, cfg.get("default_scope"))
         if not self.classes:
             raise UserError("the config's test dataset has no class names: set metainfo=dict(classes=(...))")
-        self._transform = build_pipeline(dataset, cfg)
+        self._pipeline = ImagePipeline(dataset, cfg)
         # Only one of mmdet and mmseg needs to be installed.
         self._is_segmentor = cfg.get("default_scope") == "mmseg"
         self._run_batch: Callable[[Mapping[str, Any], float], Sequence[Any]]
@@ -174,11 +174,11 @@ class Predictor:
 
         def load(source: Source) -> Job | UserError:
             try:
-                pixels = read_pixels(source.image)
+                pixels = self._pipeline.read(source.image)
             except UserError as error:
                 return error
             cut = tiling is not None and max(pixels.shape[:2]) > tiling.size
-            return Job(source, pixels, None if cut else self._prepare(pixels, source.path))
+            return Job(source, pixels, None if cut else self._pipeline(pixels, source.path))
 
         workers = reading_threads()
         number = 0
@@ -209,13 +209,6 @@ class Predictor:
                 yield ready.pop(due)
                 due += 1
 
-    def _prepare(self, pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
-        """Apply the transforms of the test pipeline."""
-        size = pixels.shape[:2]
-        data = {"img": pixels, "img_path": path or "", "img_id": 0, "img_shape": size, "ori_shape": size}
-        prepared: dict[str, Any] = self._transform(data)
-        return prepared
-
     def _forward(self, data: Sequence[dict[str, Any]], score: float) -> list[Any]:
         """Predict a batch: found objects, segments, or logits."""
         batch = pseudo_collate(list(data))
@@ -230,7 +223,7 @@ class Predictor:
         if self._is_segmentor:
             return self._merge_logits(job.pixels, windows, batch_size)
         parts = list(self._windows(job.pixels, windows, batch_size, score))
-        whole = self._forward([self._prepare(job.pixels, job.source.path)], score)[0]
+        whole = self._forward([self._pipeline(job.pixels, job.source.path)], score)[0]
         return merge_objects([*parts, (Window(0, 0, width, height), whole)], (height, width))
 
     def _windows(
@@ -239,7 +232,7 @@ class Predictor:
         for first in range(0, len(windows), batch_size):
             chosen = windows[first : first + batch_size]
             crops = [np.ascontiguousarray(pixels[each.top : each.bottom, each.left : each.right]) for each in chosen]
-            yield from zip(chosen, self._forward([self._prepare(crop) for crop in crops], score), strict=True)
+            yield from zip(chosen, self._forward([self._pipeline(crop) for crop in crops], score), strict=True)
 
     def _merge_logits(self, pixels: np.ndarray, windows: Sequence[Window], batch_size: int) -> np.ndarray:
         """Average the logits of overlapping windows. Rows that no later window covers are decided, so memory stays small."""
@@ -277,6 +270,7 @@ class Predictor:
             "classes": self.classes,
             "colours": self.colours,
             "pixels": job.pixels,
+            "upright": self._pipeline.upright,
         }
         if isinstance(found, FoundObjects):
             return Objects(boxes=found.boxes, scores=found.scores, labels=found.labels, masks=found.masks, **common)

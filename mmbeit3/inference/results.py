@@ -33,6 +33,7 @@ class Result:
         classes: names of all classes of the model.
         colours: uint8 (C, 3), RGB, one colour per class.
         pixels: uint8 (H, W, 3), BGR, the image; None if it is read again from ``path`` when it is needed.
+        upright: True if the image is rotated upright by its EXIF orientation, the default of test pipelines.
     """
 
     path: str | None
@@ -41,6 +42,7 @@ class Result:
     classes: tuple[str, ...] = field(repr=False)
     colours: np.ndarray = field(repr=False)
     pixels: np.ndarray | None = field(default=None, repr=False)
+    upright: bool = field(default=True, repr=False)
 
     def image(self, given: ImageInput | None = None) -> np.ndarray:
         """Return the image as uint8 (H, W, 3), RGB.
@@ -51,7 +53,7 @@ class Result:
         Raises:
             UserError: if the image cannot be read, or does not have the size of the result.
         """
-        pixels = self.pixels if given is None else read_pixels(given)
+        pixels = self.pixels if given is None else read_pixels(given, self.upright)
         if pixels is None:
             if self.frame is not None:
                 raise UserError(
@@ -60,7 +62,7 @@ class Result:
                 )
             if self.path is None:
                 raise UserError("the image of this result is not in memory: call draw(image) with the image")
-            pixels = read_pixels(self.path)
+            pixels = read_pixels(self.path, self.upright)
         if pixels.shape[:2] != self.size:
             height, width = pixels.shape[:2]
             raise UserError(

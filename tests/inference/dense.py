@@ -16,10 +16,19 @@ CONFIGS = {
 }
 
 
-def write_model(kind, folder, seed=0):
+GREY = {
+    "model.backbone.vit.in_channels": 1,
+    "model.data_preprocessor.mean": [127.5],
+    "model.data_preprocessor.std": [127.5],
+    "model.data_preprocessor.bgr_to_rgb": False,
+}
+"""Options of a model for images of one channel."""
+
+
+def write_model(kind, folder, seed=0, changes=()):
     """Write the config and a checkpoint of random weights of a small ``"detector"`` or ``"segmentor"``; return the paths."""
     name, options = CONFIGS[kind]
-    cfg = read_config(ROOT / "configs" / "shapes" / name, options)
+    cfg = read_config(ROOT / "configs" / "shapes" / name, {**options, **dict(changes)})
     init_default_scope(cfg.default_scope)
     torch.manual_seed(seed)
     model = MODELS.build(cfg.model)

@@ -8,10 +8,12 @@ import torch
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
+from PIL import Image
 
 from mmbeit3.datasets.shapes import make_shapes_dataset
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
+from mmbeit3.images.decoding import EXIF_ORIENTATION
 from mmbeit3.inference import comparison
 from mmbeit3.inference.areas import Regions, Segment, Segments
 from mmbeit3.inference.comparison import compare_with_truth
@@ -31,14 +33,15 @@ def compare(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     make_shapes_dataset("data/shapes", train=1, val=2, size=64)
 
-    def comparing(config, predict, images=2, **options):
+    def comparing(config, predict, images=2, loaded="color", **options):
         def fixed(predictor, path, score):
-            pixels = read_image(path)
-            common = {"path": path, "size": pixels.shape[:2], "classes": predictor.classes, "colours": predictor.colours}
-            return predict(common)
+            upright = predictor._pipeline.upright
+            common = {"path": path, "upright": upright, "size": read_image(path, upright).shape[:2]}
+            return predict({**common, "classes": predictor.classes, "colours": predictor.colours})
 
         monkeypatch.setattr(Predictor, "predict", fixed)
         cfg = Config.fromfile(config)
+        cfg.test_dataloader.dataset.pipeline[0].color_type = loaded
         return list(compare_with_truth(torch.nn.Identity(), cfg, images, **options)), cfg
 
     return comparing
@@ -78,6 +81,23 @@ def test_regions(compare):
         assert len(colours_in(truth, cfg)) >= 2
         # One region has no border, so only the name is opaque.
         assert np.array_equal(prediction[0, 0], np.round(image[0, 0] / 2 + np.array(cfg.metainfo.palette[4]) / 2 + 1e-6))
+
+
+def test_images_in_their_stored_orientation(compare, tmp_path):
+    def predict(common):
+        return Regions(labels=np.full(common["size"], 4, np.uint8), **common)
+
+    options = {"legend": False, "min_side": 0, "loaded": "color_ignore_orientation"}
+    before, cfg = compare(SEGMENTOR, predict, **options)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    for path in (tmp_path / cfg.data_root).rglob("*.png"):
+        image = Image.open(path)
+        if image.mode == "RGB":
+            image.save(path, exif=exif)
+    after, _ = compare(SEGMENTOR, predict, **options)
+    for rows in zip(before, after, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(*rows, strict=True))
 
 
 def test_which_images(compare):

@@ -1,5 +1,7 @@
 """Predictions of whole models: equal to those of mmdet and mmseg, whatever the batch and the form of the input."""
 
+from copy import deepcopy
+
 import cv2
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from mmseg.apis import inference_model
 from mmbeit3 import load_model
 from mmbeit3.errors import UserError
 from mmbeit3.images import read_image
-from mmbeit3.inference import Regions, loading
+from mmbeit3.images.decoding import EXIF_ORIENTATION
+from mmbeit3.inference import Predictor, Regions, loading
 from mmbeit3.inference.tiling import Tiling
-from tests.inference.dense import write_images, write_model
+from tests.inference.dense import GREY, write_images, write_model
 
 SIZES = [(64, 80), (48, 96), (64, 80), (40, 30)]
 SCORE = 0.2
@@ -88,6 +91,48 @@ def test_objects_equal_those_of_mmdet(detector, paths):
     assert 10 < count < 300
 
 
+@pytest.mark.parametrize("loaded", ["grayscale", "color_ignore_orientation", "grayscale_ignore_orientation"])
+def test_images_are_loaded_as_by_the_test_pipeline(folder, loaded):
+    grey = loaded.startswith("grayscale")
+    changes = {"test_dataloader.dataset.pipeline.0.color_type": loaded, **(GREY if grey else {})}
+    model = load_model(*write_model("detector", folder / loaded, changes=changes), "cpu")
+    model.model.cfg = model.cfg
+    pixels = read_image(write_images(folder / loaded, [(64, 80)])[0])
+    image = Image.fromarray(pixels[..., 0] if grey else pixels)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    path = folder / loaded / "rotated.jpg"
+    image.save(path, exif=exif)
+    found = model.predict(path, score=0.1)
+    expected = inference_detector(model.model, str(path)).pred_instances
+    expected = expected[expected.scores >= 0.1]
+    assert found.size == ((64, 80) if loaded.endswith("orientation") else (80, 64))
+    assert len(found) == len(expected) > 2
+    np.testing.assert_allclose(found.scores, expected.scores.sort(descending=True).values, atol=1e-6)
+    # Drawing reads the file again.
+    assert np.array_equal(found.draw(), next(model.stream(path, score=0.1)).draw())
+    opened = Image.open(path)
+    same(model.predict(opened, score=0.1), found)
+    assert opened.load()
+    same(model.predict(opened, score=0.1), found)
+    assert len(model.predict(path, tile=40, score=0.1)) > 2
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"color_type": "unchanged"}, "has color_type='unchanged': predictions support 'color' and 'grayscale'"),
+        ({"imdecode_backend": "tifffile"}, "has imdecode_backend='tifffile': predictions support images of 8 bits only"),
+        ({"type": "LoadMultiChannelImageFromFiles"}, "has LoadMultiChannelImageFromFiles: predictions support images of Load"),
+    ],
+)
+def test_images_that_predictions_cannot_load(detector, step, words):
+    cfg = deepcopy(detector.cfg)
+    cfg.test_dataloader.dataset.pipeline[0].update(step)
+    with pytest.raises(UserError, match=words):
+        Predictor(detector.model, cfg)
+
+
 def test_regions_equal_those_of_mmseg(segmentor, paths):
     segmentor.model.cfg = segmentor.cfg
     for path in paths:
@@ -152,7 +197,7 @@ def test_tiles(detector, segmentor, folder):
     # Logits are averaged where windows overlap.
     total, count = 0, np.zeros((100, 130))
     for w in windows:
-        (logits,) = segmentor._forward([segmentor._prepare(pixels[w.top : w.bottom, w.left : w.right])], 0.0)
+        (logits,) = segmentor._forward([segmentor._pipeline(pixels[w.top : w.bottom, w.left : w.right])], 0.0)
         full = np.zeros((9, 100, 130))
         full[:, w.top : w.bottom, w.left : w.right] = logits.resized((w.bottom - w.top, w.right - w.left))
         total, count[w.top : w.bottom, w.left : w.right] = total + full, count[w.top : w.bottom, w.left : w.right] + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from mmbeit3.datasets.checks.pipelines import find_datasets
 from mmbeit3.errors import UserError
 from mmbeit3.evaluation.errors.detection_ap import COLUMNS, class_table
 from mmbeit3.evaluation.errors.detection_errors import break_down, count_misclassified, image_scores
@@ -23,6 +24,7 @@ from mmbeit3.evaluation.errors.predictions import (
 )
 from mmbeit3.evaluation.metrics.confusion import class_scores, most_confused
 from mmbeit3.files import check_writable
+from mmbeit3.inference.jobs import check_image_loading
 from mmbeit3.visualization import Section, write_report
 
 __all__ = ["report_errors"]
@@ -59,6 +61,8 @@ def report_errors(cfg: Config, checkpoint: str | Path, out: Path, images: int = 
         raise UserError(f"images must be a number from 0, got {images}")
     if not 0 <= score <= 1:
         raise UserError(f"score must be a number from 0 to 1, got {score}")
+    if images:
+        check_image_loading(next(find_datasets(cfg.test_dataloader.dataset)))
     path = out / "report.html"
     check_writable(path)
     title = f"Errors of {Path(str(cfg.filename)).stem}"
