@@ -117,6 +117,8 @@ def test_pictures_and_labels(tmp_path):
             result(**stored).save(path)
     assert np.array_equal(cv2.imread(str(regions().save_labels(tmp_path / "a.png")), -1), regions().labels)
     assert np.array_equal(cv2.imread(str(segments().save_labels(tmp_path / "b.png")), -1), segments().ids)
+    with pytest.raises(UserError, match=r"image\.png' is the input file"):
+        regions(**stored).save_labels(path)
     with pytest.raises(UserError, match=r"labels cannot be written to '.*c.jpg'"):
         regions().save_labels(tmp_path / "c.jpg")
 
