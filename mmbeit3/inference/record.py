@@ -30,7 +30,7 @@ _CONFIG = ("default_scope", "model", "test_dataloader")
 
 def describe_model(model: Predictor) -> dict[str, str]:
     """Return SHA-256 sums of the parts of the config on which predictions depend, and of the weights in memory."""
-    config = json.dumps({key: model.cfg.get(key) for key in _CONFIG}, sort_keys=True, default=_name)
+    config = json.dumps({key: model.cfg.get(key) for key in _CONFIG}, default=_name)
     weights = hashlib.sha256()
     for key, value in model.model.state_dict().items():
         weights.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
