@@ -22,8 +22,8 @@ class NetworkModel(BaseModel):
     Args:
         network: the network. Its keys in a checkpoint begin with ``network.``.
         mean, std: per channel, for pixel values from 0 to 1.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a checkpoint of any layout for the network. With
-            ``new_head=True`` the checkpoint's head is not loaded, see :func:`~mmbeit3.checkpoint.load_checkpoint`.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)``, a checkpoint of any layout for the network. It may also have
+            ``new_head`` and ``grid``, see :func:`~mmbeit3.checkpoint.load_checkpoint`.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class NetworkModel(BaseModel):
             UserError: if the checkpoint cannot be read or belongs to another model.
         """
         if self.init_cfg:
-            report = load_checkpoint(self.network, self.init_cfg["checkpoint"], new_head=self.init_cfg.get("new_head", False))
+            options = {name: self.init_cfg[name] for name in ("new_head", "grid") if name in self.init_cfg}
+            report = load_checkpoint(self.network, self.init_cfg["checkpoint"], **options)
             print_log(str(report), logger="current")
 
     def normalize(self, image: Tensor) -> Tensor:

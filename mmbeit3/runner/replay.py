@@ -14,11 +14,12 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.engine.optimizers import multiplies_bfloat16
 from mmbeit3.engine.replay_file import from_plain, read_replay, restore_random_state
 from mmbeit3.errors import UserError, list_first
 from mmbeit3.ops import replace_layers
 
-__all__ = ["replay"]
+__all__ = ["autocast_of", "replay"]
 
 _MOST = 5
 
@@ -72,7 +73,7 @@ def replay(cfg: Config, path: str | Path) -> list[str]:
         lines.append(f"weights that are not finite: {list_first(broken, _MOST)}")
     first = _FirstNonFinite(model)
     restore_random_state(content["random"])
-    with _autocast(cfg):
+    with autocast_of(cfg):
         data = model.data_preprocessor(from_plain(content["batch"]), True)
         losses = model(**data, mode="loss") if isinstance(data, dict) else model(*data, mode="loss")
         total, values = model.parse_losses(losses)
@@ -116,12 +117,16 @@ def _load(model: Any, weights: Mapping[str, Any], other: str | None) -> str:
     return str(path)
 
 
-def _autocast(cfg: Config) -> AbstractContextManager[Any]:
+def autocast_of(cfg: Config) -> AbstractContextManager[Any]:
+    """Return the context in which a config's training runs the forward pass."""
     wrapper = cfg.get("optim_wrapper") or {}
-    if "Amp" not in str(wrapper.get("type")):
+    kind, device = str(wrapper.get("type")), get_device()
+    if kind.endswith("BFloat16OptimWrapper"):
+        return torch.autocast(device, torch.bfloat16, enabled=multiplies_bfloat16(torch.device(device)))
+    if "Amp" not in kind:
         return nullcontext()
     dtype = wrapper.get("dtype")
-    return torch.autocast(get_device(), dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+    return torch.autocast(device, dtype=getattr(torch, dtype) if isinstance(dtype, str) else dtype)
 
 
 def _finite(value: Any) -> bool:

@@ -47,6 +47,9 @@ def test_stops(tmp_path, scores, settings, stopped):
 
 def test_the_loss_is_to_fall(tmp_path):
     assert play(tmp_path, [0.3, 0.2, 0.1], name="val_loss") is None
+    # A resume knows the score's name before its first validation.
+    assert play(tmp_path, [], start=3, name="val_loss") is None
+    assert play(tmp_path, [0.4, 0.4], start=3, name="val_loss") == 50
 
 
 def test_a_resume_keeps_the_scores_before_its_checkpoint(tmp_path):

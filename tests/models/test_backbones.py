@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmbeit3.checkpoint import load_checkpoint
+from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import WindowOrder
 from mmbeit3.ops import attend
@@ -158,3 +159,40 @@ def test_init_gain_scales_what_is_added_to_the_prior():
     for name, parameter in reference.named_parameters():
         scaled = name == "up.weight" or ("extractor" in name and name.endswith("output_proj.weight"))
         torch.testing.assert_close(small.get_parameter(name), 0.1 * parameter if scaled else parameter)
+
+
+def test_init_cfg_as_a_list(tmp_path):
+    """MMEngine also takes lists."""
+    torch.manual_seed(1)
+    source = BEiT3Vision(ARCH)
+    torch.save(source.state_dict(), tmp_path / "vit.pth")
+    load = {"type": "Pretrained", "checkpoint": str(tmp_path / "vit.pth")}
+    vit = BEiT3Vision(ARCH, init_cfg=[load])
+    vit.init_weights()
+    assert torch.equal(vit.embed.proj.weight, source.embed.proj.weight)
+    normal = {"type": "Normal", "layer": "Conv2d", "std": 5.0}
+    with pytest.raises(UserError, match="init_cfg of BEiT3Vision has 2 entries, one of them 'Pretrained'"):
+        BEiT3Vision(ARCH, init_cfg=[load, normal]).init_weights()
+    # Other types are MMEngine's, and do not replace a loaded ViT.
+    model = adapter(vit={"init_cfg": load}, init_cfg=normal)
+    model.init_weights()
+    assert torch.equal(model.vit.embed.proj.weight, source.embed.proj.weight)
+    assert next(part for part in model.spm.modules() if isinstance(part, torch.nn.Conv2d)).weight.std() > 3
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_positions_of_another_size_follow_the_optimizer(fused):
+    vit = BEiT3Vision(ARCH, image_size=64)
+    optimizer = torch.optim.AdamW(vit.parameters(), lr=0.1, fused=fused)
+    image, other = torch.randn(2, 3, 64, 64), torch.randn(1, 3, 96, 64)
+    for _ in range(2):
+        vit.train()
+        optimizer.zero_grad()
+        vit(image)[0].square().mean().backward()
+        optimizer.step()
+        vit.eval()
+        with torch.no_grad():
+            found = vit(other)[0]
+            again = BEiT3Vision(ARCH, image_size=64).eval()
+            again.load_state_dict(vit.state_dict())
+            assert torch.equal(found, again(other)[0])

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModule
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
@@ -14,6 +15,7 @@ from mmbeit3.errors import UserError
 from mmbeit3.inference.loading import build_trained
 from mmbeit3.inference.published import prediction_config
 from mmbeit3.models.backbones import TimmViT
+from mmbeit3.registry import MODELS
 from tests.models.vits import (
     DINO,
     DINO3,
@@ -166,3 +168,21 @@ def test_predictions_download_nothing(tmp_path, monkeypatch):
         trained = build_trained(cfg, tmp_path / "trained.pth", "cpu")
         torch.testing.assert_close(trained.state_dict(), source.state_dict())
     assert not any(downloads)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "eva02_tiny_patch14_224"])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_pretrained_weights_are_kept(name, adapter, monkeypatch):
+    """MMEngine initializes a model once more before training, timm's networks included."""
+    state = {key: torch.full_like(value, 7) for key, value in timm.create_model(name, num_classes=0).state_dict().items()}
+    create, overlay = timm.create_model, {"state_dict": state, "num_classes": 0}
+    monkeypatch.setattr(timm, "create_model", lambda *args, **options: create(*args, pretrained_cfg_overlay=overlay, **options))
+    cfg = {"type": "mmbeit3.TimmViT", "model_name": name, "pretrained": True}
+    if adapter:
+        parts = {"interaction_indexes": [[0, 0], [1, 1]], "vit_feature": "last", "deform_num_heads": 3}
+        cfg = {"type": "mmbeit3.ViTAdapter", "vit": cfg, "norm_cfg": {"type": "mmbeit3.LN2d"}, **parts}
+    model = BaseModule()
+    model.backbone = MODELS.build(cfg)
+    model.init_weights()
+    weights = (model.backbone.vit if adapter else model.backbone).model.named_parameters()
+    assert [key for key, value in weights if not bool((value == 7).all())] == []

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from mmbeit3.engine.hooks import FiniteLossHook
+from mmbeit3.engine.optimizers import multiplies_bfloat16
 from mmbeit3.engine.replay_file import from_plain, random_state, read_replay, restore_random_state, to_plain
 from mmbeit3.errors import UserError
 from mmbeit3.registry import MODELS
-from mmbeit3.runner.replay import replay
+from mmbeit3.runner.replay import autocast_of, replay
 
 
 class Root(torch.nn.Module):
@@ -123,3 +125,14 @@ def test_bad_files(tmp_path):
         read_replay(tmp_path / "weights.pt")
     with pytest.raises(UserError, match="an object of 'os'"):
         from_plain({"__kind__": "element", "type": "os:system", "data": {}, "metainfo": {}})
+
+
+def test_precision_is_that_of_the_training():
+    for wrapper, dtype in (
+        ({"type": "OptimWrapper"}, None),
+        ({"type": "AmpOptimWrapper", "dtype": "bfloat16"}, torch.bfloat16),
+        ({"type": "mmbeit3.BFloat16OptimWrapper"}, torch.bfloat16 if multiplies_bfloat16(torch.device(get_device())) else None),
+    ):
+        with autocast_of(Config({"optim_wrapper": wrapper})):
+            enabled = torch.is_autocast_enabled(get_device())
+            assert (torch.get_autocast_dtype(get_device()) if enabled else None) == dtype

@@ -18,7 +18,7 @@ model = dict(
     # With a patch size of 14, the levels have strides of 3.5, 7, 14, 28 and 56 pixels.
     rpn_head=dict(num_convs=2, anchor_generator=dict(scales=[8], strides=[3.5, 7, 14, 28, 56])),
     roi_head=dict(
-        bbox_roi_extractor=dict(featmap_strides=[3.5, 7, 14, 28]),
+        bbox_roi_extractor=dict(type="mmbeit3.SingleRoIExtractor", featmap_strides=[3.5, 7, 14, 28]),
         bbox_head=[
             dict(
                 type="Shared4Conv1FCBBoxHead",
@@ -35,7 +35,7 @@ model = dict(
             )
             for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
         ],
-        mask_roi_extractor=dict(featmap_strides=[3.5, 7, 14, 28]),
+        mask_roi_extractor=dict(type="mmbeit3.SingleRoIExtractor", featmap_strides=[3.5, 7, 14, 28]),
         mask_head=dict(norm_cfg=norm_cfg),
     ),
 )

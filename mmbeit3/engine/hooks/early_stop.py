@@ -59,7 +59,9 @@ class EarlyStopHook(Hook):
             found = [json.loads(self._file(runner).read_text(encoding="utf-8"))]
         # Other machines may not have the file.
         broadcast_object_list(found)
-        self._scores = [(step, score) for step, score in found[0] if step <= runner.iter]
+        record = found[0] if isinstance(found[0], dict) else {"scores": found[0]}  # older files have the scores alone
+        self.monitor = self.monitor or record.get("monitor")
+        self._scores = [(step, score) for step, score in record["scores"] if step <= runner.iter]
         if self._is_over():
             self._stop(runner)
 
@@ -78,7 +80,8 @@ class EarlyStopHook(Hook):
             )
         self._scores.append((runner.iter, float(metrics[self.monitor])))
         if is_main_process():
-            write_atomically(self._file(runner), json.dumps(self._scores).encode())
+            record = {"monitor": self.monitor, "scores": self._scores}
+            write_atomically(self._file(runner), json.dumps(record).encode())
         if self._is_over():
             self._stop(runner)
 

@@ -52,6 +52,7 @@ class FiniteLossHook(Hook):
         self.keep = keep
         self._random: dict[str, Any] = {}
         self._in_row = 0
+        self._accumulated = False
         self._pending: tuple[int, Mapping[str, Any], Any, dict[str, Any]] | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -73,6 +74,14 @@ class FiniteLossHook(Hook):
             all_reduce(finite, "min")
             if finite:
                 update(loss, *args, **kwargs)
+                self._accumulated = not wrapper.should_update()
+                return
+            # The step counts for the accumulation of gradients, so that updates and checkpoints stay where they are planned.
+            wrapper._inner_count += 1
+            if self._accumulated and wrapper.should_update():
+                wrapper.step()
+                wrapper.zero_grad()
+                self._accumulated = False
 
         wrapper.update_params = update_if_finite
 

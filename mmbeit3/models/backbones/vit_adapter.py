@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmbeit3.models.backbones.adapter_grids import Grid, crop, reference_points, resample
 from mmbeit3.models.backbones.adapter_modules import Extractor, Injector, SpatialPriorModule
-from mmbeit3.models.backbones.init_cfg import init_pretrained
+from mmbeit3.models.backbones.init_cfg import init_pretrained, names_checkpoint
 from mmbeit3.models.backbones.plain_vit import PlainViT, tokens_to_map
 from mmbeit3.models.layers import LN2d
 from mmbeit3.ops import Residual, wide_dtype
@@ -147,9 +147,13 @@ class ViTAdapter(BaseModule):
 
     def init_weights(self) -> None:
         """Load the checkpoints of the ViT's and the adapter's ``init_cfg``. MMEngine calls this once the model is built."""
-        self.vit.init_weights()
-        if self.init_cfg:
+        # A checkpoint of the whole adapter replaces the ViT's; the ViT's replaces other initial weights.
+        if names_checkpoint(self.init_cfg):
+            self.vit.init_weights()
             init_pretrained(self)
+        else:
+            init_pretrained(self)
+            self.vit.init_weights()
 
     def train(self, mode: bool = True) -> ViTAdapter:
         """Set the training mode; a frozen ViT stays in evaluation mode."""

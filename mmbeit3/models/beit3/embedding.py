@@ -82,10 +82,14 @@ class VisionEmbedding(PositionTable):
         if exporting():
             # The graph must work for any grid. Resizing to the same grid does not change the table.
             return self._resize(grid)
+        compiling = torch.compiler.is_compiling() or tracing()
+        training = torch.is_grad_enabled() and table.requires_grad
+        if training and not compiling:
+            # A step follows, and fused optimizers do not count it in the parameter's version.
+            self._resized_from = None
         if grid == self.grid:
             return table
-        differentiable = torch.is_grad_enabled() and table.requires_grad
-        if differentiable or torch.compiler.is_compiling() or tracing():
+        if training or compiling:
             return self._resize(grid)
         # Resized tables of the last few sizes are cached until the parameter changes.
         source = (self.positions.data_ptr(), self.positions._version, self.positions.dtype)

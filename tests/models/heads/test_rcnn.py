@@ -278,3 +278,20 @@ def test_initial_weights_of_the_mask_head(classes):
     first, second = (head.loss_mask(head(features), torch.ones(40, 28, 28), labels).item() for head in heads)
     assert second < 1.2
     assert first > 2 or classes > 1
+
+
+def test_regions_are_not_rounded_to_the_dtype_of_the_features():
+    """bfloat16 has 8 significant bits: from 512 on, its numbers are 4 apart."""
+    cfg = {
+        "type": "mmbeit3.SingleRoIExtractor",
+        "roi_layer": {"type": "RoIAlign", "output_size": 7, "sampling_ratio": 0},
+        "out_channels": 4,
+    }
+    corner = torch.rand(30, 2) * 600 + 300
+    rois = torch.cat([torch.zeros(30, 1), corner, corner + 20 + 60 * torch.rand(30, 2)], dim=1)
+    for strides in ([4, 8], [4]):
+        extractor = MODELS.build({**cfg, "featmap_strides": strides})
+        maps = [torch.randn(1, 4, 1024 // stride, 1024 // stride).bfloat16() for stride in strides]
+        found = extractor(maps, rois)
+        assert found.dtype == torch.bfloat16
+        torch.testing.assert_close(found.float(), extractor([level.float() for level in maps], rois), atol=0.01, rtol=0.01)
