@@ -136,14 +136,22 @@ def _about(name: Path, target: Path, whole_folder: bool) -> bool:
 
 
 def refuse_overwriting(target: str | Path, source: str | Path) -> None:
-    """Refuse to write a result over the file it was made from.
+    """Refuse to write a result over a file it was made from.
+
+    Args:
+        target: file to write.
+        source: file to read, or a folder of such files.
 
     Raises:
-        UserError: if both paths are the same file.
+        UserError: if the target is the source, or a file that exists in the source's folder.
     """
     # Path's methods raise for names that are too long; those of os.path return False.
-    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(target, source):  # noqa: PTH110, PTH121
+    if not (os.path.exists(target) and os.path.exists(source)):  # noqa: PTH110
+        return
+    if os.path.samefile(target, source):  # noqa: PTH121
         raise UserError(f"'{target}' is the input file and would be overwritten: give another name for the output")
+    if Path(source).resolve() in Path(target).resolve().parents:
+        raise UserError(f"'{target}' is in the input folder and would be overwritten: give another name for the output")
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ def main() -> None:
     """Parse arguments, encode the images and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tokenizer", type=Path, help="checkpoint of an image tokenizer")
+    parser.add_argument("--heads", type=int, help="number of the encoder's attention heads (default: heads are 64 wide)")
     parser.add_argument("images", type=Path, help="folder of images, or a list of them (.txt, or COCO's .json)")
     parser.add_argument("--folder", type=Path, help="folder that the names of a list are relative to (default: the list's)")
     parser.add_argument("--labels", type=Path, help="folder of label images, PNG files with the images' names")
@@ -26,7 +27,9 @@ def main() -> None:
     from mmbeit3.pretrain.image_tokenizers import load_vqkd
 
     images = args.images if args.folder is None else {"list": args.images, "folder": args.folder}
-    tokenizer = load_vqkd(args.tokenizer, teacher_dims=None, frozen=True)
+    # The number of heads cannot be inferred from a file.
+    sizes = {} if args.heads is None else {"heads": args.heads}
+    tokenizer = load_vqkd(args.tokenizer, teacher_dims=None, frozen=True, **sizes)
     summary = analyse_codes(tokenizer, images, args.out, args.labels, args.tiles, args.codes, args.patches)
     print(format_summary(summary), end="")
     print(f"picture in {args.out / 'codes.png'}")

@@ -20,7 +20,10 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmbeit3.datasets.vqa_answers import build_answers, write_answers
+    from mmbeit3.files import refuse_overwriting
 
+    for path in args.annotations:
+        refuse_overwriting(args.out, path)
     answers = build_answers(args.annotations, args.min_count)
     write_answers(answers, args.out)
     print(f"{len(answers)} answers in '{args.out}' (the released models have 3129)")

@@ -1,6 +1,7 @@
 """Rename the keys of a checkpoint to another project's layout, without loss. The precision does not change."""
 
 import argparse
+from pathlib import Path
 
 from mmbeit3.cli import run
 
@@ -20,11 +21,14 @@ def main() -> None:
     args = parser.parse_args()
 
     from mmbeit3.checkpoint import convert, read_lazily, write_checkpoint
+    from mmbeit3.checkpoint.finding import is_index
     from mmbeit3.checkpoint.naming import count_names
     from mmbeit3.files import refuse_overwriting
 
     to = _OURS if args.to == "ours" else args.to
-    refuse_overwriting(args.target, args.source)
+    source = Path(args.source)
+    # An index lists files beside it.
+    refuse_overwriting(args.target, source.parent if is_index(source) else source)
     done = convert(read_lazily(args.source), to, args.vision_only)
     write_checkpoint(done.tensors, args.target, _WRAPPERS[to], args.allow_nonfinite)
     print(f"{len(done.tensors)} tensors from the {done.source} layout in the {to} layout in '{args.target}'")

@@ -25,9 +25,13 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    from mmbeit3.files import refuse_overwriting
     from mmbeit3.pretrain.data import TextFiles
     from mmbeit3.pretrain.data.source import RecordSource
     from mmbeit3.text.tokenizer import train_text_tokenizer
+
+    for path in args.texts:
+        refuse_overwriting(args.out, path)
 
     def texts() -> Iterator[str]:
         for record in RecordSource(TextFiles(args.texts), shuffle=False):

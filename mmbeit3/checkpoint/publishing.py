@@ -71,10 +71,14 @@ def publish(
     tensors = read_lazily(source)
     layout = detect_layout(tensors)
     metadata = {"layout": layout.name if layout else "unknown", "mmbeit3_version": mmbeit3.__version__}
-    unnamed = folder / f"{name}.safetensors"
-    write_safetensors(tensors, unnamed, metadata, allow_nonfinite)
-    digest = hash_file(unnamed)
-    path = unnamed.replace(folder / f"{name}-{digest[:8]}.safetensors")
+    # The name is known only when the file is complete. NAME.safetensors may be the source, or another file of the user.
+    unnamed = folder / f".{name}.partial.safetensors"
+    try:
+        write_safetensors(tensors, unnamed, metadata, allow_nonfinite)
+        digest = hash_file(unnamed)
+        path = unnamed.replace(folder / f"{name}-{digest[:8]}.safetensors")
+    finally:
+        unnamed.unlink(missing_ok=True)
     # Counters of batch norms are whole numbers.
     floats = [tensor for tensor in tensors.values() if tensor.dtype.is_floating_point]
     parameters = sum(tensor.shape.numel() for tensor in floats)

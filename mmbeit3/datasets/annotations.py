@@ -23,12 +23,17 @@ __all__ = [
 ]
 
 
+_MARK = "\ufeff"
+"""Byte-order mark, with which some programs on Windows begin text files."""
+
+
 def read_json(path: str | Path, strict: bool = False) -> dict[str, Any]:
     """Read a JSON file that contains one object.
 
     Args:
         path: the file.
-        strict: also refuse ``NaN`` and ``Infinity``, which Python's parser accepts although they are not JSON.
+        strict: also refuse what Python's parser accepts, but not all libraries read: ``NaN``, ``Infinity``, a byte-order mark,
+            and encodings other than UTF-8.
 
     Raises:
         UserError: if the file is missing, damaged, or contains something else.
@@ -59,20 +64,25 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield where, content
 
 
-def read_text(path: str | Path, what: str) -> str:
+def read_text(path: str | Path, what: str, marked: bool = False) -> str:
     """Read a UTF-8 text file.
 
     Args:
         path: the file.
         what: what the file is for; begins the error message.
+        marked: accept a byte-order mark, and leave it out. Other libraries would read it as the first letter of the file, so
+            only a file that they do not read may have one.
 
     Raises:
-        UserError: if the file cannot be read, or is not UTF-8.
+        UserError: if the file cannot be read, is not UTF-8, or has a byte-order mark that is not accepted.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{what} '{path}' cannot be read ({error}): give a UTF-8 text file") from error
+    if text.startswith(_MARK) and not marked:
+        raise UserError(f"{what} '{path}' begins with a byte-order mark: save the file as UTF-8 without one")
+    return text.removeprefix(_MARK)
 
 
 def get_field(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -197,6 +207,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _parse(content: bytes, where: str, strict: bool = False) -> Any:
+    if strict and (encoding := json.detect_encoding(content)) != "utf-8":
+        raise UserError(f"{where} is encoded as {encoding.upper()}: save the file as UTF-8 without a byte-order mark")
     try:
         return json.loads(content, parse_constant=_refuse_constant if strict else None)
     except (ValueError, RecursionError) as error:

@@ -49,11 +49,7 @@ def read_metainfo(cfg: Mapping[str, Any], scope: str | None) -> dict[str, Any]:
         # MMEngine treats a string as the path of a file with one class per line.
         if not Path(classes).is_file():
             raise UserError(f"metainfo.classes is '{classes}', which is not a file: for one class, write ('{classes}',)")
-        text = read_text(classes, "metainfo.classes")
-        if text.startswith("\ufeff"):
-            # MMEngine would read it as the first letter of the first name.
-            raise UserError(f"metainfo.classes '{classes}' begins with a byte-order mark: save the file as UTF-8 without one")
-        meta["classes"] = text.splitlines()
+        meta["classes"] = read_text(classes, "metainfo.classes").splitlines()
     return meta
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mmbeit3.pretrain.code_statistics import entropy, kmeans, mutual_information
 from mmbeit3.pretrain.data import BadRecordError, open_records
 from mmbeit3.pretrain.data.indexed import Indexed
 from mmbeit3.pretrain.data.records import ImagePath
+from mmbeit3.pretrain.data.types import LazyRecord
 from mmbeit3.pretrain.image_tokenizers import VQKD
 from mmbeit3.visualization.grid import with_titles
 
@@ -99,7 +100,8 @@ def read_patches(tokenizer: VQKD, images: Indexed, labels: Path | None = None, t
     grid = tiles * tokenizer.grid[0]
     rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
     for index in range(len(images)):
-        pixels = _resized(images, index, side)
+        image = _read(images, index)
+        pixels = _resized(image, side)
         cut = pixels.unflatten(2, (tiles, size)).unflatten(1, (tiles, size)).permute(1, 3, 0, 2, 4).flatten(0, 1)
         codes = tokenizer.encode(cut).unflatten(0, (tiles, tiles)).unflatten(2, tokenizer.grid)
         parts["codes"].append(codes.transpose(1, 2).flatten())
@@ -107,7 +109,7 @@ def read_patches(tokenizer: VQKD, images: Indexed, labels: Path | None = None, t
         if labels is None:
             parts["labels"].append(torch.full((grid * grid,), IGNORED))
         else:
-            parts["labels"].append(patch_labels(_labels_of(images, index, labels, side), patch))
+            parts["labels"].append(patch_labels(_labels_of(images.record_at(index), labels, image.shape[:2], side), patch))
         parts["places"].append(torch.stack([torch.full((grid * grid,), index), rows.flatten(), columns.flatten()], dim=1))
     columns_of = {name: torch.cat(part) for name, part in parts.items()}
     return Patches(**columns_of, num_codes=tokenizer.num_codes, patch_size=patch, side=side)
@@ -134,7 +136,7 @@ def draw_codes(patches: Patches, images: Indexed, codes: int = 16, count: int = 
     pictures = {code: [np.empty(0)] * len(places) for code, places in chosen.items()}
     for index in needed:
         # Each image is read once, and only one is kept.
-        pixels = (_resized(images, index, patches.side) * 255).round().byte().permute(1, 2, 0).numpy()
+        pixels = (_resized(_read(images, index), patches.side) * 255).round().byte().permute(1, 2, 0).numpy()
         padded = np.pad(pixels, ((patches.patch_size,) * 2, (patches.patch_size,) * 2, (0, 0)), constant_values=255)
         for code, places in chosen.items():
             for number, (image, row, column) in enumerate(places.tolist()):
@@ -217,18 +219,25 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     return markdown_table(rows)
 
 
-def _resized(images: Indexed, index: int, side: int) -> Tensor:
-    """Read an image and resize it to a square (3, side, side), 0 to 1."""
+def _read(images: Indexed, index: int) -> np.ndarray:
+    """Read an image, uint8 (H, W, 3), RGB."""
     record = images.record_at(index)
     try:
-        pixels = torch.from_numpy(record.load()["image"]).permute(2, 0, 1)[None].float() / 255
+        image: np.ndarray = record.load()["image"]
     except BadRecordError as error:
         raise UserError(f"image '{record.file}': {error}") from error
+    return image
+
+
+def _resized(image: np.ndarray, side: int) -> Tensor:
+    """Resize an image to a square (3, side, side), 0 to 1."""
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     return F.interpolate(pixels, (side, side), mode="bicubic", antialias=True, align_corners=False)[0].clamp(0, 1)
 
 
-def _labels_of(images: Indexed, index: int, folder: Path, side: int) -> Tensor:
-    path = folder / Path(images.record_at(index).key).with_suffix(".png")
+def _labels_of(record: LazyRecord, folder: Path, size: Sequence[int], side: int) -> Tensor:
+    """Read the label image of an image with ``size`` (height, width), and resize it to (side, side)."""
+    path = folder / Path(record.key).with_suffix(".png")
     try:
         values = decode_labels(path.read_bytes())
     except OSError as error:
@@ -237,6 +246,12 @@ def _labels_of(images: Indexed, index: int, folder: Path, side: int) -> Tensor:
         raise UserError(f"label image '{path}' {error}") from error
     if values.min() < 0 or values.max() > IGNORED:
         raise UserError(f"label image '{path}' has values from {values.min()} to {values.max()}: only 0 to 255 are supported")
+    (height, width), (image_height, image_width) = values.shape, size
+    if (height, width) != (image_height, image_width):
+        raise UserError(
+            f"label image '{path}' has {width} x {height} pixels, but its image '{record.file}' has {image_width} x "
+            f"{image_height}: give labels of the same size"
+        )
     labels = torch.from_numpy(values)[None, None].float()
     return F.interpolate(labels, (side, side), mode="nearest-exact")[0, 0]
 

@@ -55,7 +55,7 @@ def evaluate_pretraining(model: BEiT3Pretrainer, steps: Iterable[Mapping[str, Ma
     model.eval()
     scores: dict[str, PartScore] = {}
     for inputs in steps:
-        losses, predictions = model(inputs), model(inputs, mode="predict")
+        losses, predictions = model(inputs, mode="evaluate"), model(inputs, mode="predict")
         for name, stream in inputs.items():
             for kind, masks in (("image", "masked_positions"), ("text", "masked_words")):
                 if masks not in stream:

@@ -61,7 +61,7 @@ class ReconstructionHook(Hook):
         tokenizer = (model.module if is_model_wrapper(model) else model).tokenizer
         assert self._patches is not None
         for stream in inputs.values():
-            if "image" in stream:
+            if "masked_positions" in stream:
                 grid = (stream["masked_positions"].shape[1], stream["masked_positions"].shape[2])
                 device = next(tokenizer.parameters()).device
                 codes = codes_for_grid(tokenizer, stream["image"].to(device).float() / 255, grid)
@@ -82,7 +82,7 @@ class ReconstructionHook(Hook):
             return
         tokenizer = getattr(runner.train_dataloader.dataset, "tokenizer", None)
         for name, stream in self._samples.items():
-            if "image" in stream:
+            if "masked_positions" in stream:
                 assert self._patches is not None
                 drawn = zip(
                     stream["image"],

@@ -65,14 +65,15 @@ class MaskedDataModeling(BEiT3):
             truncated_normal_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def losses(self, batches: Mapping[str, MaskedBatch]) -> dict[str, Tensor]:
+    def losses(self, batches: Mapping[str, MaskedBatch], weighted: bool = True) -> dict[str, Tensor]:
         """Compute losses and accuracies of all streams in one pass.
 
         Args:
             batches: batches by stream name, such as ``images``, ``texts`` and ``pairs``.
+            weighted: multiply losses by ``loss_weights``. False gives cross entropies in nats.
 
         Returns:
-            Weighted losses ``NAME.image.loss`` and ``NAME.text.loss``, to be summed, and ``NAME.image.accuracy`` and
+            Losses ``NAME.image.loss`` and ``NAME.text.loss``, to be summed, and ``NAME.image.accuracy`` and
             ``NAME.text.accuracy``, 0 to 1; ``NAME.visible.loss`` and ``NAME.visible.accuracy`` if they have a weight. A part
             without masked patches or tokens has the loss 0. With several ranks, the mean of a loss over ranks is the mean over
             all masked patches or tokens of all ranks; DDP and FSDP average gradients in the same way.
@@ -83,7 +84,7 @@ class MaskedDataModeling(BEiT3):
         logits, targets = self._masked_logits(batches, visible=True)
         results: dict[str, Tensor] = {}
         for part, count in zip(logits, _mean_counts(list(targets.values())), strict=True):
-            weight = self.loss_weights.get(part, 1.0)
+            weight = self.loss_weights.get(part, 1.0) if weighted else 1.0
             # An empty sum is 0 with a gradient: the heads stay in the graph, which DDP and FSDP need.
             results[f"{part}.loss"] = weight * F.cross_entropy(widened(logits[part]), targets[part], reduction="sum") / count
             correct = (logits[part].argmax(dim=-1) == targets[part]).float()

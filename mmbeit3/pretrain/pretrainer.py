@@ -72,9 +72,11 @@ class BEiT3Pretrainer(NetworkModel):
 
         Args:
             inputs: streams by name; each contains ``image`` (B, 3, H, W), uint8 RGB, with ``masked_positions`` (B, h, w), or
-                ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T), or both.
+                ``tokens``, ``padding_mask``, ``words`` and ``masked_words`` (B, T), or both. In a pair, either the image or
+                the text may be unmasked: then its ``masked_positions``, or ``words`` and ``masked_words``, are missing.
             data_samples: not used.
-            mode: ``'loss'`` for :meth:`~mmbeit3.pretrain.MaskedDataModeling.losses`; ``'predict'`` for
+            mode: ``'loss'`` for :meth:`~mmbeit3.pretrain.MaskedDataModeling.losses`, ``'evaluate'`` for the same without
+                weights; ``'predict'`` for
                 :meth:`~mmbeit3.pretrain.MaskedDataModeling.reconstruct` and the image tokenizer's true codes, ``NAME.codes``
                 (B, N).
 
@@ -82,21 +84,23 @@ class BEiT3Pretrainer(NetworkModel):
             ValueError: if ``mode`` has another value.
         """
         batches = {name: self._batch(stream) for name, stream in inputs.items()}
-        if mode == "loss":
-            return self.network.losses(batches)
+        if mode in ("loss", "evaluate"):
+            return self.network.losses(batches, weighted=mode == "loss")
         if mode == "predict":
             codes = {f"{name}.codes": batch.codes for name, batch in batches.items() if batch.codes is not None}
             return {**codes, **self.network.reconstruct(batches)}
         raise ValueError(
-            f"BEiT3Pretrainer has no mode {mode!r}: use 'loss' or 'predict', or load its weights into BEiT3 for features"
+            f"BEiT3Pretrainer has no mode {mode!r}: use 'loss', 'evaluate' or 'predict', or load its weights into BEiT3 for "
+            "features"
         )
 
     def _batch(self, inputs: Mapping[str, Tensor]) -> MaskedBatch:
         stream = Stream(tokens=inputs.get("tokens"), padding_mask=inputs.get("padding_mask"))
         codes = None
         if "image" in inputs:
-            masked = inputs["masked_positions"]
-            codes = codes_for_grid(self.tokenizer, inputs["image"].float() / 255, (masked.shape[1], masked.shape[2]))
             stream.image = self.normalize(inputs["image"])
-            stream.masked_positions = masked.flatten(1)
+            masked = inputs.get("masked_positions")
+            if masked is not None:
+                codes = codes_for_grid(self.tokenizer, inputs["image"].float() / 255, (masked.shape[1], masked.shape[2]))
+                stream.masked_positions = masked.flatten(1)
         return MaskedBatch(stream, codes, inputs.get("words"), inputs.get("masked_words"))

@@ -91,7 +91,10 @@ class Masking:
         tokenizer: tokenizer of the texts.
         max_length: largest number of tokens of a text, special tokens included.
         min_num_patches: number of patches in the smallest block, see :func:`~mmbeit3.pretrain.mask_blocks`.
-        name: name of the stream, for the log.
+        name: name of the stream, for the log and for errors.
+
+    Raises:
+        ValueError: if a ratio is not a number from 0 to 1.
     """
 
     def __init__(
@@ -104,6 +107,10 @@ class Masking:
         min_num_patches: int = 16,
         name: str = "",
     ) -> None:
+        for kind, ratio in (("image_ratio", image_ratio), ("text_ratio", text_ratio)):
+            if ratio is not None and not (isinstance(ratio, int | float) and 0 <= ratio <= 1):
+                where = f"stream '{name}': " if name else ""
+                raise ValueError(f"{where}{kind} must be a fraction from 0 to 1, or None to mask nothing, got {ratio!r}")
         self.grid = grid
         self.num_masking_patches = None if image_ratio is None else round(image_ratio * grid[0] * grid[1])
         self.text_ratio = text_ratio

@@ -80,7 +80,7 @@ def read_class_list(root: Path, classes: Sequence[str] | None = None) -> tuple[s
             f"'{path}' does not exist: write one class name per line, in the order of their numbers in the label images, or "
             "set recipe.classes"
         )
-    names = tuple(line.strip() for line in read_text(path, "class names").splitlines() if line.strip())
+    names = tuple(line.strip() for line in read_text(path, "class names", marked=True).splitlines() if line.strip())
     if not names:
         raise UserError(f"'{path}' is empty: write one class name per line, in the order of their numbers")
     if twice := [name for name, count in Counter(names).items() if count > 1]:

@@ -13,6 +13,7 @@ from mmbeit3.checkpoint import check_same_model, read_state_dict
 from mmbeit3.engine.hooks import FiniteLossHook
 from mmbeit3.engine.scale_lr import scale_runner_lr
 from mmbeit3.errors import UserError, one_line
+from mmbeit3.pretrain.checks import leaves_weights_out
 from mmbeit3.runner.checks import check_config
 from mmbeit3.runner.console import watch_logger
 from mmbeit3.runner.iterations import check_iterations
@@ -45,6 +46,9 @@ def build_runner(cfg: Config, splits: tuple[str, ...]) -> Runner:
         if "train" not in splits:
             cfg = cfg.copy()
             cfg.model = without_downloads(cfg.model)
+        elif leaves_weights_out(cfg) and "find_unused_parameters" not in cfg:
+            cfg = cfg.copy()
+            cfg.find_unused_parameters = True
         # Strategies, such as sharded training, need MMEngine's flexible runner.
         runner_type = CheckedFlexibleRunner if "strategy" in cfg else CheckedRunner
         runner = runner_type.from_cfg(cfg)

@@ -1,6 +1,6 @@
 import pytest
 
-from mmbeit3.datasets.annotations import check_images_exist, get_field, read_json, read_json_lines
+from mmbeit3.datasets.annotations import check_images_exist, get_field, read_json, read_json_lines, read_text
 from mmbeit3.errors import UserError
 from tests.datasets.made import image, write
 
@@ -10,6 +10,12 @@ def test_json(tmp_path):
     for content, reason in [("{", "not JSON"), ("[1]", "contains a JSON list"), ("\x00", "not JSON")]:
         with pytest.raises(UserError, match=f"b.json.*{reason}"):
             read_json(write(tmp_path / "b.json", content))
+    # pycocotools cannot read these.
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "c.json").write_text('{"x": 1}', encoding=encoding)
+        assert read_json(tmp_path / "c.json") == {"x": 1}
+        with pytest.raises(UserError, match=f"c.json' is encoded as {encoding.upper()}: save the file as UTF-8 without"):
+            read_json(tmp_path / "c.json", strict=True)
     with pytest.raises(UserError, match=r"none\.json' cannot be read: No such file"):
         read_json(tmp_path / "none.json")
 
@@ -40,3 +46,10 @@ def test_images_that_are_missing(tmp_path):
         check_images_exist([(str(there), "entry 0"), *absent])
     with pytest.raises(UserError, match=r"^entry 2: image '.*b/1\.png' does not exist: set"):
         check_images_exist(absent[1:])
+
+
+def test_byte_order_marks(tmp_path):
+    (tmp_path / "a.txt").write_text("a\n", encoding="utf-8-sig")
+    assert read_text(tmp_path / "a.txt", "list", marked=True) == "a\n"
+    with pytest.raises(UserError, match=r"list '.*a\.txt' begins with a byte-order mark: save the file as UTF-8 without one"):
+        read_text(tmp_path / "a.txt", "list")

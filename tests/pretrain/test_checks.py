@@ -46,6 +46,11 @@ def place(tmp_path_factory):
             ["train_dataloader.dataset.streams.texts.masking.max_length=63"],
             "'texts' has texts of up to 63 tokens, more than the 62",
         ),
+        (
+            ["model.network.loss_weights.image=2"],
+            "loss_weights has 'image', which no stream has: use images.image, ",
+        ),
+        (["train_dataloader.dataset.streams.images.masking.image_ratio=40"], "image_ratio must be a fraction from 0 to 1"),
         (["train_dataloader.dataset.tokenizer=none.spm"], "'none.spm' cannot be read"),
         (["train_dataloader.dataset.streams.images.paths=empty"], "no image (.jpg, "),
         (["train_dataloader.dataset.streams.texts.paths=latin.txt"], "text is not UTF-8"),

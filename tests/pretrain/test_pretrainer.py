@@ -9,6 +9,7 @@ from mmbeit3.checkpoint import load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.models.backbones import BEiT3Vision, ViTAdapter
 from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.pretrain.checks import leaves_weights_out
 from mmbeit3.pretrain.image_tokenizers import VQKD
 from mmbeit3.pretrain.pretrainer import BEiT3Pretrainer
 from mmbeit3.pretrain.views import Masking, RandomView
@@ -188,3 +189,40 @@ def test_scale_bounds_the_area_of_the_crop():
     # On average the width is about the square root of the area; the aspect ratio varies around 1.
     assert mean_range((0.04, 0.04)) == pytest.approx(255 * 0.2, rel=0.15)
     assert mean_range((0.25, 0.25)) == pytest.approx(255 * 0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("ratio", [40, -0.1, "0.4"])
+@pytest.mark.parametrize("kind", ["image_ratio", "text_ratio"])
+def test_invalid_ratio_is_an_error(kind, ratio):
+    with pytest.raises(ValueError, match=f"stream 'pairs': {kind} must be a fraction from 0 to 1"):
+        Masking(name="pairs", **{kind: ratio})
+
+
+def test_pairs_with_one_masked_part():
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
+    inputs = step()
+    pair = inputs["pairs"]
+    only_text = {key: value for key, value in pair.items() if key != "masked_positions"}
+    only_image = {"image": pair["image"], "masked_positions": pair["masked_positions"], "tokens": pair["words"]}
+    only_image["padding_mask"] = pair["padding_mask"]
+    for stream, part in ((only_text, "text"), (only_image, "image")):
+        assert set(model({"pairs": stream})) == {f"pairs.{part}.loss", f"pairs.{part}.accuracy"}
+        assert f"pairs.{part}" in model({"pairs": stream}, mode="predict")
+
+
+@pytest.mark.parametrize(
+    ("names", "left_out"),
+    [("images", True), ("texts", True), ("pairs", False), ("images texts", False), ("images pairs", False)],
+)
+def test_weights_without_gradients_are_known(names, left_out):
+    model = BEiT3Pretrainer({"arch": ARCH}, SIZES)
+    inputs = {name: stream for name, stream in step().items() if name in names}
+    model.parse_losses(model(inputs))[0].backward()
+    unused = [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None]
+    assert bool(unused) == left_out
+    streams = {name: {"kind": name} for name in inputs}
+    dataset = {"type": "mmbeit3.PretrainSteps", "streams": streams}
+    cfg = {"train_dataloader": {"dataset": dataset}, "model": {"network": {}}}
+    assert leaves_weights_out(cfg) == left_out
+    streams["pairs"] = {"kind": "pairs", "masking": {"text_ratio": None}}
+    assert leaves_weights_out(cfg) == ("texts" not in inputs)

@@ -261,6 +261,9 @@ def test_labels_without_names_of_classes(tmp_path):
         resolve({"semantic": root}, "semantic")
     cfg = resolve({"semantic": root}, "semantic", **{"recipe.classes": ["a", "b", "c"]})
     assert cfg.model.decode_head.num_classes == 3
+    (root / "classes.txt").write_text("a\nb\nc\n", encoding="utf-8-sig")
+    cfg = resolve({"semantic": root}, "semantic")
+    assert cfg.train_dataloader.dataset.metainfo.classes == ("a", "b", "c")
     (root / "classes.txt").write_text("a\nb\nc\nd\n")
     for path in (root / "labels").rglob("*.png"):
         labels = np.array(Image.open(path))

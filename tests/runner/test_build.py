@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmbeit3.errors import UserError
-from mmbeit3.runner import checks
+from mmbeit3.runner import build, checks
 from mmbeit3.runner.build import build_runner
 from mmbeit3.runner.runners import CheckedRunner
 
@@ -41,3 +41,25 @@ def test_only_training_downloads_initial_weights(monkeypatch, splits, pretrained
         build_runner(cfg, splits)
     assert built == [pretrained]
     assert cfg.model.backbone.vit.pretrained
+
+
+@pytest.mark.parametrize(
+    ("kinds", "given", "wanted"), [("images", {}, True), ("images texts", {}, None), ("texts", False, False)]
+)
+def test_pretraining_of_one_modality_may_leave_weights_out(monkeypatch, kinds, given, wanted):
+    streams = {kind: {"kind": kind} for kind in kinds.split()}
+    cfg = Config({"train_dataloader": {"dataset": {"type": "mmbeit3.PretrainSteps", "streams": streams}}})
+    cfg.model = {"type": "mmbeit3.BEiT3Pretrainer", "network": {}}
+    if given is False:
+        cfg.find_unused_parameters = given
+    built = []
+
+    def from_cfg(built_cfg):
+        built.append(built_cfg.get("find_unused_parameters"))
+        raise UserError("enough")
+
+    monkeypatch.setattr(CheckedRunner, "from_cfg", from_cfg)
+    monkeypatch.setattr(build, "check_config", lambda cfg, splits: None)
+    with pytest.raises(UserError, match="enough"):
+        build_runner(cfg, ("train",))
+    assert built == [wanted]

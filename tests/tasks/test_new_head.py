@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from mmbeit3.checkpoint import LAYOUTS
+from mmbeit3.checkpoint import LAYOUTS, load_checkpoint
 from mmbeit3.errors import UserError
 from mmbeit3.registry import MODELS
 from tests.tasks.reference import SMALL, official_file
@@ -67,3 +67,16 @@ def test_only_where_it_is_asked_for(kind, tmp_path):
         UserError, match=r"another head: head.* has 7 rows in the file and 3 in the model\. .* set new_head=True"
     ):
         build(cfg, changes, checkpoint=str(path)).init_weights()
+
+
+def test_the_grid_of_a_checkpoints_positions(tmp_path):
+    """``grid`` in ``init_cfg`` means the same as for backbones."""
+    cfg, _, _ = KINDS["classes"]
+    trained = build(cfg)
+    path = official_file(LAYOUTS["official"].to_theirs(trained.network.state_dict()), tmp_path)
+    rows = trained.network.vision.embed.positions.shape[0] - 3
+    model, plain = build(cfg, checkpoint=str(path), grid=(1, rows)), build(cfg)
+    model.init_weights()
+    load_checkpoint(plain.network, path, grid=(1, rows))
+    assert torch.equal(model.network.vision.embed.positions, plain.network.vision.embed.positions)
+    assert not torch.allclose(model.network.vision.embed.positions, trained.network.vision.embed.positions, atol=1e-2)

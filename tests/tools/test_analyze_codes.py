@@ -28,6 +28,10 @@ def test_files_and_faults(call, tmp_path):
     refused(call(*with_labels), "have no labelled patch")
     cv2.imwrite(str(tmp_path / "labels" / "0.png"), np.full((40, 50), 300, np.uint16))
     refused(call(*with_labels), "0.png' has values from 300 to 300")
+    cv2.imwrite(str(tmp_path / "labels" / "0.png"), np.zeros((20, 25), np.uint8))
+    refused(call(*with_labels), "0.png' has 25 x 20 pixels, but its image '", "0.png' has 50 x 40")
+    assert call(*command, "--heads", "2")[0] == 0
+    refused(call(*command, "--heads", "3"), "width of 64 is not a multiple of its 3 heads")
     (tmp_path / "labels" / "0.png").unlink()
     refused(call(*with_labels), "label image", "0.png' cannot be read")
     (tmp_path / "images" / "1.png").write_bytes(b"no image")

@@ -36,3 +36,9 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, annotations(tmp_path / "a.json", ["x"] * 9), "--out", tmp_path / "no" / "x.txt")
     assert "cannot be written" in capsys.readouterr().err
+    train = annotations(tmp_path / "a.json", ["x"] * 9)
+    before = train.read_bytes()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, train, "--out", train)
+    assert "is the input file and would be overwritten" in capsys.readouterr().err
+    assert train.read_bytes() == before

@@ -1,10 +1,12 @@
 """The command that translates checkpoints."""
 
+import json
+
 import pytest
 import torch
 
 from mmbeit3.checkpoint import LAYOUTS, load_checkpoint, read_state_dict
-from mmbeit3.models.beit3 import BEiT3
+from mmbeit3.models.beit3 import BEiT3, save_pretrained
 from tests.goldens import ARCH
 from tests.tools.calls import refused
 
@@ -52,3 +54,16 @@ def test_the_source_is_not_overwritten(call, official, tmp_path):
     for target in ("beit3.pth", "./beit3.pth", "link.pth"):
         refused(call("convert_checkpoint", "beit3.pth", target, "--to", "ours"), "is the input file and would be overwritten")
     assert (folder / "beit3.pth").read_bytes() == before
+
+
+def test_files_of_a_source_folder_are_not_overwritten(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_pretrained(BEiT3(ARCH), "hf")
+    index = {"weight_map": dict.fromkeys(BEiT3(ARCH).state_dict(), "model.safetensors")}
+    (tmp_path / "hf" / "model.safetensors.index.json").write_text(json.dumps(index))
+    before = (tmp_path / "hf" / "model.safetensors").read_bytes()
+    for source in ("hf", "hf/model.safetensors.index.json"):
+        refused(call("convert_checkpoint", source, "hf/model.safetensors", "--to", "ours"), "is in the input folder and would")
+        assert call("convert_checkpoint", source, "hf/official.safetensors", "--to", "official")[0] == 0
+        (tmp_path / "hf" / "official.safetensors").unlink()
+    assert (tmp_path / "hf" / "model.safetensors").read_bytes() == before

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, init_default_scope
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mmbeit3 import load_model
 from mmbeit3.checkpoint import load_checkpoint
@@ -172,3 +172,16 @@ def test_checkpoint_of_other_classes(call, trained, tmp_path):
         "cat",
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_files_in_the_folder_are_kept(call, model, tmp_path):
+    """The source, or a file of another model, may have the name without a checksum."""
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "m.pth")
+    for folder, source in (("a", "a/m.safetensors"), ("b", "m.pth")):
+        (tmp_path / folder).mkdir()
+        save_file(model.state_dict(), tmp_path / folder / "m.safetensors")
+        before = (tmp_path / folder / "m.safetensors").read_bytes()
+        assert call("publish_model", source, folder, "--name", "m") == (0, "")
+        assert (tmp_path / folder / "m.safetensors").read_bytes() == before
+        names = sorted(path.name.split("-")[0] for path in (tmp_path / folder).iterdir())
+        assert names == ["README.md", "m", "m.safetensors"]

@@ -100,7 +100,7 @@ class ImageList(_ImageFiles):
 
 def _listed_names(path: Path) -> list[str]:
     if path.suffix.lower() == ".txt":
-        return [line.strip() for line in read_text(path, "list of images").splitlines() if line.strip()]
+        return [line.strip() for line in read_text(path, "list of images", marked=True).splitlines() if line.strip()]
     if path.suffix.lower() != ".json":
         raise UserError(f"list of images '{path}': give a file that ends in {' or '.join(LIST_SUFFIXES)}")
     images = read_json(path).get("images")

@@ -24,9 +24,12 @@ __all__ = ["autocast_dtype", "fake_pretrainer", "forward_backward", "set_checkpo
 
 
 def autocast_dtype(cfg: Config) -> torch.dtype:
-    """Return the dtype of a config's forward pass: that of ``AmpOptimWrapper``, or float32 without it."""
+    """Return the dtype of a config's forward pass on a GPU: float32 without ``AmpOptimWrapper`` or ``BFloat16OptimWrapper``."""
     wrapper = cfg.get("optim_wrapper", {})
-    if wrapper.get("type") != "AmpOptimWrapper":
+    kind = str(wrapper.get("type")).rpartition(".")[2]
+    if kind == "BFloat16OptimWrapper":
+        return torch.bfloat16
+    if kind != "AmpOptimWrapper":
         return torch.float32
     # MMEngine's default on GPUs is float16.
     return cast(torch.dtype, getattr(torch, wrapper.get("dtype") or "float16"))

@@ -50,7 +50,7 @@ def example_inputs(cfg: Config, arch: Arch, text_length: int | None = None) -> d
     inputs = {}
     for name, stream in streams_of(cfg).items():
         try:
-            masking = Masking(grid=(grid, grid), **stream.get("masking", {}))
+            masking = Masking(grid=(grid, grid), **(stream.get("masking") or {}))
         except TypeError as error:
             raise UserError(f"stream '{name}': {error}") from error
         batch, kind = int(stream["batch"]), stream.get("kind")

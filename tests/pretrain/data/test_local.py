@@ -90,7 +90,7 @@ def two_folders(tmp_path):
         (folder / f"{index}.png").write_bytes(encoded(index))
     coco = {"images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "2.png"}], "annotations": []}
     (tmp_path / "a" / "train.json").write_text(json.dumps(coco))
-    (tmp_path / "a" / "list.txt").write_text("images/3.png\n\n  images/1.png  \n")
+    (tmp_path / "a" / "list.txt").write_text("images/3.png\n\n  images/1.png  \n", encoding="utf-8-sig")
     return tmp_path
 
 

@@ -9,10 +9,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.fsdp import fully_shard
 
 from mmbeit3.errors import UserError
-from mmbeit3.models.beit3 import Arch
+from mmbeit3.models.beit3 import Arch, get_arch
 from mmbeit3.pretrain import MaskedDataModeling
 from mmbeit3.pretrain.plan import make_plan, measure_step, print_plan, with_global_batch, write_plan
-from mmbeit3.pretrain.plan.activations import fake_pretrainer
+from mmbeit3.pretrain.plan.activations import autocast_dtype, fake_pretrainer
 from mmbeit3.pretrain.plan.inputs import example_inputs
 from mmbeit3.pretrain.plan.weights import padded, weights_of
 
@@ -216,6 +216,21 @@ def test_what_cannot_be_planned():
     cfg.optim_wrapper.optimizer = {"type": "SGD", "lr": 0.1}
     with pytest.raises(UserError, match="optimizer SGD"):
         make_plan(cfg, 8)
+
+
+def test_dtype_and_streams_without_masking():
+    cfg = config()
+    for wrapper, dtype in (
+        ("OptimWrapper", torch.float32),
+        ("AmpOptimWrapper", torch.bfloat16),
+        ("mmbeit3.BFloat16OptimWrapper", torch.bfloat16),
+    ):
+        cfg.optim_wrapper.type = wrapper
+        assert autocast_dtype(cfg) == dtype
+    inputs = example_inputs(cfg, get_arch("base"))
+    cfg.train_dataloader.dataset.streams.images.masking = None
+    again = example_inputs(cfg, get_arch("base"))
+    assert torch.equal(again["images"]["masked_positions"], inputs["images"]["masked_positions"])
 
 
 def test_written_and_printed(plan, tmp_path, capsys):
