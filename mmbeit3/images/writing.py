@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmbeit3.errors import UserError, printable
-from mmbeit3.files import naming_target
+from mmbeit3.files import write_atomically
 
 __all__ = ["encode_image", "write_image"]
 
@@ -18,15 +18,14 @@ def write_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = (
     """Write an image file in the format of its suffix. OpenCV's ``imwrite`` crashes for names that are not UTF-8.
 
     Args:
-        path: the file. Its folder must exist.
+        path: the file; a missing folder is created.
         pixels: uint8 or uint16, (H, W, 3), BGR, or (H, W), grey.
         options: OpenCV's ``IMWRITE_*`` settings.
 
     Raises:
         UserError: if it cannot be written.
     """
-    with naming_target(path):
-        Path(path).write_bytes(encode_image(path, pixels, options))
+    write_atomically(path, encode_image(path, pixels, options))
 
 
 def encode_image(path: str | Path, pixels: np.ndarray, options: Sequence[int] = ()) -> bytes:

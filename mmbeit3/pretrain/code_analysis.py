@@ -194,7 +194,6 @@ def analyse_codes(
             "information": mutual_information(patches.codes[labelled], truth),
             "information_of_colour": mutual_information(kmeans(patches.colours[labelled], patches.num_codes), truth),
         }
-    out.mkdir(parents=True, exist_ok=True)
     write_image(out / "codes.png", draw_codes(patches, records, codes, count)[..., ::-1])
     write_atomically(out / "codes.json", (json.dumps(summary, indent=2) + "\n").encode())
     write_atomically(out / "codes.md", format_summary(summary).encode())

@@ -140,8 +140,9 @@ def test_names_that_are_not_utf8(tmp_path):
 
 
 def test_pictures_that_cannot_be_written(tmp_path):
+    write_image(tmp_path / "new" / "a.png", PIXELS)
     cases = {
-        "give another path": tmp_path / "absent" / "a.png",
+        "give another path": tmp_path / "new" / "a.png" / "b.png",
         "give a name that ends in .png or .jpg": tmp_path / "a.unknown",
     }
     for message, path in cases.items():

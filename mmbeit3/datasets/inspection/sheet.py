@@ -14,7 +14,6 @@ from pycocotools import mask as coco_mask
 from mmbeit3.datasets.inspection.report import Example, FolderReport
 from mmbeit3.datasets.labels import LabelCoding, decode_labels
 from mmbeit3.errors import UserError
-from mmbeit3.files import naming_target
 from mmbeit3.images import ImageError, read_image, write_image
 from mmbeit3.visualization.colours import class_colours
 from mmbeit3.visualization.drawing import draw_objects, draw_regions, with_titles
@@ -60,8 +59,6 @@ def draw_sheet(report: FolderReport, path: str | Path) -> int:
             pictures.append(_with_caption(picture, f"{split.name}: {example.title or example.path.name}"))
     if pictures:
         columns: Sequence[Sequence[np.ndarray]] = [pictures[start::_COLUMNS] for start in range(min(_COLUMNS, len(pictures)))]
-        with naming_target(path):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_image(path, with_titles(columns)[..., ::-1])
     return len(pictures)
 
