@@ -12,6 +12,9 @@ INTERRUPTED = """
 import os, signal, time
 from mmbeit3.cli import run
 
+# Shells let programs in the background ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def main():
     worker = os.fork()
     if worker == 0:

@@ -67,8 +67,8 @@ def test_pictures_are_written(tmp_path):
     read = cv2.imread(str(folder / "00003_image.jpg"))[..., ::-1]
     assert read.shape == picture.shape
     assert np.abs(read[:300].astype(int) - picture[:300]).max() < 8
-    with pytest.raises(UserError, match=r"' cannot be written"):
-        write_picture(tmp_path / "absent", 0, None, picture)
     (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"' cannot be written"):
+        write_picture(tmp_path / "file", 0, None, picture)
     with pytest.raises(UserError, match=r"folder .*file' for pictures cannot be created: File exists"):
         make_folder(tmp_path / "file")
