@@ -19,6 +19,7 @@ __all__ = [
     "get_text",
     "read_json",
     "read_json_lines",
+    "read_lines",
     "read_text",
 ]
 
@@ -83,6 +84,11 @@ def read_text(path: str | Path, what: str, marked: bool = False) -> str:
     if text.startswith(_MARK) and not marked:
         raise UserError(f"{what} '{path}' begins with a byte-order mark: save the file as UTF-8 without one")
     return text.removeprefix(_MARK)
+
+
+def read_lines(path: str | Path, what: str, marked: bool = False) -> list[str]:
+    """Read the lines of a UTF-8 text file, without blank ones and without spaces around them, see :func:`read_text`."""
+    return [line.strip() for line in read_text(path, what, marked).splitlines() if line.strip()]
 
 
 def get_field(entry: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:

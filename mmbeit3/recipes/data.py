@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from mmbeit3.datasets.annotations import find_missing, read_text
+from mmbeit3.datasets.annotations import find_missing, read_lines
 from mmbeit3.datasets.checks.files import sample
 from mmbeit3.datasets.coco_records import read_coco_json, read_list, read_names
 from mmbeit3.datasets.labels import IGNORED, decode_labels
@@ -80,7 +80,7 @@ def read_class_list(root: Path, classes: Sequence[str] | None = None) -> tuple[s
             f"'{path}' does not exist: write one class name per line, in the order of their numbers in the label images, or "
             "set recipe.classes"
         )
-    names = tuple(line.strip() for line in read_text(path, "class names", marked=True).splitlines() if line.strip())
+    names = tuple(read_lines(path, "class names", marked=True))
     if not names:
         raise UserError(f"'{path}' is empty: write one class name per line, in the order of their numbers")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -201,8 +201,7 @@ def _read_labels(layout: LabelImages, classes: Sequence[str] | None, reduce_zero
 def _read_stems(layout: LabelImages, split: str, suffix: str) -> list[str]:
     """Return the names of a split's images without the suffix."""
     if split in layout.lists:
-        lines = read_text(layout.root / layout.lists[split], "list of images").splitlines()
-        return [line.strip() for line in lines if line.strip()]
+        return read_lines(layout.root / layout.lists[split], "list of images")
     names = walk_files(layout.root / layout.folders[split][0])
     return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
 

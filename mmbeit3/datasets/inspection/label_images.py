@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbeit3.datasets.annotations import read_text
+from mmbeit3.datasets.annotations import read_lines
 from mmbeit3.datasets.checks.files import check_complete, sample
 from mmbeit3.datasets.inspection.files import MANY, read_files
 from mmbeit3.datasets.inspection.report import ClassCount, Example, FolderReport, SplitReport
@@ -105,8 +105,7 @@ def _pairs(layout: LabelImages, split: str, images: Path, labels: Path, report: 
     """Return the name, image and label image of each pair of a split. Missing partners become faults."""
     image_suffix, label_suffix = only_suffix(images), layout.label_suffix or only_suffix(labels)
     if split in layout.lists:
-        path = layout.root / layout.lists[split]
-        stems = [line.strip() for line in read_text(path, "list of images").splitlines() if line.strip()]
+        stems = read_lines(layout.root / layout.lists[split], "list of images")
     else:
         stems = sorted(name.removesuffix(image_suffix) for name in walk_files(images) if name.endswith(image_suffix))
         found = {name.removesuffix(label_suffix) for name in walk_files(labels) if name.endswith(label_suffix)}

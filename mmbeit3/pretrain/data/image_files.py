@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmbeit3.datasets.annotations import read_json, read_text
+from mmbeit3.datasets.annotations import read_json, read_lines
 from mmbeit3.errors import UserError
 from mmbeit3.images import IMAGE_SUFFIXES, walk_files
 from mmbeit3.images.folders import is_image_name
@@ -100,7 +100,7 @@ class ImageList(_ImageFiles):
 
 def _listed_names(path: Path) -> list[str]:
     if path.suffix.lower() == ".txt":
-        return [line.strip() for line in read_text(path, "list of images", marked=True).splitlines() if line.strip()]
+        return read_lines(path, "list of images", marked=True)
     if path.suffix.lower() != ".json":
         raise UserError(f"list of images '{path}': give a file that ends in {' or '.join(LIST_SUFFIXES)}")
     images = read_json(path).get("images")
